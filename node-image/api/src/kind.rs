@@ -1,0 +1,66 @@
+//! A kind is a row: everything generic about it derives from here.
+
+/// Where objects of a kind live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// In a namespace.
+    Namespaced,
+    /// In the cluster.
+    Cluster,
+}
+
+/// One served kind of one group and version.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kind {
+    /// API group, "" for core.
+    pub group: String,
+    /// API version, e.g. `v1`.
+    pub version: String,
+    /// `Pod`.
+    pub kind: String,
+    /// `pods`.
+    pub plural: String,
+    /// `pod`.
+    pub singular: String,
+    /// `po`.
+    pub short_names: Vec<String>,
+    /// `all`.
+    pub categories: Vec<String>,
+    /// Where its objects live.
+    pub scope: Scope,
+    /// What can be done, in discovery's words and order (create, delete, deletecollection, get,
+    /// list, patch, update, watch).
+    pub verbs: Vec<String>,
+    /// `status`, `scale`, `log`, ...
+    pub subresources: Vec<Subresource>,
+    /// The group and resource under which its objects are stored, when another kind shares its
+    /// storage (events); else its own.
+    pub storage: (String, String),
+}
+
+/// A subresource of a kind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subresource {
+    /// `status`.
+    pub name: String,
+    /// The group, version and kind of its body (`autoscaling/v1 Scale`, `policy/v1 Eviction`); the
+    /// parent's for `status`.
+    pub body: (String, String, String),
+    /// What can be done.
+    pub verbs: Vec<String>,
+}
+
+impl Kind {
+    /// `v1`, `apps/v1`.
+    pub fn api_version(&self) -> String {
+        match self.group.as_str() {
+            "" => self.version.clone(),
+            group => format!("{group}/{}", self.version),
+        }
+    }
+
+    /// Whether its objects live in a namespace.
+    pub fn namespaced(&self) -> bool {
+        self.scope == Scope::Namespaced
+    }
+}

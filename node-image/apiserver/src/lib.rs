@@ -1,0 +1,6 @@
+//! The Kubernetes API server: the request pipeline, authentication, authorization, admission, verbs,
+//! subresources, discovery and OpenAPI.
+
+mod request;
+
+pub use request::{Decision, Reader, RequestInfo, UserInfo};

@@ -1,0 +1,1 @@
+//! How every component reads and writes: Client, View, Watch.

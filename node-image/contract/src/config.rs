@@ -1,0 +1,90 @@
+//! The configuration a node is born with.
+
+use serde::{Deserialize, Serialize};
+
+/// Everything a node's programs are told. kd writes it when it creates the container; it is plain
+/// data and holds no address of the day, so it stays true over stop, start and reboot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeConfig {
+    /// The cluster's name.
+    pub cluster: String,
+    /// This node's name: Kubernetes node name, container name and host name in one.
+    pub name: String,
+    /// What runs here.
+    pub role: NodeRole,
+    /// Where the API server is for kubelet, proxy and DNS: `https://<server's name>:6443`.
+    pub api_server: String,
+    /// Names and addresses the API server's certificate must hold besides those the node knows
+    /// (`localhost`, `127.0.0.1`, a `--api-host`).
+    pub api_server_names: Vec<String>,
+    /// Pod address range of the cluster.
+    pub pod_cidr: String,
+    /// Service address range of the cluster.
+    pub service_cidr: String,
+    /// DNS domain of the cluster.
+    pub cluster_domain: String,
+    /// Address of the DNS service.
+    pub dns_address: String,
+    /// Labels of the Node object.
+    #[serde(default)]
+    pub node_labels: std::collections::BTreeMap<String, String>,
+    /// The cluster's CA certificate, PEM.
+    pub ca_certificate: String,
+    /// Who this node is.
+    pub identity: NodeIdentity,
+    /// On servers only.
+    pub secrets: Option<ServerSecrets>,
+    /// How hard the store syncs.
+    #[serde(default)]
+    pub durability: Durability,
+    /// Log filter (tracing's syntax), e.g. `info`.
+    pub log: String,
+}
+
+/// What runs on a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeRole {
+    /// Control plane and kubelet.
+    Server,
+    /// Kubelet only.
+    Agent,
+}
+
+/// A node's certificates, issued by kd from the cluster's CA.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeIdentity {
+    /// Client certificate `CN=system:node:<name>`, `O=system:nodes`, PEM.
+    pub client_certificate: String,
+    /// Its key, PEM.
+    pub client_key: String,
+    /// Serving certificate of the kubelet for the node's name, PEM.
+    pub serving_certificate: String,
+    /// Its key, PEM.
+    pub serving_key: String,
+}
+
+/// What only control planes (and kd itself) hold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerSecrets {
+    /// The cluster's CA certificate, PEM.
+    pub ca_certificate: String,
+    /// Its key, PEM.
+    pub ca_key: String,
+    /// Signs ServiceAccount tokens (ECDSA P-256, PKCS#8 PEM).
+    pub service_account_key: String,
+}
+
+/// How hard the store syncs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// Nothing acknowledged is lost when a process dies; power loss may cost the last moments.
+    #[default]
+    Process,
+    /// fsync per commit.
+    Full,
+}

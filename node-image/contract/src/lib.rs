@@ -1,0 +1,11 @@
+//! What kd and a node promise each other: the node's configuration, ports, labels, paths and
+//! certificates.
+
+mod config;
+mod labels;
+mod paths;
+pub mod pki;
+
+pub use config::{Durability, NodeConfig, NodeIdentity, NodeRole, ServerSecrets};
+pub use labels::*;
+pub use paths::*;

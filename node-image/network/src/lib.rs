@@ -1,0 +1,1 @@
+//! Netlink, nftables, address pools.

@@ -1,0 +1,1 @@
+//! Boot order, certificates and process supervision: the crate that wires all others.

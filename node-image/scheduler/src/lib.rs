@@ -1,0 +1,1 @@
+//! Queue, cycle and plugins that bind pods to nodes.

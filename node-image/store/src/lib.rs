@@ -1,0 +1,1 @@
+//! Revisioned keys, consistent snapshots, watch; bytes in, bytes out.

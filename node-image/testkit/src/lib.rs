@@ -1,0 +1,1 @@
+//! In-process cluster, virtual clock and fake runtime for tests.

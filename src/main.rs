@@ -1,0 +1,2 @@
+//! The kd command.
+fn main() {}
