@@ -3,4 +3,7 @@
 
 mod request;
 
-pub use request::{Decision, Reader, RequestInfo, UserInfo};
+pub use request::{
+    AdmissionAttributes, AdmissionPlugin, Authenticator, Authorizer, Decision, Operation, Reader,
+    RequestInfo, UserInfo,
+};

@@ -1,8 +1,11 @@
 //! What the stages of the pipeline know of a request.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use async_trait::async_trait;
+use kd_api::Status;
+use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -53,8 +56,8 @@ pub struct RequestInfo {
 /// An authorizer's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Yes.
-    Allow,
+    /// Yes, and why (shown by SubjectAccessReview, never to the user).
+    Allow(String),
     /// No, whatever others say.
     Deny(String),
     /// Not for this one to say; the reasons of all are joined.
@@ -70,4 +73,92 @@ pub trait Reader: Send + Sync {
     fn list(&self, group: &str, resource: &str, namespace: Option<&str>) -> Vec<Arc<Value>>;
     /// A number that changes whenever an object of the resource changes: the key of derived caches.
     fn generation(&self, group: &str, resource: &str) -> u64;
+}
+
+/// Finds out who asks.
+#[async_trait]
+pub trait Authenticator: Send + Sync {
+    /// `Ok(None)` when the request carries nothing for this authenticator; an error when what it
+    /// carries is invalid. `peer_certificates` is the verified client chain, leaf first.
+    async fn authenticate(
+        &self,
+        parts: &http::request::Parts,
+        peer_certificates: &[CertificateDer<'static>],
+    ) -> Result<Option<UserInfo>, Status>;
+}
+
+/// Decides who may do what.
+#[async_trait]
+pub trait Authorizer: Send + Sync {
+    /// Whether `user` may do what `info` says.
+    async fn authorize(&self, user: &UserInfo, info: &RequestInfo) -> Decision;
+}
+
+/// What admission tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// POST, and an update that creates.
+    Create,
+    /// PUT and PATCH.
+    Update,
+    /// DELETE, and each object of a deletecollection.
+    Delete,
+    /// exec, attach, portforward, proxy.
+    Connect,
+}
+
+/// What an admission plugin sees of a request.
+pub struct AdmissionAttributes<'a> {
+    /// What is done.
+    pub operation: Operation,
+    /// To what: group, version, resource, subresource, namespace; the name may be empty when it is
+    /// still to be generated.
+    pub info: &'a RequestInfo,
+    /// Group, version and kind of `object`.
+    pub kind: (&'a str, &'a str, &'a str),
+    /// By whom.
+    pub user: &'a UserInfo,
+    /// The object as it would be stored (a connect's options); Null on delete.
+    pub object: Value,
+    /// The stored object, on update and delete.
+    pub old: Option<Arc<Value>>,
+    /// CreateOptions, UpdateOptions, DeleteOptions, PatchOptions; Null on connect.
+    pub options: Value,
+    /// Whether nothing will be stored.
+    pub dry_run: bool,
+    /// Sent to the client as `Warning` headers; see [`AdmissionAttributes::warn`].
+    pub warnings: Mutex<Vec<String>>,
+}
+
+impl AdmissionAttributes<'_> {
+    /// Whether the request is for this resource and subresource ("" for none).
+    pub fn is(&self, group: &str, resource: &str, subresource: &str) -> bool {
+        self.info.group == group
+            && self.info.resource == resource
+            && self.info.subresource == subresource
+    }
+
+    /// Adds a warning for the client.
+    pub fn warn(&self, text: impl Into<String>) {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(text.into());
+    }
+}
+
+/// One stage of admission.
+#[async_trait]
+pub trait AdmissionPlugin: Send + Sync {
+    /// As in `--enable-admission-plugins`.
+    fn name(&self) -> &'static str;
+    /// Which operations it wants to see.
+    fn handles(&self, operation: Operation) -> bool;
+    /// May change the object; all plugins' `mutate` run, in order, before any `validate`.
+    async fn mutate(&self, attributes: &mut AdmissionAttributes<'_>) -> Result<(), Status> {
+        let _ = attributes;
+        Ok(())
+    }
+    /// May refuse.
+    async fn validate(&self, attributes: &AdmissionAttributes<'_>) -> Result<(), Status> {
+        let _ = attributes;
+        Ok(())
+    }
 }
