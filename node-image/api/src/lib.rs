@@ -3,8 +3,10 @@
 
 mod field;
 pub mod kind;
+pub mod object;
 mod status;
 
 pub use field::{FieldError, FieldErrorType, Path};
-pub use kind::{Kind, Scope, Subresource};
+pub use kind::{Kind, Kinds, Scope, Subresource};
+pub use object::{Object, OwnerReference};
 pub use status::{Status, StatusCause, StatusDetails};

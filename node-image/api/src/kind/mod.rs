@@ -1,5 +1,10 @@
 //! A kind is a row: everything generic about it derives from here.
 
+mod registry;
+mod rows;
+
+pub use registry::{Group, Kinds, compare_versions, split_api_version};
+
 /// Where objects of a kind live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -18,6 +23,8 @@ pub struct Kind {
     pub version: String,
     /// `Pod`.
     pub kind: String,
+    /// `PodList`.
+    pub list_kind: String,
     /// `pods`.
     pub plural: String,
     /// `pod`.
@@ -62,5 +69,27 @@ impl Kind {
     /// Whether its objects live in a namespace.
     pub fn namespaced(&self) -> bool {
         self.scope == Scope::Namespaced
+    }
+
+    /// Whether discovery lists the verb for the kind itself.
+    pub fn has_verb(&self, verb: &str) -> bool {
+        self.verbs.iter().any(|v| v == verb)
+    }
+
+    /// The row of a subresource.
+    pub fn subresource(&self, name: &str) -> Option<&Subresource> {
+        self.subresources.iter().find(|s| s.name == name)
+    }
+
+    /// Whether objects of the kind are stored (reviews and bindings are only answered).
+    pub fn is_stored(&self) -> bool {
+        self.has_verb("list")
+    }
+}
+
+impl Subresource {
+    /// Whether discovery lists the verb.
+    pub fn has_verb(&self, verb: &str) -> bool {
+        self.verbs.iter().any(|v| v == verb)
     }
 }
