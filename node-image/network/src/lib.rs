@@ -1,1 +1,17 @@
-//! Netlink, nftables, address pools.
+//! Netlink, nftables and address pools: how pods get on the network. Knows no Kubernetes.
+
+mod address_pool;
+mod error;
+mod host_routes;
+mod namespace;
+mod nftables;
+mod node_address;
+mod pod_network;
+mod services;
+
+pub use address_pool::AddressPool;
+pub use error::{Error, Result};
+pub use host_routes::HostRoutes;
+pub use node_address::node_addresses;
+pub use pod_network::{NodeRoute, PodNetwork};
+pub use services::{Protocol, ServicePort, Services};
