@@ -1,10 +1,20 @@
 //! What a Kubernetes object is: kinds as rows, schemas, defaults, validation, selectors, quantities,
 //! patches, tables. Pure: no I/O, no clock.
 
+pub mod defaults;
 mod field;
 pub mod kind;
 pub mod object;
+pub mod patch;
+pub mod quantity;
+pub mod selector;
 mod status;
+pub mod strategy;
+pub mod table;
+#[cfg(test)]
+mod testing;
+pub mod validation;
+mod walk;
 
 pub use field::{FieldError, FieldErrorType, Path};
 pub use kind::{Kind, Kinds, Scope, Subresource};
