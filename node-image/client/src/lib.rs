@@ -1,1 +1,21 @@
-//! How every component reads and writes: Client, View, Watch.
+//! How every component reads and writes: Client, Watch, View, Cache, Recorder.
+//! A `Watch` is one resource's changes; a `View` is an immutable snapshot of many resources with
+//! indexes; a `Cache` feeds a View from Watches.
+
+mod cache;
+mod client;
+mod error;
+mod object;
+mod recorder;
+mod resource;
+mod view;
+mod watch;
+
+pub use cache::{Cache, Change, Changes, Interest};
+pub use client::{Client, DeleteOptions, PatchKind};
+pub use error::{Error, Result};
+pub use object::{Keep, Key, Metadata, Object, OwnerReference};
+pub use recorder::{EventApi, EventType, Occurrence, Recorder, Reference};
+pub use resource::{Resource, resources};
+pub use view::View;
+pub use watch::{Selectors, Watch, WatchEvent};

@@ -1,0 +1,238 @@
+//! An object as components keep it: its encoded bytes and its parsed metadata. Typed structs take
+//! several times the memory of the bytes and are made on demand.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::Resource;
+use crate::resource::resources;
+
+/// Namespace ("" for cluster scope) and name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Namespace, or "".
+    pub namespace: Box<str>,
+    /// Name.
+    pub name: Box<str>,
+}
+
+impl Key {
+    /// A key from its parts.
+    pub fn new(namespace: &str, name: &str) -> Key {
+        Key { namespace: namespace.into(), name: name.into() }
+    }
+
+    /// The key of a cluster-scoped object.
+    pub fn cluster(name: &str) -> Key {
+        Key::new("", name)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.namespace.is_empty() {
+            true => f.write_str(&self.name),
+            false => write!(f, "{}/{}", self.namespace, self.name),
+        }
+    }
+}
+
+/// The part of ObjectMeta that every component asks for.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Metadata {
+    /// Name.
+    pub name: String,
+    /// Namespace, or "".
+    pub namespace: String,
+    /// Unique over time.
+    pub uid: String,
+    /// Opaque to clients; compared as a number by those that wait for their own writes.
+    pub resource_version: String,
+    /// Counts changes of the spec.
+    pub generation: i64,
+    /// When it was created.
+    pub creation_timestamp: Option<Timestamp>,
+    /// When it is, or was, to be gone.
+    pub deletion_timestamp: Option<Timestamp>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Owners.
+    pub owner_references: Vec<OwnerReference>,
+    /// What must happen before it goes.
+    pub finalizers: Vec<String>,
+}
+
+impl Metadata {
+    /// The owner that controls it.
+    pub fn controller(&self) -> Option<&OwnerReference> {
+        self.owner_references.iter().find(|o| o.controller == Some(true))
+    }
+
+    /// Whether it is being deleted.
+    pub fn is_deleting(&self) -> bool {
+        self.deletion_timestamp.is_some()
+    }
+
+    /// The resourceVersion as a number, 0 when it is none.
+    pub fn revision(&self) -> u64 {
+        self.resource_version.parse().unwrap_or(0)
+    }
+}
+
+/// An owner of an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OwnerReference {
+    /// Group and version.
+    pub api_version: String,
+    /// Kind.
+    pub kind: String,
+    /// Name.
+    pub name: String,
+    /// Uid.
+    pub uid: String,
+    /// Whether it is the controlling one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub controller: Option<bool>,
+    /// Whether a foreground deletion of the owner waits for this object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_owner_deletion: Option<bool>,
+}
+
+impl OwnerReference {
+    /// The API group of the owner.
+    pub fn group(&self) -> &str {
+        self.api_version.split_once('/').map_or("", |(group, _)| group)
+    }
+}
+
+/// How much of an object is kept.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Keep {
+    /// All of it.
+    #[default]
+    Full,
+    /// Its metadata; asks the server for no more (PartialObjectMetadata).
+    Metadata,
+    /// All of it where the rule says so, metadata of the rest.
+    Only(fn(&Metadata) -> bool),
+}
+
+/// An object.
+#[derive(Debug)]
+pub struct Object {
+    /// Its metadata.
+    pub metadata: Metadata,
+    /// When this component first saw this state of it.
+    pub observed: Timestamp,
+    node: Option<Box<str>>,
+    bytes: Option<Box<[u8]>>,
+}
+
+#[derive(Deserialize)]
+struct Head {
+    #[serde(default)]
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+struct PodHead {
+    #[serde(default)]
+    metadata: Metadata,
+    #[serde(default)]
+    spec: PodSpecHead,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PodSpecHead {
+    node_name: Option<Box<str>>,
+}
+
+impl Object {
+    /// Reads an object from its JSON.
+    pub fn parse(
+        resource: &Resource,
+        bytes: &[u8],
+        keep: Keep,
+        observed: Timestamp,
+    ) -> serde_json::Result<Object> {
+        let (metadata, node) = match resource.same(&resources::PODS) {
+            true => {
+                let head: PodHead = serde_json::from_slice(bytes)?;
+                (head.metadata, head.spec.node_name.filter(|name| !name.is_empty()))
+            }
+            false => (serde_json::from_slice::<Head>(bytes)?.metadata, None),
+        };
+        let full = match keep {
+            Keep::Full => true,
+            Keep::Metadata => false,
+            Keep::Only(rule) => rule(&metadata),
+        };
+        Ok(Object { metadata, observed, node, bytes: full.then(|| bytes.into()) })
+    }
+
+    /// Its key.
+    pub fn key(&self) -> Key {
+        Key::new(&self.metadata.namespace, &self.metadata.name)
+    }
+
+    /// The node of a pod that has one.
+    pub fn node(&self) -> Option<&str> {
+        self.node.as_deref()
+    }
+
+    /// Its JSON, unless only the metadata is kept.
+    pub fn bytes(&self) -> Option<&[u8]> {
+        self.bytes.as_deref()
+    }
+
+    /// The object as a type. None (and a line in the log) when it is not of that type or only its
+    /// metadata is kept.
+    pub fn decode<T: DeserializeOwned>(&self) -> Option<T> {
+        let bytes = self.bytes.as_deref()?;
+        match serde_json::from_slice(bytes) {
+            Ok(typed) => Some(typed),
+            Err(error) => {
+                let kind = std::any::type_name::<T>();
+                tracing::warn!(object = %self.key(), kind, %error, "cannot decode the object");
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(resource: &Resource, json: serde_json::Value, keep: Keep) -> Object {
+        let bytes = serde_json::to_vec(&json).unwrap();
+        Object::parse(resource, &bytes, keep, Timestamp::UNIX_EPOCH).unwrap()
+    }
+
+    #[test]
+    fn what_is_kept() {
+        let json = serde_json::json!({
+            "metadata": {"name": "p", "namespace": "n", "resourceVersion": "7",
+                "creationTimestamp": null,
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "r",
+                    "uid": "u", "controller": true}]},
+            "spec": {"nodeName": "node-1", "containers": []}});
+        let pod = parse(&resources::PODS, json.clone(), Keep::Full);
+        assert_eq!(pod.key(), Key::new("n", "p"));
+        assert_eq!(pod.node(), Some("node-1"));
+        assert_eq!(pod.metadata.revision(), 7);
+        assert_eq!(pod.metadata.controller().unwrap().group(), "apps");
+        assert!(pod.decode::<k8s_openapi::api::core::v1::Pod>().is_some());
+        let head = parse(&resources::CONFIG_MAPS, json.clone(), Keep::Metadata);
+        assert_eq!((head.node(), head.bytes()), (None, None));
+        let named = parse(&resources::CONFIG_MAPS, json, Keep::Only(|m| m.name == "p"));
+        assert!(named.bytes().is_some());
+    }
+}
