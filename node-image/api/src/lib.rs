@@ -7,6 +7,7 @@ pub mod kind;
 pub mod object;
 pub mod patch;
 pub mod quantity;
+pub mod schema;
 pub mod selector;
 mod status;
 pub mod strategy;
