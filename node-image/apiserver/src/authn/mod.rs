@@ -1,0 +1,139 @@
+//! Who asks: client certificates, then bearer tokens, then nobody.
+
+mod bootstrap_token;
+mod certificate;
+mod impersonation;
+mod static_token;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::request::Parts;
+use kd_api::Status;
+use rustls::pki_types::CertificateDer;
+
+pub use impersonation::impersonated;
+pub use static_token::{StaticTokenError, StaticTokens};
+
+use crate::request::{Authenticator, Reader, UserInfo};
+use crate::token::{Clock, ServiceAccountTokens, VerifiedToken, default_audiences};
+
+/// The group of everyone whom authentication knows.
+pub const AUTHENTICATED: &str = "system:authenticated";
+/// The group of everyone else.
+pub const UNAUTHENTICATED: &str = "system:unauthenticated";
+/// The user that everyone else is.
+pub const ANONYMOUS: &str = "system:anonymous";
+/// What needs no identity.
+const ANONYMOUS_PATHS: [&str; 3] = ["/healthz", "/livez", "/readyz"];
+
+/// All ways to authenticate, in order.
+pub struct UnionAuthenticator {
+    tokens: Arc<ServiceAccountTokens>,
+    static_tokens: StaticTokens,
+    reader: Arc<dyn Reader>,
+    clock: Clock,
+}
+
+impl UnionAuthenticator {
+    /// `static_tokens` may be empty.
+    pub fn new(
+        tokens: Arc<ServiceAccountTokens>,
+        static_tokens: StaticTokens,
+        reader: Arc<dyn Reader>,
+        clock: Clock,
+    ) -> UnionAuthenticator {
+        UnionAuthenticator { tokens, static_tokens, reader, clock }
+    }
+
+    /// Whose a bearer token is, for one of the audiences; the error is a sentence.
+    pub fn authenticate_token(
+        &self,
+        token: &str,
+        audiences: &[String],
+    ) -> Result<Option<VerifiedToken>, String> {
+        let known = match self.static_tokens.user(token) {
+            Some(user) => Some(user),
+            None => bootstrap_token::user(self.reader.as_ref(), (self.clock)(), token),
+        };
+        let mut verified = match known {
+            // Opaque tokens are the API server's only.
+            Some(user) => {
+                let own = default_audiences();
+                let audiences: Vec<String> =
+                    audiences.iter().filter(|wanted| own.contains(wanted)).cloned().collect();
+                (!audiences.is_empty()).then_some(VerifiedToken { user, audiences })
+            }
+            None => self.tokens.verify(token, audiences)?,
+        };
+        if let Some(verified) = &mut verified {
+            add_group(&mut verified.user, AUTHENTICATED);
+        }
+        Ok(verified)
+    }
+}
+
+#[async_trait]
+impl Authenticator for UnionAuthenticator {
+    async fn authenticate(
+        &self,
+        parts: &Parts,
+        peer_certificates: &[CertificateDer<'static>],
+    ) -> Result<Option<UserInfo>, Status> {
+        if let Some(leaf) = peer_certificates.first() {
+            match certificate::user(leaf, (self.clock)()) {
+                Ok(mut user) => {
+                    add_group(&mut user, AUTHENTICATED);
+                    return Ok(Some(user));
+                }
+                Err(reason) => tracing::debug!(reason, "client certificate not accepted"),
+            }
+        }
+        if let Some(token) = bearer_token(parts) {
+            return match self.authenticate_token(&token, &default_audiences()) {
+                Ok(Some(verified)) => Ok(Some(verified.user)),
+                Ok(None) => Err(Status::unauthorized()),
+                Err(reason) => {
+                    tracing::debug!(reason, "bearer token not accepted");
+                    Err(Status::unauthorized())
+                }
+            };
+        }
+        let anonymous = ANONYMOUS_PATHS.contains(&parts.uri.path());
+        Ok(anonymous.then(|| UserInfo {
+            username: ANONYMOUS.into(),
+            groups: vec![UNAUTHENTICATED.into()],
+            ..UserInfo::default()
+        }))
+    }
+}
+
+/// The token of `Authorization: Bearer`, or of the WebSocket subprotocol that browsers use for want
+/// of headers.
+fn bearer_token(parts: &Parts) -> Option<String> {
+    use base64::Engine;
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+    if let Some(header) = parts.headers.get(http::header::AUTHORIZATION) {
+        let (scheme, token) = header.to_str().ok()?.trim().split_once(' ')?;
+        return scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned());
+    }
+    let protocols = parts.headers.get_all(http::header::SEC_WEBSOCKET_PROTOCOL);
+    let mut protocols = protocols.iter().filter_map(|value| value.to_str().ok());
+    let encoded = protocols.find_map(|list| {
+        let mut entries = list.split(',').map(str::trim);
+        entries.find_map(|entry| entry.strip_prefix("base64url.bearer.authorization.k8s.io."))
+    })?;
+    String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(encoded).ok()?).ok()
+}
+
+fn add_group(user: &mut UserInfo, group: &str) {
+    if !user.groups.iter().any(|member| member == group) {
+        user.groups.push(group.to_owned());
+    }
+}
+
+/// Compares secrets in a time that does not tell where they differ.
+fn same_secret(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (x, y)| differ | (x ^ y)) == 0
+}
