@@ -16,8 +16,6 @@ pub(crate) trait Walk {
     fn entries<'a>(&'a self, key: &str) -> Box<dyn Iterator<Item = (&'a str, &'a Value)> + 'a>;
     /// Whether `key` holds anything but null.
     fn has(&self, key: &str) -> bool;
-    /// What a chain of keys leads to, or null.
-    fn at(&self, path: &[&str]) -> &Value;
 }
 
 impl Walk for Value {
@@ -43,10 +41,6 @@ impl Walk for Value {
 
     fn has(&self, key: &str) -> bool {
         !self[key].is_null()
-    }
-
-    fn at(&self, path: &[&str]) -> &Value {
-        path.iter().fold(self, |value, key| &value[*key])
     }
 }
 

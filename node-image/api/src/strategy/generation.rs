@@ -1,0 +1,150 @@
+//! `metadata.generation`: starts at 1 and counts the changes of what a user asks for.
+
+use serde_json::Value;
+
+use crate::Kind;
+use crate::walk::{Shape, Walk};
+
+/// The groups whose kinds are built in; any other group holds custom resources.
+const BUILT_IN_GROUPS: &[&str] = &[
+    "",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "apps",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+    "events.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "internal.apiserver.k8s.io",
+    "networking.k8s.io",
+    "node.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "resource.k8s.io",
+    "scheduling.k8s.io",
+    "storage.k8s.io",
+    "storagemigration.k8s.io",
+];
+
+/// The built-in kinds that count.
+const COUNTING: &[(&str, &str)] = &[
+    ("", "Pod"),
+    ("", "ReplicationController"),
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicy"),
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding"),
+    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"),
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"),
+    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"),
+    ("apiextensions.k8s.io", "CustomResourceDefinition"),
+    ("apps", "DaemonSet"),
+    ("apps", "Deployment"),
+    ("apps", "ReplicaSet"),
+    ("apps", "StatefulSet"),
+    ("batch", "CronJob"),
+    ("batch", "Job"),
+    ("discovery.k8s.io", "EndpointSlice"),
+    ("flowcontrol.apiserver.k8s.io", "FlowSchema"),
+    ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"),
+    ("networking.k8s.io", "Ingress"),
+    ("networking.k8s.io", "IngressClass"),
+    ("networking.k8s.io", "NetworkPolicy"),
+    ("policy", "PodDisruptionBudget"),
+    ("resource.k8s.io", "ResourceSlice"),
+    ("scheduling.k8s.io", "PriorityClass"),
+];
+
+/// Whether a kind is of a built-in group.
+pub(super) fn is_built_in(kind: &Kind) -> bool {
+    BUILT_IN_GROUPS.contains(&kind.group.as_str())
+}
+
+fn counts(kind: &Kind) -> bool {
+    !is_built_in(kind) || COUNTING.contains(&(kind.group.as_str(), kind.kind.as_str()))
+}
+
+/// 1 for a new object of a kind that counts, else nothing.
+pub(super) fn start(kind: &Kind, obj: &mut Value) {
+    if let Some(metadata) = obj.object_mut("metadata") {
+        metadata.take_key("generation");
+        if counts(kind) {
+            metadata.put("generation", 1);
+        }
+    }
+}
+
+/// One more when what is asked for changed.
+pub(super) fn count(kind: &Kind, new: &mut Value, old: &Value) {
+    if !counts(kind) || !asks_for_more(kind, new, old) {
+        return;
+    }
+    let generation = old["metadata"].integer("generation").unwrap_or(0);
+    if let Some(metadata) = new.object_mut("metadata") {
+        metadata.put("generation", generation + 1);
+    }
+}
+
+fn asks_for_more(kind: &Kind, new: &Value, old: &Value) -> bool {
+    let annotations_count = kind.group == "apps" && kind.kind == "Deployment";
+    if annotations_count && !same(&new["metadata"]["annotations"], &old["metadata"]["annotations"])
+    {
+        return true;
+    }
+    let ignores_status = kind.subresource("status").is_some();
+    let counted = |key: &str| {
+        !matches!(key, "apiVersion" | "kind" | "metadata") && !(ignores_status && key == "status")
+    };
+    let keys = |object: &Value| -> Vec<String> {
+        object.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect()
+    };
+    let all = keys(new).into_iter().chain(keys(old));
+    all.filter(|key| counted(key)).any(|key| !same(&new[&key], &old[&key]))
+}
+
+/// Equality in which an empty list or map is as good as none.
+pub(crate) fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => {
+            let covers = |one: &serde_json::Map<String, Value>,
+                          other: &serde_json::Map<String, Value>| {
+                one.iter().all(|(key, value)| same(value, other.get(key).unwrap_or(&Value::Null)))
+            };
+            covers(a, b) && covers(b, a)
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+        }
+        _ => a == b || (is_empty(a) && is_empty(b)),
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn empty_is_none() {
+        let check = |a: Value, b: Value, want: bool| assert_eq!(same(&a, &b), want, "{a} {b}");
+        check(json!({"a": []}), json!({}), true);
+        check(json!({"a": 0}), json!({}), false);
+        check(json!({"a": {"b": null}}), json!({"a": {}}), true);
+        check(json!([1]), json!([1, 2]), false);
+    }
+}
