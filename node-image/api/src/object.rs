@@ -192,9 +192,9 @@ impl Object for Value {
     }
 
     fn set_at(&mut self, path: &[&str], value: Value) {
-        let slot = path.iter().fold(self, |parent, field| {
-            map_of(parent).entry(*field).or_insert(Value::Null)
-        });
+        let slot = path
+            .iter()
+            .fold(self, |parent, field| map_of(parent).entry(*field).or_insert(Value::Null));
         *slot = value;
     }
 

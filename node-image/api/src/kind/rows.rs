@@ -279,7 +279,8 @@ impl From<&Row> for Kind {
 }
 
 fn subresource(row: &Row, &(name, (group, version, kind), verbs): &Sub) -> Subresource {
-    let (group, version) = if version.is_empty() { (row.group, row.version) } else { (group, version) };
+    let (group, version) =
+        if version.is_empty() { (row.group, row.version) } else { (group, version) };
     let kind = if kind.is_empty() { row.kind } else { kind };
     Subresource {
         name: name.into(),

@@ -19,6 +19,10 @@ pub struct Schema {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct NodeId(pub(super) u32);
 
+impl NodeId {
+    pub(super) const FIRST: NodeId = NodeId(0);
+}
+
 /// A type as a field, a list or a map uses it.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -128,6 +132,12 @@ impl ListType {
 }
 
 impl Schema {
+    /// One node that takes any JSON.
+    pub(super) fn any() -> Schema {
+        let node = Node { form: Form::Scalar(Scalar::Json), pointer: false, alias: None };
+        Schema { nodes: vec![node], ..Schema::default() }
+    }
+
     /// A type by its full name.
     pub fn by_name(&self, name: &str) -> Option<SchemaRef<'_>> {
         self.by_name.get(name).map(|&node| SchemaRef::new(self, node))

@@ -37,6 +37,17 @@ pub fn of(group: &str, version: &str, kind: &str) -> Option<SchemaRef<'static>> 
     built_in().by_name(&own).or_else(|| built_in().by_name(&format!("{META}.{kind}")))
 }
 
+/// Whether a group and version has a type of this name.
+pub(crate) fn is_registered(group: &str, version: &str, kind: &str) -> bool {
+    built_in().by_name(&type_name(group, version, kind)).is_some()
+}
+
+/// The schema of any JSON.
+pub(crate) fn any() -> SchemaRef<'static> {
+    static ANY: OnceLock<Schema> = OnceLock::new();
+    SchemaRef::new(ANY.get_or_init(Schema::any), NodeId::FIRST)
+}
+
 /// The documentation of all types, as JSON: type, then property ("" for the type itself), then text.
 pub(crate) fn texts() -> String {
     inflate(TEXTS)

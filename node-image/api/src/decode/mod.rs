@@ -1,0 +1,289 @@
+//! From a request's body to an object: one pass over JSON or YAML, led by the kind's schema, which
+//! refuses wrong types, reports unknown and duplicate fields, drops them, and gives the object the
+//! form in which Go would write it again (empty optional fields gone, empty structs there).
+
+mod report;
+mod visitor;
+mod zero;
+
+use serde::de::DeserializeSeed;
+use serde_json::{Map, Value};
+
+use crate::kind::split_api_version;
+use crate::schema::{self, SchemaRef};
+use crate::{Kind, Object, Status};
+use report::{Here, Report};
+use visitor::Seed;
+
+/// A body that is longer is refused.
+pub const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
+
+/// How a body is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// `application/json`
+    Json,
+    /// `application/yaml`, and JSON too.
+    Yaml,
+}
+
+/// What to do about unknown and duplicate fields: the query parameter `fieldValidation`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FieldValidation {
+    /// Drop them.
+    Ignore,
+    /// Drop them and say so.
+    #[default]
+    Warn,
+    /// Refuse the request.
+    Strict,
+}
+
+impl FieldValidation {
+    /// Reads the query parameter; "" is the default.
+    pub fn parse(text: &str) -> Option<FieldValidation> {
+        Some(match text {
+            "" | "Warn" => FieldValidation::Warn,
+            "Ignore" => FieldValidation::Ignore,
+            "Strict" => FieldValidation::Strict,
+            _ => return None,
+        })
+    }
+}
+
+/// An object that was read, and what the client should be told.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decoded {
+    /// The object, with `apiVersion` and `kind`.
+    pub object: Value,
+    /// Unknown and duplicate fields: `unknown field "spec.foo"`.
+    pub warnings: Vec<String>,
+}
+
+/// Reads an object of a kind. `apiVersion` and `kind` may be missing, but not others'.
+pub fn decode(
+    body: &[u8],
+    encoding: Encoding,
+    kind: &Kind,
+    validation: FieldValidation,
+) -> Result<Decoded, Status> {
+    let gvk = (kind.group.as_str(), kind.version.as_str(), kind.kind.as_str());
+    decode_as(body, encoding, gvk, validation)
+}
+
+/// Reads a body by its group, version and kind: for subresources (`policy/v1 Eviction`).
+pub fn decode_as(
+    body: &[u8],
+    encoding: Encoding,
+    gvk: (&str, &str, &str),
+    validation: FieldValidation,
+) -> Result<Decoded, Status> {
+    check_size(body)?;
+    let (mut object, report) = read(body, encoding, schema::of(gvk.0, gvk.1, gvk.2), Shape::Typed)
+        .map_err(|why| unrecognized(body, gvk.2, &why))?;
+    check_type(&object, gvk)?;
+    let subject = Subject { kind: gvk.2, version: gvk.1 };
+    let warnings = subject.judge(report, validation)?;
+    let (group, version, kind) = gvk;
+    object.set_type(&api_version(group, version), kind);
+    Ok(Decoded { object, warnings })
+}
+
+/// Reads options (`DeleteOptions`), whose group and version may be any; an empty body is none.
+pub fn decode_options(body: &[u8], encoding: Encoding, kind: &str) -> Result<Value, Status> {
+    check_size(body)?;
+    if body.is_empty() {
+        return Ok(Value::Object(Map::new()));
+    }
+    let (object, report) = read(body, encoding, schema::of("", "v1", kind), Shape::AsWritten)
+        .map_err(|why| unrecognized(body, kind, &why))?;
+    if !matches!(object.kind(), "" | "Status") && object.kind() != kind {
+        return Err(foreign(&object, ("", "v1", kind)));
+    }
+    Subject { kind, version: "v1" }.judge(report, FieldValidation::Ignore)?;
+    Ok(object)
+}
+
+/// Reads the configuration of a server-side apply: as written, nothing filled or emptied; unknown
+/// fields are kept apart from duplicates no more than elsewhere, and dropped.
+pub fn decode_applied(
+    body: &[u8],
+    kind: &Kind,
+    validation: FieldValidation,
+) -> Result<Decoded, Status> {
+    check_size(body)?;
+    let gvk = (kind.group.as_str(), kind.version.as_str(), kind.kind.as_str());
+    let (object, report) = read(body, Encoding::Yaml, schema::for_kind(kind), Shape::AsWritten)
+        .map_err(|why| Status::bad_request(format!("error decoding YAML: {why}")))?;
+    check_type(&object, gvk)?;
+    let warnings = Subject { kind: gvk.2, version: gvk.1 }.judge(report, validation)?;
+    Ok(Decoded { object, warnings })
+}
+
+/// An object after a patch, in the form in which Go would write it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Normalized {
+    /// The object without what its kind does not know.
+    pub object: Value,
+    /// What was dropped: `unknown field "spec.foo"`.
+    pub unknown: Vec<String>,
+}
+
+/// Brings an object that was not decoded (the result of a patch) into its kind's form. The error is
+/// the reason alone (`json: cannot unmarshal ...`); how it is told depends on the kind of patch.
+pub fn normalize(object: Value, kind: &Kind) -> Result<Normalized, String> {
+    let Some(schema) = schema::for_kind(kind) else {
+        return Ok(Normalized { object, unknown: Vec::new() });
+    };
+    let mut report = Report::default();
+    let seed = Seed::new(schema, &Here::ROOT, &mut report, Shape::Typed);
+    let object = seed.deserialize(&object).map_err(|error| error.to_string())?;
+    match report.wrong {
+        Some(why) => Err(why),
+        None => Ok(Normalized { object: object.unwrap_or_default(), unknown: report.strict }),
+    }
+}
+
+/// Whether to give an object the form in which Go would write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    Typed,
+    AsWritten,
+}
+
+/// Reads a body; the error is about its syntax.
+fn read(
+    body: &[u8],
+    encoding: Encoding,
+    schema: Option<SchemaRef<'static>>,
+    shape: Shape,
+) -> Result<(Value, Report), String> {
+    let mut report = Report::default();
+    let schema = schema.unwrap_or_else(schema::any);
+    let seed = Seed::new(schema, &Here::ROOT, &mut report, shape);
+    let object = match encoding {
+        Encoding::Json => {
+            let mut json = serde_json::Deserializer::from_slice(body);
+            let object = seed.deserialize(&mut json).map_err(json_error)?;
+            json.end().map_err(json_error)?;
+            object
+        }
+        Encoding::Yaml => {
+            let yaml = serde_yaml::Deserializer::from_slice(body);
+            seed.deserialize(yaml).map_err(|error| error.to_string())?
+        }
+    };
+    Ok((object.unwrap_or_default(), report))
+}
+
+fn json_error(error: serde_json::Error) -> String {
+    let text = match error.is_eof() {
+        true => "unexpected end of JSON input".to_owned(),
+        false => error.to_string(),
+    };
+    format!("couldn't get version/kind; json parse error: {text}")
+}
+
+/// What a body was taken for, as the refusals word it.
+struct Subject<'a> {
+    kind: &'a str,
+    version: &'a str,
+}
+
+impl Subject<'_> {
+    fn judge(&self, report: Report, validation: FieldValidation) -> Result<Vec<String>, Status> {
+        if let Some(why) = report.wrong {
+            return Err(self.cannot_be_handled(&why));
+        }
+        match validation {
+            FieldValidation::Ignore => Ok(Vec::new()),
+            FieldValidation::Warn => Ok(report.strict),
+            FieldValidation::Strict if report.strict.is_empty() => Ok(Vec::new()),
+            FieldValidation::Strict => {
+                let all = report.strict.join(", ");
+                Err(self.cannot_be_handled(&format!("strict decoding error: {all}")))
+            }
+        }
+    }
+
+    fn cannot_be_handled(&self, why: &str) -> Status {
+        let Subject { kind, version } = self;
+        let text = format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}");
+        Status::bad_request(text)
+    }
+}
+
+fn check_size(body: &[u8]) -> Result<(), Status> {
+    if body.len() <= BODY_BYTES_MAX {
+        return Ok(());
+    }
+    let text = format!("Request entity too large: limit is {BODY_BYTES_MAX}");
+    Err(Status::failure(413, "RequestEntityTooLarge", text))
+}
+
+/// Refuses objects that say they are of another kind or version.
+fn check_type(object: &Value, gvk: (&str, &str, &str)) -> Result<(), Status> {
+    let expected = api_version(gvk.0, gvk.1);
+    if !object.is_object() && !object.is_null() {
+        return Err(Status::bad_request("the body is not an object"));
+    }
+    let same_version = matches!(object.api_version(), "") || object.api_version() == expected;
+    let same_kind = matches!(object.kind(), "") || object.kind() == gvk.2;
+    if same_version && same_kind { Ok(()) } else { Err(foreign(object, gvk)) }
+}
+
+/// The refusal of an object of another kind or version.
+fn foreign(object: &Value, gvk: (&str, &str, &str)) -> Status {
+    let (expected_group, expected_version, expected_kind) = gvk;
+    let expected = api_version(expected_group, expected_version);
+    let data = if object.api_version().is_empty() { &expected } else { object.api_version() };
+    let kind = if object.kind().is_empty() { expected_kind } else { object.kind() };
+    let (group, version) = split_api_version(data);
+    if !schema::is_registered(group, version, kind) {
+        let scheme = "pkg/api/legacyscheme/scheme.go:30";
+        return Status::bad_request(format!(
+            "{kind} in version {version:?} cannot be handled as a {expected_kind}: no kind {kind:?} is registered for version {data:?} in scheme {scheme:?}"
+        ));
+    }
+    if kind == expected_kind && data != expected {
+        return Status::bad_request(format!(
+            "the API version in the data ({data}) does not match the expected API version ({expected})"
+        ));
+    }
+    let package = match expected_group.split('.').next() {
+        None | Some("") => "core",
+        Some(package) => package,
+    };
+    Status::bad_request(format!(
+        "{kind} in version {version:?} cannot be handled as a {expected_kind}: converting ({version}.{kind}) to ({package}.{expected_kind}): unknown conversion"
+    ))
+}
+
+/// The refusal of a body that is no object at all.
+fn unrecognized(body: &[u8], kind: &str, why: &str) -> Status {
+    let text = format!(
+        "the object provided is unrecognized (must be of type {kind}): {why} ({})",
+        summary(body)
+    );
+    Status::bad_request(text)
+}
+
+const SUMMARY_BYTES_MAX: usize = 30;
+
+/// The beginning of a body, in hexadecimal if it does not look like JSON.
+fn summary(body: &[u8]) -> String {
+    let start = &body[..body.len().min(SUMMARY_BYTES_MAX)];
+    let more = if body.len() > SUMMARY_BYTES_MAX { " ..." } else { "" };
+    match start.first() {
+        None => "<empty>".into(),
+        Some(b'{') => format!("{}{more}", String::from_utf8_lossy(start)),
+        Some(_) => start.iter().map(|byte| format!("{byte:02x}")).collect::<String>() + more,
+    }
+}
+
+fn api_version(group: &str, version: &str) -> String {
+    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+}
+
+#[cfg(test)]
+mod tests;
