@@ -5,6 +5,7 @@
 mod cache;
 mod client;
 mod error;
+mod labels;
 mod object;
 mod recorder;
 mod resource;
@@ -12,8 +13,9 @@ mod view;
 mod watch;
 
 pub use cache::{Cache, Change, Changes, Interest};
-pub use client::{Client, DeleteOptions, PatchKind};
+pub use client::{Client, DeleteOptions, PatchKind, Preconditions};
 pub use error::{Error, Result};
+pub use labels::{label_selector, selects, selects_all};
 pub use object::{Keep, Key, Metadata, Object, OwnerReference};
 pub use recorder::{EventApi, EventType, Occurrence, Recorder, Reference};
 pub use resource::{Resource, resources};

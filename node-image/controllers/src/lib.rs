@@ -1,1 +1,18 @@
-//! The controllers, each a pure function of a View, and the driver that runs them.
+//! The controllers, each a pure function of a View, and the driver that runs them. A controller is
+//! one file under `controllers/` and one line in its list.
+
+mod config;
+mod controller;
+mod controllers;
+mod discovery;
+mod driver;
+mod perform;
+mod plan;
+#[cfg(test)]
+mod testing;
+
+pub use config::Config;
+pub use controller::{Controller, Failure};
+pub use controllers::controllers;
+pub use driver::{Clients, Driver, READER};
+pub use plan::{Action, Guard, Plan, Step, Target, event};

@@ -1,0 +1,61 @@
+//! What the driver asks of a controller.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kd_client::{Change, Interest, Resource, View};
+
+use crate::{Plan, Target};
+
+/// A controller: a pure function from a snapshot to a plan, for one target at a time. `self` holds
+/// configuration only.
+pub trait Controller: Send + Sync {
+    /// Its name in logs, and as the source of its events: `deployment-controller`.
+    fn name(&self) -> &'static str;
+
+    /// The user it acts as: the ServiceAccount in kube-system that upstream gives it.
+    fn account(&self) -> &'static str {
+        self.name()
+    }
+
+    /// What it reads.
+    fn interests(&self) -> Vec<Interest>;
+
+    /// Whether it reads every resource that discovery lists, and so waits for all of them.
+    fn reads_everything(&self) -> bool {
+        false
+    }
+
+    /// The targets that a change concerns.
+    fn targets(&self, view: &View, change: &Change) -> Vec<Target>;
+
+    /// What to do about a target, given what is known and the time.
+    fn reconcile(&self, view: &View, target: &Target, now: Timestamp) -> Plan;
+
+    /// What to do after a step of the plan failed, before the driver backs off.
+    fn failed(&self, _view: &View, _target: &Target, _now: Timestamp, _failure: &Failure) -> Plan {
+        Plan::nothing()
+    }
+}
+
+/// Why a step failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Of which resource the step was.
+    pub resource: Resource,
+    /// Whether it was a create.
+    pub create: bool,
+    /// The API server's sentence.
+    pub message: String,
+}
+
+/// A change of a resource itself: its object is the target.
+pub(crate) fn itself(resource: &Resource, change: &Change) -> Option<Target> {
+    let object = change.object()?;
+    change.resource.same(resource).then(|| Target::of(&change.resource, object))
+}
+
+/// A resource shared by targets.
+pub(crate) fn shared(resource: &Resource) -> Arc<Resource> {
+    Arc::new(resource.clone())
+}

@@ -1,0 +1,22 @@
+//! The list of controllers.
+
+mod namespace;
+mod node_ipam;
+mod node_lifecycle;
+mod root_ca;
+mod service_account;
+mod taint_eviction;
+
+use crate::{Config, Controller};
+
+/// Every controller, in alphabetical order.
+pub fn controllers(config: &Config) -> Vec<Box<dyn Controller>> {
+    vec![
+        Box::new(namespace::NamespaceController),
+        Box::new(node_ipam::NodeIpam::new(config)),
+        Box::new(node_lifecycle::NodeLifecycle::new(config)),
+        Box::new(root_ca::RootCaPublisher::new(config)),
+        Box::new(service_account::ServiceAccounts),
+        Box::new(taint_eviction::TaintEviction),
+    ]
+}

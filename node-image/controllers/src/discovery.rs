@@ -1,0 +1,119 @@
+//! Which resources are served, so that garbage collection and namespace deletion know every kind,
+//! custom ones included.
+
+use std::time::Duration;
+
+use kd_client::{Client, Resource, Result, resources};
+use serde::Deserialize;
+use tokio::time::sleep;
+
+const BACKOFF_MIN: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
+const ATTEMPTS_MAX: u32 = 30;
+const JSON: &str = "application/json";
+
+#[derive(Deserialize)]
+struct GroupList {
+    groups: Vec<Group>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Group {
+    preferred_version: Version,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Version {
+    group_version: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ResourceList {
+    group_version: String,
+    #[serde(default)]
+    resources: Vec<Served>,
+}
+
+#[derive(Deserialize)]
+struct Served {
+    name: String,
+    kind: String,
+    namespaced: bool,
+    #[serde(default)]
+    verbs: Vec<String>,
+}
+
+/// Every resource that can be listed, watched and deleted, in its preferred version, but events:
+/// nothing depends on those. None when the API server does not answer for long.
+pub async fn deletable_resources(client: &Client) -> Option<Vec<Resource>> {
+    for attempt in 0..ATTEMPTS_MAX {
+        match discover(client).await {
+            Ok(found) => return Some(found),
+            Err(error) => tracing::debug!(%error, "discovery failed, will try again"),
+        }
+        sleep(BACKOFF_MIN.saturating_mul(1 << attempt.min(10)).min(BACKOFF_MAX)).await;
+    }
+    None
+}
+
+async fn discover(client: &Client) -> Result<Vec<Resource>> {
+    let groups: GroupList = client.read("/apis", JSON).await?;
+    let mut paths = vec!["/api/v1".to_owned()];
+    paths.extend(
+        groups.groups.iter().map(|g| format!("/apis/{}", g.preferred_version.group_version)),
+    );
+    let mut found = Vec::new();
+    for path in paths {
+        match client.read::<ResourceList>(&path, JSON).await {
+            Ok(list) => found.extend(deletable(list)),
+            // One aggregated server that is away must not hide all the others.
+            Err(error) if path != "/api/v1" => tracing::debug!(%error, "a group is not available"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+fn deletable(list: ResourceList) -> Vec<Resource> {
+    let (group, version) = match list.group_version.split_once('/') {
+        Some((group, version)) => (group.to_owned(), version.to_owned()),
+        None => (String::new(), list.group_version),
+    };
+    let needed = ["list", "watch", "delete"];
+    let all = list.resources.into_iter().filter(|served| {
+        !served.name.contains('/')
+            && needed.iter().all(|verb| served.verbs.iter().any(|v| v == verb))
+    });
+    let resources = all.map(|served| Resource {
+        group: group.clone().into(),
+        version: version.clone().into(),
+        plural: served.name.into(),
+        kind: served.kind.into(),
+        namespaced: served.namespaced,
+    });
+    resources.filter(|r| !r.same(&resources::EVENTS) && !r.same(&resources::EVENTS_V1)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_can_be_deleted() {
+        let list: ResourceList = serde_json::from_value(serde_json::json!({
+        "groupVersion": "v1",
+        "resources": [
+            {"name": "pods", "kind": "Pod", "namespaced": true,
+                "verbs": ["delete", "list", "watch"]},
+            {"name": "pods/log", "kind": "Pod", "namespaced": true, "verbs": ["get"]},
+            {"name": "bindings", "kind": "Binding", "namespaced": true, "verbs": ["create"]},
+            {"name": "events", "kind": "Event", "namespaced": true,
+                "verbs": ["delete", "list", "watch"]},
+        ]}))
+        .unwrap();
+        assert_eq!(deletable(list), vec![resources::PODS.clone()]);
+    }
+}

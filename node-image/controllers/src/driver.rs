@@ -1,0 +1,386 @@
+//! Runs every controller: one loop that owns the View, the queue, single flight, back-off, timers
+//! and the wait for a plan's own writes. It wakes on changes and on times computed from data only.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kd_client::{Cache, Change, Changes, Client, EventApi, Interest, Recorder, View, resources};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use crate::discovery;
+use crate::perform::{Outcome, Written, perform};
+use crate::{Config, Controller, Failure, Plan, Target};
+
+/// Plans performed at once, over all controllers.
+const RUNNING_PLANS_MAX: usize = 64;
+const BACKOFF_MIN: Duration = Duration::from_millis(5);
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// How long the View may take to show a plan's own writes before the target is looked at anyway.
+const OWN_WRITES_MAX: Duration = Duration::from_secs(30);
+/// Plans in a row, each of which wrote something, before the next one has to wait: a controller that
+/// never comes to rest must not take the machine with it.
+const ROUNDS_MAX: u32 = 20;
+
+/// Makes a client that acts as a user.
+pub type Clients = Arc<dyn Fn(&str) -> kube::Client + Send + Sync>;
+
+/// The user that reads for all controllers.
+pub const READER: &str = "system:kube-controller-manager";
+
+/// All controllers of a cluster.
+pub struct Driver {
+    controllers: Vec<Hosted>,
+    reader: Client,
+    cache: Cache,
+    changes: Changes,
+    work: HashMap<Job, Progress>,
+    ready: VecDeque<Job>,
+    timers: BTreeSet<(Instant, Job)>,
+    timer_of: HashMap<Job, Instant>,
+    running: JoinSet<(Job, Outcome)>,
+    discovering: JoinSet<Option<Vec<kd_client::Resource>>>,
+    discovered: bool,
+    discover_again: bool,
+    failures: HashMap<Job, u32>,
+    rounds: HashMap<Job, u32>,
+}
+
+#[derive(Clone)]
+struct Hosted {
+    controller: Arc<dyn Controller>,
+    interests: Arc<[Interest]>,
+    client: Client,
+    recorder: Recorder,
+    started: bool,
+}
+
+/// A controller (by place in the list) and its target.
+type Job = (usize, Target);
+
+/// Where a job is; a job that is not in the map is idle.
+enum Progress {
+    Queued,
+    Running { dirty: bool },
+    Settling { written: Vec<Written>, deadline: Instant, dirty: bool },
+}
+
+impl Driver {
+    /// A driver of all controllers. `clients` makes a client for a user name. Needs a tokio runtime.
+    pub fn new(clients: Clients, config: &Config) -> Driver {
+        Driver::of(crate::controllers(config), clients)
+    }
+
+    /// A driver of some controllers.
+    pub fn of(controllers: Vec<Box<dyn Controller>>, clients: Clients) -> Driver {
+        let mut interests: Vec<Interest> = Vec::new();
+        let mut hosted = Vec::new();
+        for controller in controllers {
+            let controller: Arc<dyn Controller> = controller.into();
+            merge_interests(&mut interests, controller.interests());
+            let user = format!("system:serviceaccount:kube-system:{}", controller.account());
+            let client = Client::from(clients(&user));
+            let recorder = Recorder::start(client.clone(), EventApi::Core, controller.name(), "");
+            let interests = controller.interests().into();
+            hosted.push(Hosted { controller, interests, client, recorder, started: false });
+        }
+        let reader = Client::from(clients(READER));
+        let (cache, changes) = Cache::start(reader.clone(), interests);
+        Driver {
+            controllers: hosted,
+            reader,
+            cache,
+            changes,
+            work: HashMap::new(),
+            ready: VecDeque::new(),
+            timers: BTreeSet::new(),
+            timer_of: HashMap::new(),
+            running: JoinSet::new(),
+            discovering: JoinSet::new(),
+            discovered: false,
+            discover_again: false,
+            failures: HashMap::new(),
+            rounds: HashMap::new(),
+        }
+    }
+
+    /// Runs until `shutdown` completes. Plans under way are dropped: every step stands alone.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
+        tokio::pin!(shutdown);
+        if self.controllers.iter().any(|h| h.controller.reads_everything()) {
+            self.discover();
+        }
+        loop {
+            self.dispatch();
+            let timer = self.timers.first().map(|(at, _)| *at);
+            let alarm = async {
+                match timer {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = &mut shutdown => return,
+                changes = self.changes.next() => match changes {
+                    Some(changes) => self.changed(&changes),
+                    None => return,
+                },
+                Some(done) = self.running.join_next() => match done {
+                    Ok((job, outcome)) => self.performed(job, outcome),
+                    Err(error) => tracing::error!(%error, "a plan ended abnormally"),
+                },
+                Some(found) = self.discovering.join_next() => self.found(found.ok().flatten()),
+                () = alarm => self.ring(Instant::now()),
+            }
+        }
+    }
+
+    /// Starts as many ready jobs as there is room for.
+    fn dispatch(&mut self) {
+        if self.ready.is_empty() {
+            return;
+        }
+        let view = self.cache.view();
+        self.start_controllers(&view);
+        let mut held = VecDeque::new();
+        while self.running.len() < RUNNING_PLANS_MAX {
+            let Some(job) = self.ready.pop_front() else { break };
+            if self.controllers[job.0].started {
+                self.decide(&view, job);
+            } else {
+                held.push_back(job);
+            }
+        }
+        held.append(&mut self.ready);
+        self.ready = held;
+    }
+
+    fn start_controllers(&mut self, view: &View) {
+        let everything = self.discovered && view.resources().all(|r| view.is_synced(r));
+        for hosted in self.controllers.iter_mut().filter(|h| !h.started) {
+            let synced = hosted.interests.iter().all(|i| view.is_synced(&i.resource));
+            hosted.started = synced && (everything || !hosted.controller.reads_everything());
+        }
+    }
+
+    /// Reconciles one target and starts what the plan asks for.
+    fn decide(&mut self, view: &Arc<View>, job: Job) {
+        let hosted = self.controllers[job.0].clone();
+        let now = Timestamp::now();
+        let plan = hosted.controller.reconcile(view, &job.1, now);
+        for occurrence in &plan.events {
+            hosted.recorder.record(occurrence.clone(), now);
+        }
+        self.set_timer(&job, plan.again.map(|time| instant_of(time, now)));
+        if plan.is_empty() {
+            self.work.remove(&job);
+            self.failures.remove(&job);
+            self.rounds.remove(&job);
+            return;
+        }
+        tracing::debug!(
+            controller = hosted.controller.name(),
+            target = %job.1.key,
+            resource = %job.1.resource.plural,
+            steps = plan.steps().count(),
+            "plan"
+        );
+        self.work.insert(job.clone(), Progress::Running { dirty: false });
+        let view = view.clone();
+        self.running.spawn(async move {
+            let Hosted { controller, client, recorder, .. } = hosted;
+            let mut outcome = perform(&client, &recorder, plan).await;
+            if let Some(failure) = outcome.failure.clone() {
+                let more: Plan = controller.failed(&view, &job.1, Timestamp::now(), &failure);
+                let after = perform(&client, &recorder, more).await;
+                outcome.written.extend(after.written);
+            }
+            (job, outcome)
+        });
+    }
+
+    fn performed(&mut self, job: Job, outcome: Outcome) {
+        let dirty = matches!(self.work.get(&job), Some(Progress::Running { dirty: true }));
+        let rounds = self.rounds.entry(job.clone()).or_insert(0);
+        *rounds += 1;
+        let restless = *rounds > ROUNDS_MAX;
+        if outcome.retry || restless || outcome.failure.is_some() {
+            self.back_off(&job, outcome.failure.as_ref());
+        } else {
+            self.failures.remove(&job);
+        }
+        if outcome.written.is_empty() && !dirty {
+            self.work.remove(&job);
+            return;
+        }
+        let view = self.cache.view();
+        let written: Vec<Written> =
+            outcome.written.into_iter().filter(|w| !w.is_in(&view)).collect();
+        if written.is_empty() {
+            return self.settled(job);
+        }
+        let deadline = Instant::now() + OWN_WRITES_MAX;
+        self.set_earlier_timer(&job, deadline);
+        self.work.insert(job, Progress::Settling { written, deadline, dirty });
+    }
+
+    fn back_off(&mut self, job: &Job, failure: Option<&Failure>) {
+        let failures = self.failures.entry(job.clone()).or_insert(0);
+        let wait = BACKOFF_MIN.saturating_mul(1 << (*failures).min(20)).min(BACKOFF_MAX);
+        *failures += 1;
+        if let Some(failure) = failure {
+            let controller = self.controllers[job.0].controller.name();
+            let why = &failure.message;
+            tracing::info!(controller, target = %job.1.key, why, "a step failed, will try again");
+        }
+        self.set_earlier_timer(job, Instant::now() + wait);
+    }
+
+    /// The View shows what the job wrote: it is looked at once more, which is how it ends.
+    fn settled(&mut self, job: Job) {
+        let backing_off = self.failures.contains_key(&job);
+        self.work.remove(&job);
+        if !backing_off {
+            self.enqueue(job);
+        }
+    }
+
+    fn changed(&mut self, changes: &[Change]) {
+        let view = self.cache.view();
+        for change in changes.iter().filter(|c| !c.is_progress()) {
+            self.wake(&view, change);
+            if change.resource.same(&resources::CUSTOM_RESOURCE_DEFINITIONS)
+                || change.resource.same(&resources::API_SERVICES)
+            {
+                self.discover();
+            }
+        }
+        self.settle(&view);
+    }
+
+    fn wake(&mut self, view: &View, change: &Change) {
+        for index in 0..self.controllers.len() {
+            let hosted = &self.controllers[index];
+            let interested = hosted.controller.reads_everything()
+                || hosted.interests.iter().any(|i| i.resource.same(&change.resource));
+            if !interested {
+                continue;
+            }
+            for target in hosted.controller.targets(view, change) {
+                self.enqueue((index, target));
+            }
+        }
+    }
+
+    fn settle(&mut self, view: &View) {
+        let mut settled = Vec::new();
+        for (job, progress) in &mut self.work {
+            let Progress::Settling { written, .. } = progress else { continue };
+            written.retain(|w| !w.is_in(view));
+            if written.is_empty() {
+                settled.push(job.clone());
+            }
+        }
+        for job in settled {
+            self.settled(job);
+        }
+    }
+
+    fn enqueue(&mut self, job: Job) {
+        match self.work.get_mut(&job) {
+            Some(Progress::Queued) => {}
+            Some(Progress::Running { dirty } | Progress::Settling { dirty, .. }) => *dirty = true,
+            None => {
+                self.work.insert(job.clone(), Progress::Queued);
+                self.ready.push_back(job);
+            }
+        }
+    }
+
+    fn ring(&mut self, now: Instant) {
+        while let Some((at, job)) = self.timers.first().cloned() {
+            if at > now {
+                return;
+            }
+            self.set_timer(&job, None);
+            if let Some(Progress::Settling { deadline, .. }) = self.work.get(&job) {
+                if *deadline <= now {
+                    tracing::warn!(target = %job.1.key, "the View lacks a write of ours");
+                    self.work.remove(&job);
+                } else {
+                    let deadline = *deadline;
+                    self.set_timer(&job, Some(deadline));
+                }
+            }
+            self.enqueue(job);
+        }
+    }
+
+    fn set_timer(&mut self, job: &Job, at: Option<Instant>) {
+        if let Some(before) = self.timer_of.remove(job) {
+            self.timers.remove(&(before, job.clone()));
+        }
+        if let Some(at) = at {
+            self.timer_of.insert(job.clone(), at);
+            self.timers.insert((at, job.clone()));
+        }
+    }
+
+    fn set_earlier_timer(&mut self, job: &Job, at: Instant) {
+        if self.timer_of.get(job).is_none_or(|planned| *planned > at) {
+            self.set_timer(job, Some(at));
+        }
+    }
+
+    /// Asks which resources are served; one question at a time, and once more after a change.
+    fn discover(&mut self) {
+        if !self.discovering.is_empty() {
+            self.discover_again = true;
+            return;
+        }
+        let client = self.reader.clone();
+        self.discovering.spawn(async move { discovery::deletable_resources(&client).await });
+    }
+
+    fn found(&mut self, found: Option<Vec<kd_client::Resource>>) {
+        if std::mem::take(&mut self.discover_again) {
+            self.discover();
+        }
+        let Some(found) = found else { return };
+        self.discovered = true;
+        let own: Vec<&Interest> =
+            self.controllers.iter().flat_map(|h| h.interests.iter()).collect();
+        let view = self.cache.view();
+        for resource in view.resources() {
+            let used = own.iter().any(|i| i.resource.same(resource));
+            if !used && !found.iter().any(|f| f.same(resource)) {
+                self.cache.remove(kd_client::Resource::clone(resource));
+            }
+        }
+        for resource in found {
+            if !view.has(&resource) {
+                self.cache.add(Interest::metadata(&resource));
+            }
+        }
+    }
+}
+
+/// Full interest in a resource wins over interest in its metadata.
+fn merge_interests(all: &mut Vec<Interest>, more: Vec<Interest>) {
+    for interest in more {
+        match all.iter_mut().find(|i| i.resource.same(&interest.resource)) {
+            None => all.push(interest),
+            Some(known) if matches!(known.keep, kd_client::Keep::Metadata) => *known = interest,
+            Some(_) => {}
+        }
+    }
+}
+
+fn instant_of(time: Timestamp, now: Timestamp) -> Instant {
+    let wait = time.as_millisecond().saturating_sub(now.as_millisecond()).max(0);
+    // One millisecond late rather than early: a plan made a moment too soon would only ask again.
+    Instant::now() + Duration::from_millis(u64::try_from(wait).unwrap_or(0) + 1)
+}

@@ -1,0 +1,178 @@
+//! Performs a plan's steps against the API server and tells what was written.
+
+use futures::StreamExt;
+use jiff::Timestamp;
+use kd_client::{Client, Error, Key, Occurrence, Recorder, Resource, Result, View};
+
+use crate::controller::Failure;
+use crate::plan::{Action, Guard, Plan, Step};
+
+/// Steps of one stage under way at once.
+const STEPS_AT_ONCE: usize = 16;
+
+/// What became of a plan.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What the View must show before the target is looked at again.
+    pub written: Vec<Written>,
+    /// Something changed under our feet: decide again.
+    pub retry: bool,
+    /// The first real failure.
+    pub failure: Option<Failure>,
+}
+
+/// A write of ours.
+#[derive(Debug)]
+pub struct Written {
+    resource: Resource,
+    key: Key,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Revision(u64),
+    Deleted { uid: Option<String> },
+    AllDeleted,
+}
+
+impl Written {
+    /// Whether a View shows the write (or does not watch the resource).
+    pub fn is_in(&self, view: &View) -> bool {
+        if !view.has(&self.resource) {
+            return true;
+        }
+        match &self.what {
+            What::Revision(revision) => view.revision(&self.resource) >= *revision,
+            What::AllDeleted => view
+                .objects(&self.resource, Some(&self.key.namespace))
+                .all(|object| object.metadata.is_deleting()),
+            What::Deleted { uid } => match view.object(&self.resource, &self.key) {
+                None => true,
+                Some(object) => {
+                    object.metadata.is_deleting()
+                        || uid.as_ref().is_some_and(|uid| *uid != object.metadata.uid)
+                }
+            },
+        }
+    }
+}
+
+/// Performs a plan, stage by stage, up to the first stage that does not succeed.
+pub async fn perform(client: &Client, recorder: &Recorder, plan: Plan) -> Outcome {
+    let mut outcome = Outcome::default();
+    for stage in plan.stages {
+        let steps = stage.into_iter().map(|step| run_step(client, recorder, step));
+        let mut results = futures::stream::iter(steps).buffer_unordered(STEPS_AT_ONCE);
+        while let Some(result) = results.next().await {
+            outcome.absorb(result);
+        }
+        if outcome.retry || outcome.failure.is_some() {
+            break;
+        }
+    }
+    outcome
+}
+
+enum Ended {
+    Wrote(Written),
+    /// Nothing to do any more: the object is gone.
+    Moot,
+    Retry,
+    Failed(Failure),
+}
+
+impl Outcome {
+    fn absorb(&mut self, ended: Ended) {
+        match ended {
+            Ended::Wrote(written) => self.written.push(written),
+            Ended::Moot => {}
+            Ended::Retry => self.retry = true,
+            Ended::Failed(failure) => self.failure = self.failure.take().or(Some(failure)),
+        }
+    }
+}
+
+async fn run_step(client: &Client, recorder: &Recorder, step: Step) -> Ended {
+    let Step { resource, key, action, guards, done, failed } = step;
+    for guard in &guards {
+        match holds(client, guard).await {
+            Ok(true) => {}
+            Ok(false) => return Ended::Retry,
+            Err(error) => return failure(&resource, &action, &error),
+        }
+    }
+    let now = Timestamp::now();
+    match write(client, &resource, &key, &action).await {
+        Ok(written) => {
+            let name = written.key.name.to_string();
+            tell(recorder, done, &name, now);
+            Ended::Wrote(written)
+        }
+        Err(error) if error.is_not_found() && !matches!(action, Action::Create(_)) => Ended::Moot,
+        // The View will show it.
+        Err(error) if error.is_conflict() || error.is_already_exists() => Ended::Retry,
+        // Nothing can be created there any more, and nothing needs to be.
+        Err(error) if error.is_namespace_terminating() => Ended::Moot,
+        Err(error) => {
+            tell(recorder, failed, &error.message(), now);
+            failure(&resource, &action, &error)
+        }
+    }
+}
+
+fn tell(recorder: &Recorder, occurrence: Option<Occurrence>, detail: &str, now: Timestamp) {
+    if let Some(mut occurrence) = occurrence {
+        occurrence.message = occurrence.message.replace("{}", detail);
+        recorder.record(occurrence, now);
+    }
+}
+
+fn failure(resource: &Resource, action: &Action, error: &Error) -> Ended {
+    let create = matches!(action, Action::Create(_));
+    Ended::Failed(Failure { resource: resource.clone(), create, message: error.message() })
+}
+
+async fn holds(client: &Client, guard: &Guard) -> Result<bool> {
+    match guard {
+        Guard::Empty { resource, namespace } => client.is_empty(resource, namespace).await,
+        Guard::Absent { resource, key, uid } => {
+            match client.get(resource, &key.namespace, &key.name).await {
+                Ok(object) => Ok(object.metadata.uid != *uid),
+                Err(error) if error.is_not_found() => Ok(true),
+                Err(error) => Err(error),
+            }
+        }
+    }
+}
+
+async fn write(
+    client: &Client,
+    resource: &Resource,
+    key: &Key,
+    action: &Action,
+) -> Result<Written> {
+    let (namespace, name) = (&*key.namespace, &*key.name);
+    let object = match action {
+        Action::Create(object) => client.create(resource, namespace, object).await?,
+        Action::Update(subresource, object) => {
+            client.update(resource, namespace, name, subresource, object).await?
+        }
+        Action::Patch(subresource, kind, patch) => {
+            client.patch(resource, namespace, name, subresource, *kind, patch).await?
+        }
+        Action::Delete(options) => {
+            client.delete(resource, namespace, name, options).await?;
+            let uid = options.preconditions.uid.clone();
+            let what = What::Deleted { uid };
+            return Ok(Written { resource: resource.clone(), key: key.clone(), what });
+        }
+        Action::DeleteCollection(options) => {
+            client.delete_collection(resource, namespace, options).await?;
+            let what = What::AllDeleted;
+            return Ok(Written { resource: resource.clone(), key: key.clone(), what });
+        }
+    };
+    let what = What::Revision(object.metadata.revision());
+    Ok(Written { resource: resource.clone(), key: object.key(), what })
+}

@@ -1,0 +1,125 @@
+//! Views from JSON and plans as text, for the tables of tests.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kd_client::{Keep, Key, Object, Resource, View, resources};
+use serde_json::{Value, json};
+
+use crate::{Action, Controller, Plan, Step, Target};
+
+const KNOWN: [&Resource; 18] = [
+    &resources::CLUSTER_ROLES,
+    &resources::CONFIG_MAPS,
+    &resources::DEPLOYMENTS,
+    &resources::ENDPOINTS,
+    &resources::ENDPOINT_SLICES,
+    &resources::JOBS,
+    &resources::LEASES,
+    &resources::NAMESPACES,
+    &resources::NODES,
+    &resources::PODS,
+    &resources::POD_DISRUPTION_BUDGETS,
+    &resources::REPLICATION_CONTROLLERS,
+    &resources::REPLICA_SETS,
+    &resources::RESOURCE_QUOTAS,
+    &resources::SECRETS,
+    &resources::SERVICES,
+    &resources::SERVICE_ACCOUNTS,
+    &resources::STATEFUL_SETS,
+];
+
+/// Seconds after the epoch of all tests.
+pub fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_000_000_000 + second).unwrap()
+}
+
+/// The same as text.
+pub fn time(second: i64) -> String {
+    at(second).to_string()
+}
+
+/// An object with metadata filled in: uid `<name>-uid`, resourceVersion 1, created at 0.
+pub fn object(kind: &str, namespace: &str, name: &str, rest: Value) -> Value {
+    let resource = KNOWN.iter().find(|r| r.kind == kind).unwrap();
+    let mut all = json!({
+        "apiVersion": resource.api_version(), "kind": kind,
+        "metadata": {"name": name, "uid": format!("{name}-uid"), "resourceVersion": "1",
+            "creationTimestamp": time(0)}});
+    if !namespace.is_empty() {
+        all["metadata"]["namespace"] = json!(namespace);
+    }
+    merge(&mut all, rest);
+    all
+}
+
+/// Merges maps, replaces anything else.
+pub fn merge(into: &mut Value, from: Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from,
+    }
+}
+
+/// A View of objects, all resources synced, observed at 0.
+pub fn view(objects: &[Value]) -> View {
+    let mut view = View::of(KNOWN.iter().map(|r| Resource::clone(r)));
+    for resource in KNOWN {
+        view.sync(resource, 100);
+    }
+    for object in objects {
+        let resource = KNOWN.iter().find(|r| object["kind"] == *r.kind).unwrap();
+        let bytes = serde_json::to_vec(object).unwrap();
+        view.insert(resource, Object::parse(resource, &bytes, Keep::Full, at(0)).unwrap());
+    }
+    view
+}
+
+/// The plan for one object.
+pub fn plan(
+    controller: &impl Controller,
+    view: &View,
+    resource: &Resource,
+    key: (&str, &str),
+    second: i64,
+) -> Plan {
+    let target = Target::new(&Arc::new(resource.clone()), Key::new(key.0, key.1));
+    controller.reconcile(view, &target, at(second))
+}
+
+/// Steps as lines: `verb resource[/subresource] key`, stages parted by `--`.
+pub fn lines(plan: &Plan) -> Vec<String> {
+    let stages = plan.stages.iter().map(|s| s.iter().map(line).collect::<Vec<_>>());
+    let mut all: Vec<String> = Vec::new();
+    for stage in stages {
+        if !all.is_empty() {
+            all.push("--".into());
+        }
+        all.extend(stage);
+    }
+    all
+}
+
+fn line(step: &Step) -> String {
+    let (verb, subresource) = match &step.action {
+        Action::Create(_) => ("create", ""),
+        Action::Update(subresource, _) => ("update", *subresource),
+        Action::Patch(subresource, _, _) => ("patch", *subresource),
+        Action::Delete(_) => ("delete", ""),
+        Action::DeleteCollection(_) => ("delete-all", ""),
+    };
+    let slash = if subresource.is_empty() { "" } else { "/" };
+    format!("{verb} {}{slash}{subresource} {}", step.resource.plural, step.key)
+}
+
+/// The body of the n-th step.
+pub fn body(plan: &Plan, index: usize) -> &Value {
+    match &plan.steps().nth(index).unwrap().action {
+        Action::Create(body) | Action::Update(_, body) | Action::Patch(_, _, body) => body,
+        other => panic!("no body in {other:?}"),
+    }
+}
