@@ -38,6 +38,12 @@ pub struct NodeConfig {
     /// How hard the store syncs.
     #[serde(default)]
     pub durability: Durability,
+    /// Registries (`host` or `host:port`) that are spoken to without TLS. Loopback ones always are.
+    #[serde(default)]
+    pub insecure_registries: Vec<String>,
+    /// More certificate authorities of registries, PEM.
+    #[serde(default)]
+    pub registry_authorities: Vec<String>,
     /// Log filter (tracing's syntax), e.g. `info`.
     pub log: String,
 }

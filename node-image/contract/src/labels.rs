@@ -6,6 +6,8 @@ pub const LABEL_CLUSTER: &str = "io.kd.cluster";
 pub const LABEL_ROLE: &str = "io.kd.role";
 /// On node containers: the host port of the API server.
 pub const LABEL_API_PORT: &str = "io.kd.api-port";
+/// On server containers: the host name or address under which clients reach the API server.
+pub const LABEL_API_HOST: &str = "io.kd.api-host";
 /// On a cluster's network: the secrets of the cluster ([`crate::ServerSecrets`] as JSON), from which
 /// kubeconfigs and more nodes are made.
 pub const LABEL_SECRETS: &str = "io.kd.secrets";
