@@ -1,6 +1,7 @@
 //! The Kubernetes API server: the request pipeline, authentication, authorization, admission, verbs,
 //! subresources, discovery and OpenAPI.
 
+pub mod admission;
 pub mod authn;
 pub mod authz;
 mod request;

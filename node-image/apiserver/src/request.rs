@@ -8,6 +8,7 @@ use kd_api::Status;
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::watch;
 
 /// Who asks, as authentication found (`authentication.k8s.io` UserInfo).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -73,6 +74,10 @@ pub trait Reader: Send + Sync {
     fn list(&self, group: &str, resource: &str, namespace: Option<&str>) -> Vec<Arc<Value>>;
     /// A number that changes whenever an object of the resource changes: the key of derived caches.
     fn generation(&self, group: &str, resource: &str) -> u64;
+    /// Changes with every write, to wait for one. Never changes where nothing waits.
+    fn revisions(&self) -> watch::Receiver<u64> {
+        watch::channel(0).1
+    }
 }
 
 /// Finds out who asks.

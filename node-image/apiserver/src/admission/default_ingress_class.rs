@@ -1,0 +1,53 @@
+//! DefaultIngressClass: ingresses that name no class get the default one.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use kd_api::{Object, Status};
+use serde_json::Value;
+
+use crate::request::{AdmissionAttributes, AdmissionPlugin, Operation, Reader};
+
+const GROUP: &str = "networking.k8s.io";
+const DEFAULT_ANNOTATION: &str = "ingressclass.kubernetes.io/is-default-class";
+/// The form of `spec.ingressClassName` before it was a field.
+const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
+
+pub(super) struct DefaultIngressClass {
+    reader: Arc<dyn Reader>,
+}
+
+impl DefaultIngressClass {
+    pub(super) fn new(reader: Arc<dyn Reader>) -> Self {
+        Self { reader }
+    }
+}
+
+#[async_trait]
+impl AdmissionPlugin for DefaultIngressClass {
+    fn name(&self) -> &'static str {
+        "DefaultIngressClass"
+    }
+
+    fn handles(&self, operation: Operation) -> bool {
+        operation == Operation::Create
+    }
+
+    async fn mutate(&self, attributes: &mut AdmissionAttributes<'_>) -> Result<(), Status> {
+        let ingress = &attributes.object;
+        let decided = ingress.at(&["spec", "ingressClassName"]).is_some_and(|name| !name.is_null())
+            || ingress.annotation(CLASS_ANNOTATION).is_some();
+        if !attributes.is(GROUP, "ingresses", "") || decided {
+            return Ok(());
+        }
+        let classes = self.reader.list(GROUP, "ingressclasses", None);
+        let is_default = |class: &&Arc<Value>| class.annotation(DEFAULT_ANNOTATION) == Some("true");
+        let newest = classes.iter().filter(is_default).min_by_key(|class| {
+            (std::cmp::Reverse(class.creation_timestamp()), class.name().to_owned())
+        });
+        if let Some(class) = newest {
+            attributes.object.set_at(&["spec", "ingressClassName"], class.name().into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,91 @@
+//! Admission: what a write must look like beyond its schema, and what is filled in on the way. The
+//! table is upstream's order; mutation runs through it, then validation.
+
+mod certificates;
+mod default_ingress_class;
+mod default_storage_class;
+mod default_toleration_seconds;
+mod namespace_lifecycle;
+mod node_restriction;
+mod pod;
+mod pod_topology_labels;
+mod priority;
+mod runtime_class;
+mod service_account;
+mod storage_object_in_use_protection;
+mod taint_nodes_by_condition;
+mod volume_claim_resize;
+
+use std::sync::Arc;
+
+use kd_api::{Object, Status};
+
+use crate::authz::{EscalationCheck, UnionAuthorizer};
+use crate::request::{AdmissionAttributes, AdmissionPlugin, Reader};
+
+/// What the plugins need.
+#[derive(Clone)]
+pub struct AdmissionConfig {
+    /// The stored objects.
+    pub reader: Arc<dyn Reader>,
+    /// For plugins that demand more rights than the verb (approving, granting).
+    pub authorizer: Arc<UnionAuthorizer>,
+}
+
+type Constructor = fn(&AdmissionConfig) -> Box<dyn AdmissionPlugin>;
+
+/// Every plugin, in running order.
+const PLUGINS: &[Constructor] = &[
+    |c| Box::new(namespace_lifecycle::NamespaceLifecycle::new(c.reader.clone())),
+    |c| Box::new(service_account::ServiceAccount::new(c.reader.clone())),
+    |c| Box::new(node_restriction::NodeRestriction::new(c.reader.clone())),
+    |_| Box::new(taint_nodes_by_condition::TaintNodesByCondition),
+    |c| Box::new(priority::Priority::new(c.reader.clone())),
+    |_| Box::new(default_toleration_seconds::DefaultTolerationSeconds),
+    |c| Box::new(default_storage_class::DefaultStorageClass::new(c.reader.clone())),
+    |_| Box::new(storage_object_in_use_protection::StorageObjectInUseProtection),
+    |c| Box::new(volume_claim_resize::PersistentVolumeClaimResize::new(c.reader.clone())),
+    |c| Box::new(runtime_class::RuntimeClass::new(c.reader.clone())),
+    |c| Box::new(certificates::CertificateApproval::new(c.authorizer.clone())),
+    |c| Box::new(certificates::CertificateSigning::new(c.authorizer.clone())),
+    |_| Box::new(certificates::CertificateSubjectRestriction),
+    |c| Box::new(default_ingress_class::DefaultIngressClass::new(c.reader.clone())),
+    |c| Box::new(pod_topology_labels::PodTopologyLabels::new(c.reader.clone())),
+    // The webhooks' and policies' place.
+    |c| Box::new(EscalationCheck::new(c.authorizer.clone())),
+];
+
+/// The plugins of a cluster, in running order.
+pub fn default_plugins(config: &AdmissionConfig) -> Vec<Box<dyn AdmissionPlugin>> {
+    PLUGINS.iter().map(|construct| construct(config)).collect()
+}
+
+/// The 403 of a plugin.
+fn forbidden(attributes: &AdmissionAttributes<'_>, why: impl AsRef<str>) -> Status {
+    let info = attributes.info;
+    Status::forbidden(&info.group, &info.resource, name(attributes), why.as_ref())
+}
+
+/// The object's name as messages show it: a generated one does not exist yet.
+fn name<'a>(attributes: &'a AdmissionAttributes<'_>) -> &'a str {
+    let object = &attributes.object;
+    let candidates = [attributes.info.name.as_str(), object.name(), object.generate_name()];
+    candidates.into_iter().find(|name| !name.is_empty()).unwrap_or("Unknown")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::FakeReader;
+
+    #[test]
+    fn names_are_unique() {
+        let reader = FakeReader::with([]);
+        let authorizer = Arc::new(UnionAuthorizer::new(reader.clone()));
+        let plugins = default_plugins(&AdmissionConfig { reader, authorizer });
+        let mut names: Vec<_> = plugins.iter().map(|plugin| plugin.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), plugins.len());
+    }
+}
