@@ -3,9 +3,11 @@
 
 pub mod decode;
 pub mod defaults;
+pub mod discovery;
 mod field;
 pub mod kind;
 pub mod object;
+pub mod openapi;
 pub mod patch;
 pub mod quantity;
 pub mod schema;

@@ -151,6 +151,7 @@ impl Schema {
         &self.structs[index as usize]
     }
 
+    #[cfg(test)]
     pub(crate) fn structs(&self) -> impl Iterator<Item = &Struct> {
         self.structs.iter()
     }

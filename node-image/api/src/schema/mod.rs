@@ -9,10 +9,11 @@ use std::io::Read;
 use std::sync::OnceLock;
 
 use flate2::read::ZlibDecoder;
+use sha2::{Digest, Sha256};
 
 use crate::Kind;
 
-pub(crate) use arena::{Field, Form, Node, NodeId, Scalar, Struct};
+pub(crate) use arena::{Extra, Field, Form, Node, NodeId, Scalar, Struct};
 pub use arena::{ListType, Schema};
 pub use reference::SchemaRef;
 
@@ -51,6 +52,13 @@ pub(crate) fn any() -> SchemaRef<'static> {
 /// The documentation of all types, as JSON: type, then property ("" for the type itself), then text.
 pub(crate) fn texts() -> String {
     inflate(TEXTS)
+}
+
+/// What the schemas and texts are made of; changes with the build only.
+pub(crate) fn fingerprint() -> impl AsRef<[u8]> {
+    static FINGERPRINT: OnceLock<[u8; 32]> = OnceLock::new();
+    FINGERPRINT
+        .get_or_init(|| Sha256::new().chain_update(FIELDS).chain_update(TEXTS).finalize().into())
 }
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
