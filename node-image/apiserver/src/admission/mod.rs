@@ -5,11 +5,15 @@ mod certificates;
 mod default_ingress_class;
 mod default_storage_class;
 mod default_toleration_seconds;
+mod limit_ranger;
 mod namespace_lifecycle;
 mod node_restriction;
 mod pod;
+mod pod_resources;
+mod pod_security;
 mod pod_topology_labels;
 mod priority;
+mod resource_quota;
 mod runtime_class;
 mod service_account;
 mod storage_object_in_use_protection;
@@ -37,9 +41,11 @@ type Constructor = fn(&AdmissionConfig) -> Box<dyn AdmissionPlugin>;
 /// Every plugin, in running order.
 const PLUGINS: &[Constructor] = &[
     |c| Box::new(namespace_lifecycle::NamespaceLifecycle::new(c.reader.clone())),
+    |c| Box::new(limit_ranger::LimitRanger::new(c.reader.clone())),
     |c| Box::new(service_account::ServiceAccount::new(c.reader.clone())),
     |c| Box::new(node_restriction::NodeRestriction::new(c.reader.clone())),
     |_| Box::new(taint_nodes_by_condition::TaintNodesByCondition),
+    |c| Box::new(pod_security::PodSecurity::new(c.reader.clone())),
     |c| Box::new(priority::Priority::new(c.reader.clone())),
     |_| Box::new(default_toleration_seconds::DefaultTolerationSeconds),
     |c| Box::new(default_storage_class::DefaultStorageClass::new(c.reader.clone())),
@@ -52,6 +58,7 @@ const PLUGINS: &[Constructor] = &[
     |c| Box::new(default_ingress_class::DefaultIngressClass::new(c.reader.clone())),
     |c| Box::new(pod_topology_labels::PodTopologyLabels::new(c.reader.clone())),
     // The webhooks' and policies' place.
+    |c| Box::new(resource_quota::ResourceQuota::new(c.reader.clone())),
     |c| Box::new(EscalationCheck::new(c.authorizer.clone())),
 ];
 
