@@ -76,7 +76,7 @@ impl Selector {
         let mut requirements = Vec::new();
         for (key, value) in selector.entries("matchLabels") {
             let value = value.as_str().unwrap_or("").to_owned();
-            requirements.push(requirement(key, Operator::In, vec![value])?);
+            requirements.push(requirement(key, Operator::Equals, vec![value])?);
         }
         for expression in selector.list("matchExpressions") {
             requirements.push(expression_requirement(expression)?);
