@@ -121,6 +121,8 @@ pub enum Keep {
     Metadata,
     /// All of it where the rule says so, metadata of the rest.
     Only(fn(&Metadata) -> bool),
+    /// All of it in the event that tells it; only its metadata is remembered after that.
+    Once,
 }
 
 /// An object.
@@ -170,11 +172,21 @@ impl Object {
             false => (serde_json::from_slice::<Head>(bytes)?.metadata, None),
         };
         let full = match keep {
-            Keep::Full => true,
+            Keep::Full | Keep::Once => true,
             Keep::Metadata => false,
             Keep::Only(rule) => rule(&metadata),
         };
         Ok(Object { metadata, observed, node, bytes: full.then(|| bytes.into()) })
+    }
+
+    /// The same object without its bytes.
+    pub(crate) fn stripped(&self) -> Object {
+        Object {
+            metadata: self.metadata.clone(),
+            observed: self.observed,
+            node: self.node.clone(),
+            bytes: None,
+        }
     }
 
     /// Its key.

@@ -188,7 +188,7 @@ impl Watch {
                 continue;
             }
             let new = Arc::new(object);
-            self.known.insert(key, new.clone());
+            self.known.insert(key, remembered(&new, self.keep));
             self.told.push_back(WatchEvent::Applied { old, new });
         }
         self.told.extend(before.into_values().map(WatchEvent::Deleted));
@@ -241,7 +241,7 @@ impl Watch {
             }
             _ => {
                 let new = Arc::new(object);
-                let old = self.known.insert(new.key(), new.clone());
+                let old = self.known.insert(new.key(), remembered(&new, self.keep));
                 self.told.push_back(WatchEvent::Applied { old, new });
             }
         }
@@ -270,6 +270,13 @@ impl Watch {
 
     fn describe(&self) -> String {
         format!("WATCH {}", self.resource.path(&self.selectors.namespace, "", ""))
+    }
+}
+
+fn remembered(object: &Arc<Object>, keep: Keep) -> Arc<Object> {
+    match keep {
+        Keep::Once => Arc::new(object.stripped()),
+        _ => object.clone(),
     }
 }
 

@@ -1,0 +1,87 @@
+//! TaintToleration: nodes with taints that a pod does not tolerate are refused, or scored down for
+//! PreferNoSchedule.
+
+use k8s_openapi::api::core::v1::{Taint, Toleration};
+
+use crate::cluster::Cluster;
+use crate::node::NodeFacts;
+use crate::plugin::{ClusterEvent, Normalize, Plugin, Prepared, Refusal};
+use crate::pod::PodFacts;
+
+pub(super) struct TaintToleration;
+
+struct Tolerations<'a>(&'a [Toleration]);
+
+/// Whether a toleration covers a taint.
+pub(super) fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let (effect, key, value) =
+        (text(&toleration.effect), text(&toleration.key), text(&toleration.value));
+    let have = taint.value.as_deref().unwrap_or_default();
+    let same_value = match toleration.operator.as_deref().unwrap_or("") {
+        "" | "Equal" => value == have,
+        "Exists" => true,
+        "Lt" => compare(have, &value, |have, bound| have < bound),
+        "Gt" => compare(have, &value, |have, bound| have > bound),
+        _ => false,
+    };
+    (effect.is_empty() || effect == taint.effect)
+        && (key.is_empty() || key == taint.key)
+        && same_value
+}
+
+fn compare(have: &str, bound: &str, holds: impl Fn(i64, i64) -> bool) -> bool {
+    match (have.parse(), bound.parse()) {
+        (Ok(have), Ok(bound)) => holds(have, bound),
+        _ => false,
+    }
+}
+
+impl Plugin for TaintToleration {
+    fn name(&self) -> &'static str {
+        "TaintToleration"
+    }
+
+    fn weight(&self) -> i64 {
+        3
+    }
+
+    fn normalize(&self) -> Normalize {
+        Normalize::LowestIsBest
+    }
+
+    fn prepare<'a>(
+        &self,
+        _: &'a Cluster,
+        pod: &'a PodFacts,
+    ) -> Result<Option<Box<dyn Prepared + 'a>>, Refusal> {
+        Ok(Some(Box::new(Tolerations(&pod.wishes.tolerations))))
+    }
+
+    fn helped_by(&self, event: &ClusterEvent, pod: &PodFacts) -> bool {
+        let ClusterEvent::Node(node) = event else { return false };
+        Tolerations(&pod.wishes.tolerations).filter(node).is_empty()
+    }
+}
+
+impl Tolerations<'_> {
+    fn cover(&self, taint: &Taint) -> bool {
+        self.0.iter().any(|toleration| tolerates(toleration, taint))
+    }
+}
+
+impl Prepared for Tolerations<'_> {
+    fn filter(&self, node: &NodeFacts) -> Vec<Refusal> {
+        let hard = |taint: &&Taint| taint.effect == "NoSchedule" || taint.effect == "NoExecute";
+        match node.taints.iter().filter(hard).any(|taint| !self.cover(taint)) {
+            true => vec![Refusal::fixed("node(s) had untolerated taint(s)")],
+            false => Vec::new(),
+        }
+    }
+
+    fn score(&self, node: &NodeFacts) -> i64 {
+        let soft = node.taints.iter().filter(|taint| taint.effect == "PreferNoSchedule");
+        let bad = soft.filter(|taint| !self.cover(taint)).count();
+        i64::try_from(bad).unwrap_or(i64::MAX)
+    }
+}

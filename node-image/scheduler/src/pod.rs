@@ -1,0 +1,263 @@
+//! What scheduling needs to know of a pod, taken from the object once.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{
+    Affinity, Container, Pod, PodCondition, PodSpec, Toleration, TopologySpreadConstraint,
+};
+use kd_client::Key;
+
+use crate::resource_amounts::Amounts;
+
+/// Requests that scoring assumes for containers that name none.
+const DEFAULT_CPU_MILLI: i64 = 100;
+const DEFAULT_MEMORY_BYTES: i64 = 200 * 1024 * 1024;
+
+/// A port of the node that a pod takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPort {
+    /// `TCP`, `UDP`, `SCTP`.
+    pub protocol: String,
+    /// The address, `0.0.0.0` for all.
+    pub address: String,
+    /// The port.
+    pub port: i32,
+}
+
+impl HostPort {
+    /// Whether both cannot be on one node.
+    pub fn conflicts(&self, other: &HostPort) -> bool {
+        let all = |port: &HostPort| port.address == "0.0.0.0";
+        self.port == other.port
+            && self.protocol == other.protocol
+            && (all(self) || all(other) || self.address == other.address)
+    }
+}
+
+/// What decides where a pod may go.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wishes {
+    /// The pod's labels.
+    pub labels: BTreeMap<String, String>,
+    /// What it asks for.
+    pub requests: Amounts,
+    /// Which scheduler is to place it.
+    pub scheduler_name: String,
+    /// Taken ports of the node.
+    pub ports: Vec<HostPort>,
+    /// Tolerations.
+    pub tolerations: Vec<Toleration>,
+    /// Node labels it insists on.
+    pub node_selector: BTreeMap<String, String>,
+    /// Affinities.
+    pub affinity: Option<Affinity>,
+    /// Spreading.
+    pub spread: Vec<TopologySpreadConstraint>,
+    /// What must be removed before it is scheduled.
+    pub gates: Vec<String>,
+    /// Names of its PersistentVolumeClaims.
+    pub claims: Vec<String>,
+    /// Images of its containers.
+    pub images: Vec<String>,
+    /// Priority.
+    pub priority: i32,
+    /// Whether it may take others' place.
+    pub preempts: bool,
+}
+
+/// A pod.
+#[derive(Clone, Debug, Default)]
+pub struct PodFacts {
+    /// Namespace and name.
+    pub key: Key,
+    /// Uid.
+    pub uid: String,
+    /// resourceVersion.
+    pub resource_version: String,
+    /// Generation of the spec.
+    pub generation: i64,
+    /// When it started.
+    pub started: Option<Timestamp>,
+    /// Where it is.
+    pub node: Option<String>,
+    /// Where room is being made for it.
+    pub nominated: Option<String>,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// Whether it has ended.
+    pub terminal: bool,
+    /// Its PodScheduled condition.
+    pub scheduled: Option<PodCondition>,
+    /// The rest.
+    pub wishes: Wishes,
+    /// CPU and memory for scoring: requests with defaults for containers that name none.
+    pub scoring: Amounts,
+}
+
+impl PodFacts {
+    /// Reads a pod.
+    pub fn of(pod: Pod) -> PodFacts {
+        let (metadata, spec) = (pod.metadata, pod.spec.unwrap_or_default());
+        let status = pod.status.unwrap_or_default();
+        let namespace = metadata.namespace.unwrap_or_default();
+        let name = metadata.name.unwrap_or_default();
+        let conditions = status.conditions.unwrap_or_default();
+        let ended = |phase: &str| phase == "Succeeded" || phase == "Failed";
+        PodFacts {
+            key: Key::new(&namespace, &name),
+            uid: metadata.uid.unwrap_or_default(),
+            resource_version: metadata.resource_version.unwrap_or_default(),
+            generation: metadata.generation.unwrap_or_default(),
+            started: status.start_time.map(|time| time.0),
+            node: spec.node_name.clone().filter(|name| !name.is_empty()),
+            nominated: status.nominated_node_name.filter(|name| !name.is_empty()),
+            deleting: metadata.deletion_timestamp.is_some(),
+            terminal: status.phase.as_deref().is_some_and(ended),
+            scheduled: conditions.into_iter().find(|c| c.type_ == "PodScheduled"),
+            scoring: pod_requests(&spec, true),
+            wishes: wishes(&name, metadata.labels.unwrap_or_default(), spec),
+        }
+    }
+
+    /// Whether this scheduler is to place it.
+    pub fn is_ours_to_place(&self, scheduler_name: &str) -> bool {
+        self.node.is_none()
+            && !self.deleting
+            && !self.terminal
+            && self.wishes.scheduler_name == scheduler_name
+    }
+}
+
+fn wishes(pod_name: &str, labels: BTreeMap<String, String>, spec: PodSpec) -> Wishes {
+    let requests = pod_requests(&spec, false);
+    let volumes = spec.volumes.unwrap_or_default();
+    let claims = volumes.into_iter().filter_map(|volume| {
+        let generated = volume.ephemeral.map(|_| format!("{pod_name}-{}", volume.name));
+        volume.persistent_volume_claim.map(|claim| claim.claim_name).or(generated)
+    });
+    let host = spec.host_network.unwrap_or(false);
+    Wishes {
+        labels,
+        requests,
+        scheduler_name: spec.scheduler_name.unwrap_or_else(|| "default-scheduler".into()),
+        ports: spec.containers.iter().flat_map(|c| host_ports(c, host)).collect(),
+        tolerations: spec.tolerations.unwrap_or_default(),
+        node_selector: spec.node_selector.unwrap_or_default(),
+        affinity: spec.affinity,
+        spread: spec.topology_spread_constraints.unwrap_or_default(),
+        gates: spec.scheduling_gates.unwrap_or_default().into_iter().map(|g| g.name).collect(),
+        claims: claims.collect(),
+        images: spec.containers.into_iter().filter_map(|c| c.image).collect(),
+        priority: spec.priority.unwrap_or(0),
+        preempts: spec.preemption_policy.as_deref() != Some("Never"),
+    }
+}
+
+fn host_ports(container: &Container, host_network: bool) -> Vec<HostPort> {
+    let ports = container.ports.iter().flatten().filter_map(|port| {
+        let on_host = port.host_port.or(host_network.then_some(port.container_port));
+        let address = port.host_ip.clone().filter(|ip| !ip.is_empty());
+        on_host.filter(|port| *port > 0).map(|number| HostPort {
+            protocol: port.protocol.clone().unwrap_or_else(|| "TCP".into()),
+            address: address.unwrap_or_else(|| "0.0.0.0".into()),
+            port: number,
+        })
+    });
+    ports.collect()
+}
+
+/// The sum over containers and sidecars, or the most that starting needs, and the overhead.
+fn pod_requests(spec: &PodSpec, scoring: bool) -> Amounts {
+    let mut running = Amounts::default();
+    for container in &spec.containers {
+        running.add(&container_requests(container, scoring));
+    }
+    let mut sidecars = Amounts::default();
+    let mut starting = Amounts::default();
+    for container in spec.init_containers.iter().flatten() {
+        let requests = container_requests(container, scoring);
+        if container.restart_policy.as_deref() == Some("Always") {
+            sidecars.add(&requests);
+            running.add(&requests);
+            starting.raise(&sidecars);
+        } else {
+            let mut moment = sidecars.clone();
+            moment.add(&requests);
+            starting.raise(&moment);
+        }
+    }
+    let mut total = running;
+    total.raise(&starting);
+    if let Some(whole) = spec.resources.as_ref().and_then(|r| r.requests.as_ref()) {
+        let whole_amounts = Amounts::of(Some(whole));
+        if whole.contains_key("cpu") {
+            total.cpu_milli = whole_amounts.cpu_milli;
+        }
+        if whole.contains_key("memory") {
+            total.memory_bytes = whole_amounts.memory_bytes;
+        }
+    }
+    total.add(&Amounts::of(spec.overhead.as_ref()));
+    total
+}
+
+fn container_requests(container: &Container, scoring: bool) -> Amounts {
+    let requests = container.resources.as_ref().and_then(|r| r.requests.as_ref());
+    let mut amounts = Amounts::of(requests);
+    let names = |name: &str| requests.is_some_and(|r| r.contains_key(name));
+    if scoring && !names("cpu") {
+        amounts.cpu_milli = DEFAULT_CPU_MILLI;
+    }
+    if scoring && !names("memory") {
+        amounts.memory_bytes = DEFAULT_MEMORY_BYTES;
+    }
+    amounts
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn facts(spec: Value) -> PodFacts {
+        let pod = json!({"metadata": {"name": "p", "namespace": "n"}, "spec": spec});
+        PodFacts::of(serde_json::from_value(pod).unwrap())
+    }
+
+    #[test]
+    fn requests() {
+        let container = |cpu: &str| json!({"name": "c", "resources": {"requests": {"cpu": cpu}}});
+        let check = |spec: Value, expect: i64| {
+            assert_eq!(facts(spec).wishes.requests.cpu_milli, expect);
+        };
+        check(json!({"containers": [container("1"), container("500m")]}), 1500);
+        check(json!({"containers": [container("1")], "initContainers": [container("2")]}), 2000);
+        let mut sidecar = container("300m");
+        sidecar["restartPolicy"] = json!("Always");
+        check(
+            json!({"containers": [container("1")], "initContainers": [sidecar, container("900m")]}),
+            1300,
+        );
+        check(json!({"containers": [container("1")], "overhead": {"cpu": "10m"}}), 1010);
+        let bare = facts(json!({"containers": [{"name": "c"}]}));
+        assert_eq!((bare.wishes.requests.cpu_milli, bare.scoring.cpu_milli), (0, 100));
+    }
+
+    #[test]
+    fn host_ports_conflict() {
+        let port = |address: &str, protocol: &str| HostPort {
+            protocol: protocol.into(),
+            address: address.into(),
+            port: 80,
+        };
+        let check = |a: HostPort, b: HostPort, expect: bool| assert_eq!(a.conflicts(&b), expect);
+        check(port("0.0.0.0", "TCP"), port("1.2.3.4", "TCP"), true);
+        check(port("1.2.3.4", "TCP"), port("1.2.3.5", "TCP"), false);
+        check(port("0.0.0.0", "TCP"), port("0.0.0.0", "UDP"), false);
+        let spec = json!({"hostNetwork": true, "containers": [{"name": "c",
+            "ports": [{"containerPort": 80}]}]});
+        assert_eq!(facts(spec).wishes.ports, [port("0.0.0.0", "TCP")]);
+    }
+}
