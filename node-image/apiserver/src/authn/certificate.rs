@@ -36,3 +36,37 @@ pub(super) fn user(leaf: &CertificateDer<'_>, now: Timestamp) -> Result<UserInfo
         extra: [(credential, vec![format!("X509SHA256={hex}")])].into(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair};
+
+    use super::*;
+
+    fn check(name: &str, usage: ExtendedKeyUsagePurpose, year: i32, expect: &str) {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, "system:nodes");
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![usage];
+        params.not_before = rcgen::date_time_ymd(2026, 1, 1);
+        params.not_after = rcgen::date_time_ymd(year, 1, 2);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let now = "2026-06-01T00:00:00Z".parse().unwrap();
+        let got = match user(certificate.der(), now) {
+            Ok(user) => format!("{} {:?}", user.username, user.groups),
+            Err(reason) => reason,
+        };
+        assert_eq!(got, expect);
+    }
+
+    #[test]
+    fn subjects() {
+        use ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
+        check("system:node:a", ClientAuth, 2030, r#"system:node:a ["system:nodes"]"#);
+        check("a", ServerAuth, 2030, "certificate specifies an incompatible key usage");
+        check("a", ClientAuth, 2026, "certificate has expired or is not yet valid");
+        check("", ClientAuth, 2030, "certificate has no common name");
+    }
+}

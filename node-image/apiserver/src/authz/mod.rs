@@ -172,6 +172,20 @@ mod tests {
         check(vec![], &user("root", &["system:masters"]), pods(""), "yes: ").await;
     }
 
+    #[test]
+    fn aggregated_rules_are_written_out() {
+        let objects = bootstrap_objects(&FakeReader::default());
+        let rules = |name: &str| {
+            let role = objects
+                .iter()
+                .find(|o| o["metadata"]["name"] == name && o["kind"] == "ClusterRole");
+            role.unwrap()["rules"].as_array().unwrap().len()
+        };
+        assert_eq!(rules("admin"), rules("edit") + rules("system:aggregate-to-admin"));
+        assert_eq!(rules("edit"), rules("view") + rules("system:aggregate-to-edit"));
+        assert_eq!(rules("view"), rules("system:aggregate-to-view"));
+    }
+
     #[tokio::test]
     async fn default_roles_aggregate() {
         let reader = FakeReader::default();

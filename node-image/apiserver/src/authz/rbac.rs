@@ -228,7 +228,7 @@ impl Roles {
 
 /// The rules of a ClusterRole. An aggregated role is computed here and not read from its stored
 /// rules, so that a new role counts at once.
-fn cluster_rules(role: &Value, all: &[Arc<Value>]) -> Vec<PolicyRule> {
+pub(super) fn cluster_rules(role: &Value, all: &[Arc<Value>]) -> Vec<PolicyRule> {
     let mut rules = Vec::new();
     let mut seen = Vec::new();
     collect_rules(role, all, &mut seen, &mut rules);

@@ -7,7 +7,8 @@ mod review;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use kd_api::Object;
@@ -26,6 +27,9 @@ const DELETION_LEEWAY_SECONDS: i64 = 60;
 /// Clocks of client and server differ a little.
 const CLOCK_LEEWAY_SECONDS: i64 = 60;
 
+/// Tokens whose signature is remembered as good; all are forgotten when there are more.
+const REMEMBERED_MAX: usize = 4096;
+
 /// Tells the time; handed in from where the process is wired.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
@@ -34,6 +38,8 @@ pub struct ServiceAccountTokens {
     key: SigningKey,
     reader: Arc<dyn Reader>,
     clock: Clock,
+    /// Digests of tokens whose signature was good: checking one costs more than most requests.
+    genuine: Mutex<HashSet<[u8; 32]>>,
 }
 
 /// Who a valid token speaks for.
@@ -64,7 +70,8 @@ impl ServiceAccountTokens {
         reader: Arc<dyn Reader>,
         clock: Clock,
     ) -> Result<ServiceAccountTokens, KeyError> {
-        Ok(ServiceAccountTokens { key: SigningKey::from_pem(key_pem)?, reader, clock })
+        let key = SigningKey::from_pem(key_pem)?;
+        Ok(ServiceAccountTokens { key, reader, clock, genuine: Mutex::default() })
     }
 
     /// `/.well-known/openid-configuration`; `base_url` is how clients reach this server.
@@ -90,12 +97,32 @@ impl ServiceAccountTokens {
         if claims["iss"] != ISSUER {
             return Ok(None);
         }
-        let claims = self.key.verify(token).ok_or("invalid bearer token signature")?;
+        if !self.is_genuine(token) {
+            return Err("invalid bearer token signature".into());
+        }
         let now = (self.clock)().as_second();
         check_times(&claims, now)?;
         let audiences = common_audiences(&claims, wanted)?;
         let user = self.subject(&claims, now)?;
         Ok(Some(VerifiedToken { user, audiences }))
+    }
+
+    fn is_genuine(&self, token: &str) -> bool {
+        let digest = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
+        let Ok(digest) = <[u8; 32]>::try_from(digest.as_ref()) else { return false };
+        let remembered = || self.genuine.lock().unwrap_or_else(PoisonError::into_inner);
+        if remembered().contains(&digest) {
+            return true;
+        }
+        let genuine = self.key.verify(token);
+        if genuine {
+            let mut remembered = remembered();
+            if remembered.len() >= REMEMBERED_MAX {
+                remembered.clear();
+            }
+            remembered.insert(digest);
+        }
+        genuine
     }
 
     /// The ServiceAccount of the claims, if it and what the token is bound to still exist.

@@ -32,7 +32,7 @@ pub(super) fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// The names of the containers that meet a condition.
-pub(super) fn names<'a>(pod: &'a Value, condition: impl Fn(&Value) -> bool) -> Vec<&'a str> {
+pub(super) fn names(pod: &Value, condition: impl Fn(&Value) -> bool) -> Vec<&str> {
     containers(pod).filter(|c| condition(c)).map(|c| c.str_at(&["name"])).collect()
 }
 

@@ -7,7 +7,7 @@ mod restricted;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kd_api::{Object, Status};
+use kd_api::{FieldError, Object, Path, Status};
 use serde_json::Value;
 
 use super::forbidden;
@@ -167,6 +167,43 @@ impl PodSecurity {
     }
 }
 
+/// A namespace's labels must mean something, unless they meant as little before.
+fn check_labels(attributes: &AdmissionAttributes<'_>) -> Result<(), Status> {
+    let errors = label_errors(&attributes.object);
+    let before = attributes.old.as_ref().map(|old| label_errors(old)).unwrap_or_default();
+    if errors.is_empty() || errors == before {
+        return Ok(());
+    }
+    Err(Status::invalid("", "Namespace", attributes.object.name(), &errors))
+}
+
+fn label_errors(namespace: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for mode in ["enforce", "audit", "warn"] {
+        let keys = [format!("{PREFIX}{mode}"), format!("{PREFIX}{mode}-version")];
+        let rules: [(fn(&str) -> bool, &str); 2] = [
+            (
+                |text| Level::parse(text).is_some(),
+                "must be one of privileged, baseline, restricted",
+            ),
+            (is_version, "must be \"latest\" or \"v1.x\""),
+        ];
+        for (key, (valid, why)) in keys.iter().zip(rules) {
+            if let Some(value) = namespace.label(key).filter(|value| !valid(value)) {
+                let field = Path::new("metadata").child("labels").key(key);
+                errors.push(FieldError::invalid(field, value, why));
+            }
+        }
+    }
+    errors
+}
+
+fn is_version(text: &str) -> bool {
+    let minor = text.strip_prefix("v1.").unwrap_or("");
+    let number = !minor.is_empty() && minor.bytes().all(|b| b.is_ascii_digit());
+    text == "latest" || (number && (minor == "0" || !minor.starts_with('0')))
+}
+
 fn warn(attributes: &AdmissionAttributes<'_>, namespace: &Value, pod: &Value) {
     let policy = Policy::of(namespace, "warn");
     let violations = policy.violations(pod);
@@ -188,6 +225,7 @@ impl AdmissionPlugin for PodSecurity {
 
     async fn validate(&self, attributes: &AdmissionAttributes<'_>) -> Result<(), Status> {
         if attributes.is("", "namespaces", "") {
+            check_labels(attributes)?;
             self.check_namespace(attributes);
             return Ok(());
         }
@@ -245,6 +283,12 @@ mod tests {
         check(restricted(), "pods", pod(json!({"securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [{"name": "a", "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}}}],
             "volumes": [{"name": "v", "emptyDir": {}}]})), "").await;
+    }
+
+    #[tokio::test]
+    async fn labels_mean_something() {
+        let object = json!({"metadata": {"name": "ns", "labels": {"pod-security.kubernetes.io/enforce": "strict", "pod-security.kubernetes.io/warn-version": "v2"}}});
+        check(json!({}), "namespaces", object, "Namespace \"ns\" is invalid: [metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: \"strict\": must be one of privileged, baseline, restricted, metadata.labels[pod-security.kubernetes.io/warn-version]: Invalid value: \"v2\": must be \"latest\" or \"v1.x\"]").await;
     }
 
     #[tokio::test]

@@ -93,10 +93,8 @@ impl AdmissionPlugin for ResourceQuota {
 
     async fn validate(&self, attributes: &AdmissionAttributes<'_>) -> Result<(), Status> {
         let info = attributes.info;
-        let counts = match (info.resource.as_str(), info.subresource.as_str()) {
-            ("pods", "resize") | (_, "") => true,
-            _ => false,
-        };
+        let place = (info.resource.as_str(), info.subresource.as_str());
+        let counts = matches!(place, ("pods", "resize") | (_, ""));
         if info.namespace.is_empty() || !counts {
             return Ok(());
         }

@@ -1,9 +1,11 @@
-//! The roles and bindings that every cluster is born with, as rows, and how they are reconciled with
-//! what is stored: missing rules and subjects come back unless `autoupdate` says otherwise.
+//! The roles, bindings and priority classes that every cluster is born with, as rows, and how they
+//! are reconciled with what is stored: missing rules and subjects come back unless `autoupdate` says
+//! otherwise.
 
 mod cluster_roles;
 mod controllers;
 mod namespaces;
+mod priority_classes;
 mod reconcile;
 
 pub use reconcile::bootstrap_objects;

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
+use kd_api::Object;
 use serde_json::Value;
 
-use super::{BindingRow, RBAC_GROUP, SubjectRow, cluster_roles, controllers, namespaces};
+use super::{
+    BindingRow, RBAC_GROUP, SubjectRow, cluster_roles, controllers, namespaces, priority_classes,
+};
 use crate::authz::covers::missing_rules;
+use crate::authz::rbac::cluster_rules;
 use crate::authz::rule::rules_of;
 use crate::request::Reader;
 
@@ -17,9 +21,7 @@ pub fn bootstrap_objects(reader: &dyn Reader) -> Vec<Value> {
 
 fn default_objects() -> Vec<Value> {
     let mut objects = Vec::new();
-    for row in cluster_roles::ROLES.iter().chain(controllers::ROLES) {
-        objects.push(row.to_value(None));
-    }
+    objects.extend(default_cluster_roles());
     objects.extend(cluster_roles::BINDINGS.iter().map(|row| row.to_value(None)));
     for row in controllers::ROLES {
         let account = &row.name[controllers::PREFIX.len()..];
@@ -30,7 +32,24 @@ fn default_objects() -> Vec<Value> {
         objects.extend(row.roles.iter().map(|role| role.to_value(Some(row.namespace))));
         objects.extend(row.bindings.iter().map(|binding| binding.to_value(Some(row.namespace))));
     }
+    objects.extend(priority_classes::objects());
     objects
+}
+
+/// The rules of aggregated roles are written out, as their controller would.
+fn default_cluster_roles() -> Vec<Value> {
+    let rows = cluster_roles::ROLES.iter().chain(controllers::ROLES);
+    let mut roles: Vec<Arc<Value>> = rows.map(|row| Arc::new(row.to_value(None))).collect();
+    roles.sort_by(|a, b| a.name().cmp(b.name()));
+    let complete = |role: &Arc<Value>| {
+        let mut complete = Value::clone(role);
+        if role.get("aggregationRule").is_some() {
+            complete["rules"] =
+                cluster_rules(role, &roles).iter().map(|rule| rule.to_value()).collect();
+        }
+        complete
+    };
+    roles.iter().map(complete).collect()
 }
 
 impl BindingRow {
@@ -45,6 +64,9 @@ impl BindingRow {
 
 fn reconciled(reader: &dyn Reader, wanted: Value) -> Option<Value> {
     let Some(stored) = stored(reader, &wanted) else { return Some(wanted) };
+    if wanted["kind"] == "PriorityClass" {
+        return None;
+    }
     let opted_out = &stored["metadata"]["annotations"]["rbac.authorization.kubernetes.io/autoupdate"]
         == "false";
     if opted_out {
@@ -65,14 +87,14 @@ fn reconciled(reader: &dyn Reader, wanted: Value) -> Option<Value> {
 }
 
 fn stored(reader: &dyn Reader, wanted: &Value) -> Option<Arc<Value>> {
-    let resource = match wanted["kind"].as_str()? {
-        "ClusterRole" => "clusterroles",
-        "ClusterRoleBinding" => "clusterrolebindings",
-        "Role" => "roles",
-        _ => "rolebindings",
+    let (group, resource) = match wanted.kind() {
+        "ClusterRole" => (RBAC_GROUP, "clusterroles"),
+        "ClusterRoleBinding" => (RBAC_GROUP, "clusterrolebindings"),
+        "Role" => (RBAC_GROUP, "roles"),
+        "PriorityClass" => ("scheduling.k8s.io", "priorityclasses"),
+        _ => (RBAC_GROUP, "rolebindings"),
     };
-    let namespace = wanted["metadata"]["namespace"].as_str().unwrap_or("");
-    reader.get(RBAC_GROUP, resource, namespace, wanted["metadata"]["name"].as_str()?)
+    reader.get(group, resource, wanted.namespace(), wanted.name())
 }
 
 fn reconcile_role(next: &mut Value, wanted: &Value) {
