@@ -138,7 +138,7 @@ async fn holds(client: &Client, guard: &Guard) -> Result<bool> {
         Guard::Empty { resource, namespace } => client.is_empty(resource, namespace).await,
         Guard::Absent { resource, key, uid } => {
             match client.get(resource, &key.namespace, &key.name).await {
-                Ok(object) => Ok(object.metadata.uid != *uid),
+                Ok(object) => Ok(!uid.is_empty() && object.metadata.uid != *uid),
                 Err(error) if error.is_not_found() => Ok(true),
                 Err(error) => Err(error),
             }

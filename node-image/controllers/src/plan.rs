@@ -78,7 +78,7 @@ pub enum Action {
 /// lags behind would get wrong.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Guard {
-    /// No object of this key has this uid.
+    /// No object of this key has this uid (or any, when the uid is empty).
     Absent {
         /// Of which resource.
         resource: Resource,

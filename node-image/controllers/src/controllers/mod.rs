@@ -1,8 +1,10 @@
 //! The list of controllers.
 
+mod garbage_collector;
 mod namespace;
 mod node_ipam;
 mod node_lifecycle;
+mod pod_garbage;
 mod root_ca;
 mod service_account;
 mod taint_eviction;
@@ -12,9 +14,11 @@ use crate::{Config, Controller};
 /// Every controller, in alphabetical order.
 pub fn controllers(config: &Config) -> Vec<Box<dyn Controller>> {
     vec![
+        Box::new(garbage_collector::GarbageCollector),
         Box::new(namespace::NamespaceController),
         Box::new(node_ipam::NodeIpam::new(config)),
         Box::new(node_lifecycle::NodeLifecycle::new(config)),
+        Box::new(pod_garbage::PodGarbage::new(config)),
         Box::new(root_ca::RootCaPublisher::new(config)),
         Box::new(service_account::ServiceAccounts),
         Box::new(taint_eviction::TaintEviction),
