@@ -8,6 +8,7 @@ use kd_api::{Object, Status};
 use serde_json::Value;
 
 use super::pod::{MIRROR_ANNOTATION, Reference, is_mirror, refers_to};
+use super::token_audience::refused_audience;
 use super::{forbidden, name};
 use crate::authz::node_name;
 use crate::request::{AdmissionAttributes, AdmissionPlugin, Operation, Reader};
@@ -191,7 +192,10 @@ impl NodeRestriction {
         if stored.str_at(&["spec", "nodeName"]) != node {
             return refuse("node requested token bound to a pod scheduled on a different node");
         }
-        Ok(())
+        match refused_audience(self.reader.as_ref(), &request.object, &stored) {
+            Some(why) => refuse(&why),
+            None => Ok(()),
+        }
     }
 }
 
@@ -217,7 +221,7 @@ fn pod_status(node: &str, request: &AdmissionAttributes<'_>) -> Result<(), Statu
     let Some(old) = &request.old else { return Ok(()) };
     let why = if old.str_at(&["spec", "nodeName"]) != node {
         "can only update pod status for pods with spec.nodeName set to itself"
-    } else if old.labels() != request.object.labels() {
+    } else if labels(old) != labels(&request.object) {
         "cannot update labels through pod status"
     } else {
         return Ok(());
@@ -250,6 +254,11 @@ fn own_node(node: &str, request: &AdmissionAttributes<'_>) -> Result<(), Status>
         }
         _ => Ok(()),
     }
+}
+
+/// The label keys and values; none is the same as an empty map.
+fn labels(object: &Value) -> Vec<(&String, &Value)> {
+    object.labels().into_iter().flatten().collect()
 }
 
 /// The labels that differ between two nodes and that are not a kubelet's to set.
@@ -332,7 +341,7 @@ mod tests {
     ) {
         let stored = [
             json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "a", "uid": "1"}}),
-            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "mine", "namespace": "ns", "uid": "m"}, "spec": {"nodeName": "a"}}),
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "mine", "namespace": "ns", "uid": "m"}, "spec": {"nodeName": "a", "volumes": [{"projected": {"sources": [{"serviceAccountToken": {}}]}}]}}),
             json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "other", "namespace": "ns", "uid": "o"}, "spec": {"nodeName": "b"}}),
         ];
         let plugin = NodeRestriction::new(FakeReader::with(stored));
