@@ -1,0 +1,226 @@
+//! The channel protocols over WebSocket: the first byte of every message names its channel
+//! (`channel.k8s.io`, `v4.channel.k8s.io`, `v5.channel.k8s.io` and their base64 forms).
+
+use std::collections::HashMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::{Bytes, BytesMut};
+use futures::stream::{SplitSink, SplitStream};
+use futures::{SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::{Ending, Incoming, Outbound, Outgoing, QUEUE_FRAMES};
+
+/// A subprotocol of `Sec-WebSocket-Protocol`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct WebSocketProtocol {
+    /// Its name.
+    pub name: &'static str,
+    /// Text messages in base64 with a digit for the channel.
+    pub base64: bool,
+    /// Ends of streams are told on channel 255.
+    pub closes: bool,
+    /// The status is a `meta/v1` Status, not a line of text.
+    pub structured_status: bool,
+}
+
+const fn protocol(name: &'static str, base64: bool, version: u8) -> WebSocketProtocol {
+    WebSocketProtocol { name, base64, closes: version >= 5, structured_status: version >= 4 }
+}
+
+/// Those that are understood, newest first.
+const PROTOCOLS: [WebSocketProtocol; 6] = [
+    protocol("v5.channel.k8s.io", false, 5),
+    protocol("v4.channel.k8s.io", false, 4),
+    protocol("v4.base64.channel.k8s.io", true, 4),
+    protocol("channel.k8s.io", false, 1),
+    protocol("base64.channel.k8s.io", true, 1),
+    protocol("", false, 1),
+];
+
+/// The channel of close messages (KEP-4006).
+const CLOSE_CHANNEL: u8 = 255;
+
+impl WebSocketProtocol {
+    /// The first of the client's protocols that is understood; a client that asks for none gets
+    /// the oldest.
+    pub(in super::super) fn choose(offered: &[&str]) -> Option<WebSocketProtocol> {
+        if offered.is_empty() {
+            return PROTOCOLS.last().copied();
+        }
+        let known = |name: &&str| PROTOCOLS.iter().find(|p| p.name == *name && !name.is_empty());
+        offered.iter().find_map(known).copied()
+    }
+
+    fn encode(self, channel: u8, bytes: &[u8]) -> Message {
+        if self.base64 {
+            let digit = char::from(b'0' + channel);
+            return Message::Text(format!("{digit}{}", BASE64.encode(bytes)).into());
+        }
+        let mut message = BytesMut::with_capacity(bytes.len() + 1);
+        message.extend_from_slice(&[channel]);
+        message.extend_from_slice(bytes);
+        Message::Binary(message.freeze())
+    }
+
+    /// The channel and the bytes of a message; None for what is not one.
+    fn decode(self, message: Message) -> Option<(u8, Bytes)> {
+        match message {
+            Message::Binary(mut bytes) if !bytes.is_empty() && !self.base64 => {
+                let channel = bytes.split_to(1)[0];
+                Some((channel, bytes))
+            }
+            Message::Text(text) if self.base64 => {
+                let (digit, encoded) = text.as_bytes().split_first()?;
+                let channel = digit.checked_sub(b'0')?;
+                Some((channel, BASE64.decode(encoded).ok()?.into()))
+            }
+            Message::Text(text) if !text.is_empty() => {
+                let mut bytes = Bytes::from(text);
+                let channel = bytes.split_to(1)[0];
+                Some((channel, bytes))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The channels of one WebSocket.
+pub(in super::super) struct WebSocketChannels {
+    incoming: HashMap<u8, Incoming>,
+    frames: mpsc::Sender<Outbound>,
+}
+
+impl WebSocketChannels {
+    /// Starts serving; `reads` are the channels that the client sends on. What it sends on others
+    /// is dropped.
+    pub(in super::super) fn start<C>(
+        socket: WebSocketStream<C>,
+        protocol: WebSocketProtocol,
+        reads: &[u8],
+    ) -> WebSocketChannels
+    where
+        C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (sink, stream) = socket.split();
+        let (frames, to_write) = mpsc::channel(QUEUE_FRAMES);
+        let mut sinks = HashMap::new();
+        let mut incoming = HashMap::new();
+        for channel in reads {
+            let (sender, receiver) = mpsc::channel(QUEUE_FRAMES);
+            sinks.insert(*channel, sender);
+            incoming.insert(*channel, Incoming(receiver));
+        }
+        tokio::spawn(write(sink, protocol, to_write));
+        let to_client = frames.clone();
+        tokio::spawn(async move {
+            read(stream, protocol, sinks, to_client.clone()).await;
+            // No more will come: what waits to be said is said, and the writer ends, too.
+            let _ = to_client.send(Outbound::End).await;
+        });
+        WebSocketChannels { incoming, frames }
+    }
+
+    /// What the client sends on a channel; None when it was not asked for, or is taken already.
+    pub(in super::super) fn incoming(&mut self, channel: u8) -> Option<Incoming> {
+        self.incoming.remove(&channel)
+    }
+
+    /// What is sent to the client on a channel.
+    pub(in super::super) fn outgoing(&self, channel: u8) -> Outgoing {
+        Outgoing { stream: channel.into(), frames: self.frames.clone() }
+    }
+
+    /// Ends the connection in order.
+    pub(in super::super) fn ending(&self) -> Ending {
+        Ending(self.frames.clone())
+    }
+}
+
+async fn write<C: AsyncRead + AsyncWrite + Unpin>(
+    mut sink: SplitSink<WebSocketStream<C>, Message>,
+    protocol: WebSocketProtocol,
+    mut frames: mpsc::Receiver<Outbound>,
+) {
+    while let Some(frame) = frames.recv().await {
+        let message = match frame {
+            Outbound::Data { last: true, .. } | Outbound::Reply { .. } | Outbound::Ping { .. } => {
+                continue;
+            }
+            Outbound::Data { stream, bytes, .. } => protocol.encode(stream as u8, &bytes),
+            Outbound::Pong { bytes } => Message::Pong(bytes),
+            Outbound::End => break,
+        };
+        let sent = match frames.is_empty() {
+            true => sink.send(message).await,
+            false => sink.feed(message).await,
+        };
+        if sent.is_err() {
+            return;
+        }
+    }
+    // The other side may be gone; there is nobody to tell.
+    let _ = sink.close().await;
+}
+
+async fn read<C: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: SplitStream<WebSocketStream<C>>,
+    protocol: WebSocketProtocol,
+    mut sinks: HashMap<u8, mpsc::Sender<Bytes>>,
+    frames: mpsc::Sender<Outbound>,
+) {
+    while let Some(Ok(message)) = stream.next().await {
+        match message {
+            Message::Ping(bytes) => {
+                if frames.send(Outbound::Pong { bytes }).await.is_err() {
+                    return;
+                }
+            }
+            Message::Close(_) => return,
+            other => match protocol.decode(other) {
+                Some((CLOSE_CHANNEL, which)) if protocol.closes => {
+                    which.iter().for_each(|channel| drop(sinks.remove(channel)));
+                }
+                Some((channel, bytes)) => {
+                    if let Some(sink) = sinks.get(&channel) {
+                        // Nobody reads it any more: dropped.
+                        let _ = sink.send(bytes).await;
+                    }
+                }
+                None => {}
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clients_first_known_protocol_is_chosen() {
+        let check = |offered: &[&str], expected: Option<&str>| {
+            assert_eq!(WebSocketProtocol::choose(offered).map(|p| p.name), expected);
+        };
+        check(&["v5.channel.k8s.io", "v4.channel.k8s.io"], Some("v5.channel.k8s.io"));
+        check(&["v9.channel.k8s.io", "channel.k8s.io"], Some("channel.k8s.io"));
+        check(&[], Some(""));
+        check(&["graphql"], None);
+        check(&[""], None);
+    }
+
+    #[test]
+    fn messages_round_trip() {
+        for protocol in PROTOCOLS {
+            let message = protocol.encode(3, b"status");
+            let (channel, bytes) = protocol.decode(message).unwrap();
+            assert_eq!((channel, &bytes[..]), (3, &b"status"[..]), "{}", protocol.name);
+        }
+        assert_eq!(PROTOCOLS[0].decode(Message::Binary(Bytes::new())), None);
+        assert_eq!(PROTOCOLS[2].decode(Message::Text("0***".into())), None);
+    }
+}
