@@ -1,7 +1,18 @@
 //! Images, layers, containers, exec, logs and cgroups. Knows no Kubernetes.
 
+mod cgroup;
+mod container;
 mod images;
 mod interface;
+mod layout;
+mod node;
+mod process;
+mod protocol;
+mod record;
+mod shim;
+mod sys;
 
 pub use images::{ImageConfig, ImageStore};
 pub use interface::*;
+pub use node::{NodeRuntime, RuntimeConfig, ShimCommand};
+pub use shim::shim_main;

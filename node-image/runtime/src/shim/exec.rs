@@ -1,0 +1,135 @@
+//! A command run in a container: its streams go to the client as they are; the shim only waits for
+//! its end.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::sched::CloneFlags;
+
+use super::container::{Container, has_pid_namespace, pipe};
+use crate::cgroup::Cgroups;
+use crate::container::{self, Join, Streams};
+use crate::interface::ExecSpec;
+use crate::protocol::{Failure, Reply};
+use crate::record::SandboxRecord;
+use crate::sys::message;
+use crate::sys::process::{fork_into, pidfd_open};
+
+/// A command.
+#[derive(Debug)]
+pub struct Exec {
+    pub pid: i32,
+    /// Client and call.
+    pub caller: (u64, u64),
+    /// Until it runs or has failed.
+    pub conversation: Option<OwnedFd>,
+    /// For the client, once it runs.
+    pub reply: Reply,
+    pub descriptors: Vec<OwnedFd>,
+}
+
+impl Exec {
+    /// Forks a command into a running container.
+    pub fn start(
+        cgroups: &Cgroups,
+        sandbox: &SandboxRecord,
+        own_namespace: &OwnedFd,
+        container: &Container,
+        spec: &ExecSpec,
+        caller: (u64, u64),
+    ) -> Result<Self, Failure> {
+        let failed = |operation: &'static str| {
+            move |error: io::Error| Failure::system(operation, &error)
+        };
+        let target = pidfd_open(container.pid).map_err(failed("open the container's process"))?;
+        let (ours, theirs) = message::pair().map_err(failed("open the streams"))?;
+        let mut reply = Reply::default();
+        let mut descriptors = Vec::new();
+        let streams = open_streams(spec, &mut reply, &mut descriptors)
+            .map_err(failed("open the streams"))?;
+        let join =
+            Join { record: &container.record, user: &container.user, target: &target, spec };
+        let namespace = has_pid_namespace(sandbox).then_some((&target, own_namespace));
+        let pid = fork_inside(namespace, cgroups.open(&container.group).as_ref())
+            .map_err(failed("fork into the container"))?;
+        if pid == 0 {
+            drop(ours);
+            container::join(&join, streams, theirs);
+        }
+        let exec = Self { pid, caller, conversation: None, reply, descriptors };
+        let released = cgroups
+            .add(&container.group, pid)
+            .and_then(|()| message::send(ours.as_fd(), b"go", &[]))
+            .and_then(|()| message::set_nonblocking(&ours, true));
+        if let Err(error) = released {
+            exec.kill();
+            return Err(Failure::system("add to the cgroup", &error));
+        }
+        Ok(Self { conversation: Some(ours), ..exec })
+    }
+
+    /// The master of its terminal has come.
+    pub fn set_terminal(&mut self, master: OwnedFd, spec_stdin: bool) -> io::Result<()> {
+        if spec_stdin {
+            self.reply.stdin = true;
+            self.descriptors.push(master.try_clone()?);
+        }
+        self.reply.stdout = true;
+        self.descriptors.push(master.try_clone()?);
+        self.reply.control = true;
+        self.descriptors.push(master);
+        Ok(())
+    }
+
+    /// Kills it with what it has started in its session.
+    pub fn kill(&self) {
+        for target in [-self.pid, self.pid] {
+            // SAFETY: only integers are passed; the pid is our child's until we have reaped it.
+            unsafe { libc::kill(target, libc::SIGKILL) };
+        }
+    }
+}
+
+/// Forks; with a container's PID namespace, the child is born in it.
+fn fork_inside(
+    namespace: Option<(&OwnedFd, &OwnedFd)>,
+    cgroup: Option<&OwnedFd>,
+) -> io::Result<i32> {
+    if let Some((target, _)) = namespace {
+        nix::sched::setns(target, CloneFlags::CLONE_NEWPID)?;
+    }
+    // SAFETY: the shim has one thread.
+    let result = unsafe { fork_into(CloneFlags::empty(), cgroup.map(AsFd::as_fd)) };
+    if let (Some((_, own)), Ok(1..) | Err(_)) = (namespace, &result) {
+        nix::sched::setns(own, CloneFlags::CLONE_NEWPID)?;
+    }
+    result
+}
+
+fn open_streams(
+    spec: &ExecSpec,
+    reply: &mut Reply,
+    descriptors: &mut Vec<OwnedFd>,
+) -> io::Result<Streams> {
+    if spec.tty {
+        return Ok(Streams::Terminal { console: false });
+    }
+    let mut stdin = None;
+    if spec.stdin {
+        let (reader, writer) = pipe()?;
+        stdin = Some(reader);
+        descriptors.push(writer);
+        reply.stdin = true;
+    }
+    let mut output = |wanted: bool| -> io::Result<Option<OwnedFd>> {
+        if !wanted {
+            return Ok(None);
+        }
+        let (reader, writer) = pipe()?;
+        descriptors.push(reader);
+        Ok(Some(writer))
+    };
+    let (stdout, stderr) = (output(spec.stdout)?, output(spec.stderr)?);
+    (reply.stdout, reply.stderr) = (stdout.is_some(), stderr.is_some());
+    Ok(Streams::Pipes { stdin, stdout, stderr })
+}
