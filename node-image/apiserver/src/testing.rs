@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use kd_api::Object;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::request::{Reader, RequestInfo, UserInfo};
 
@@ -14,7 +15,7 @@ type Key = (String, String, String, String);
 #[derive(Default)]
 pub(crate) struct FakeReader {
     objects: Mutex<BTreeMap<Key, Arc<Value>>>,
-    writes: Mutex<u64>,
+    revision: watch::Sender<u64>,
 }
 
 impl FakeReader {
@@ -39,7 +40,7 @@ impl FakeReader {
         };
         let key = (group, plural, object.namespace().to_owned(), object.name().to_owned());
         self.objects.lock().unwrap().insert(key, Arc::new(object));
-        *self.writes.lock().unwrap() += 1;
+        self.revision.send_modify(|revision| *revision += 1);
     }
 }
 
@@ -58,7 +59,11 @@ impl Reader for FakeReader {
     }
 
     fn generation(&self, _group: &str, _resource: &str) -> u64 {
-        *self.writes.lock().unwrap()
+        *self.revision.borrow()
+    }
+
+    fn revisions(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
     }
 }
 

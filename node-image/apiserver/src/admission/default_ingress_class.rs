@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use kd_api::{Object, Status};
-use serde_json::Value;
 
+use super::newest_default;
 use crate::request::{AdmissionAttributes, AdmissionPlugin, Operation, Reader};
 
 const GROUP: &str = "networking.k8s.io";
@@ -40,13 +40,10 @@ impl AdmissionPlugin for DefaultIngressClass {
         if !attributes.is(GROUP, "ingresses", "") || decided {
             return Ok(());
         }
-        let classes = self.reader.list(GROUP, "ingressclasses", None);
-        let is_default = |class: &&Arc<Value>| class.annotation(DEFAULT_ANNOTATION) == Some("true");
-        let newest = classes.iter().filter(is_default).min_by_key(|class| {
-            (std::cmp::Reverse(class.creation_timestamp()), class.name().to_owned())
-        });
-        if let Some(class) = newest {
-            attributes.object.set_at(&["spec", "ingressClassName"], class.name().into());
+        let reader = self.reader.as_ref();
+        if let Some(class) = newest_default(reader, GROUP, "ingressclasses", &[DEFAULT_ANNOTATION])
+        {
+            attributes.object.set_at(&["spec", "ingressClassName"], class.into());
         }
         Ok(())
     }

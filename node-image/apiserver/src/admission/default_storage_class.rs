@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use kd_api::{Object, Status};
-use serde_json::Value;
 
+use super::newest_default;
 use crate::request::{AdmissionAttributes, AdmissionPlugin, Operation, Reader};
 
 /// Marks the default class; the newest such class wins.
@@ -24,20 +24,6 @@ impl DefaultStorageClass {
     pub(super) fn new(reader: Arc<dyn Reader>) -> Self {
         Self { reader }
     }
-
-    fn default_class(&self) -> Option<String> {
-        let classes = self.reader.list("storage.k8s.io", "storageclasses", None);
-        let defaults = classes.iter().filter(|class| is_default(class));
-        // Of classes made at the same time the first by name.
-        let newest = defaults.min_by_key(|class| {
-            (std::cmp::Reverse(class.creation_timestamp()), class.name().to_owned())
-        });
-        newest.map(|class| class.name().to_owned())
-    }
-}
-
-fn is_default(class: &Value) -> bool {
-    DEFAULT_ANNOTATIONS.iter().any(|key| class.annotation(key) == Some("true"))
 }
 
 #[async_trait]
@@ -57,7 +43,10 @@ impl AdmissionPlugin for DefaultStorageClass {
         if !attributes.is("", "persistentvolumeclaims", "") || decided {
             return Ok(());
         }
-        if let Some(class) = self.default_class() {
+        let reader = self.reader.as_ref();
+        let class =
+            newest_default(reader, "storage.k8s.io", "storageclasses", &DEFAULT_ANNOTATIONS);
+        if let Some(class) = class {
             attributes.object.set_at(&["spec", "storageClassName"], class.into());
         }
         Ok(())

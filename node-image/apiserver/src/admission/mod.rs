@@ -21,9 +21,11 @@ mod taint_nodes_by_condition;
 mod token_audience;
 mod volume_claim_resize;
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use kd_api::{Object, Status};
+use serde_json::Value;
 
 use crate::authz::{EscalationCheck, UnionAuthorizer};
 use crate::request::{AdmissionAttributes, AdmissionPlugin, Reader};
@@ -84,6 +86,24 @@ fn name<'a>(attributes: &'a AdmissionAttributes<'_>) -> &'a str {
     let object = &attributes.object;
     let candidates = [attributes.info.name.as_str(), object.name(), object.generate_name()];
     candidates.into_iter().find(|name| !name.is_empty()).unwrap_or("Unknown")
+}
+
+/// The class that one of the annotations marks as the default: the newest, and of classes made at the
+/// same time the first by name.
+fn newest_default(
+    reader: &dyn Reader,
+    group: &str,
+    resource: &str,
+    annotations: &[&str],
+) -> Option<String> {
+    let classes = reader.list(group, resource, None);
+    let is_default =
+        |class: &&Arc<Value>| annotations.iter().any(|key| class.annotation(key) == Some("true"));
+    let newest = classes
+        .iter()
+        .filter(is_default)
+        .min_by_key(|class| (Reverse(class.creation_timestamp()), class.name().to_owned()));
+    newest.map(|class| class.name().to_owned())
 }
 
 #[cfg(test)]

@@ -236,6 +236,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_first_pod_waits_for_the_default_account() {
+        let reader = FakeReader::with([]);
+        let plugin = ServiceAccount::new(reader.clone());
+        let (found, ()) = tokio::join!(plugin.account("ns", "default"), async {
+            for name in ["other", "default"] {
+                tokio::task::yield_now().await;
+                reader.put(json!({"apiVersion": "v1", "kind": "ServiceAccount",
+                    "metadata": {"name": name, "namespace": "ns"}}));
+            }
+        });
+        assert_eq!(found.unwrap().name(), "default");
+        assert_eq!(plugin.account("ns", "no").await, None);
+    }
+
+    #[tokio::test]
     async fn the_account_decides() {
         let containers = || json!({"containers": [{"name": "a"}]});
         let spec =

@@ -177,11 +177,14 @@ fn check_labels(attributes: &AdmissionAttributes<'_>) -> Result<(), Status> {
     Err(Status::invalid("", "Namespace", attributes.object.name(), &errors))
 }
 
+/// What a value must be, and how to say so.
+type LabelRule = (fn(&str) -> bool, &'static str);
+
 fn label_errors(namespace: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for mode in ["enforce", "audit", "warn"] {
         let keys = [format!("{PREFIX}{mode}"), format!("{PREFIX}{mode}-version")];
-        let rules: [(fn(&str) -> bool, &str); 2] = [
+        let rules: [LabelRule; 2] = [
             (
                 |text| Level::parse(text).is_some(),
                 "must be one of privileged, baseline, restricted",
