@@ -46,7 +46,7 @@ const PLUGINS: &[Constructor] = &[
     |c| Box::new(namespace_lifecycle::NamespaceLifecycle::new(c.reader.clone())),
     |c| Box::new(limit_ranger::LimitRanger::new(c.reader.clone())),
     |c| Box::new(service_account::ServiceAccount::new(c.reader.clone())),
-    |c| Box::new(node_restriction::NodeRestriction::new(c.reader.clone())),
+    |c| Box::new(node_restriction::NodeRestriction::new(c.reader.clone(), c.authorizer.clone())),
     |_| Box::new(taint_nodes_by_condition::TaintNodesByCondition),
     |c| Box::new(pod_security::PodSecurity::new(c.reader.clone())),
     |c| Box::new(priority::Priority::new(c.reader.clone())),

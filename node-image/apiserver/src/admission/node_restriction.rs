@@ -8,10 +8,12 @@ use kd_api::{Object, Status};
 use serde_json::Value;
 
 use super::pod::{MIRROR_ANNOTATION, Reference, is_mirror, refers_to};
-use super::token_audience::refused_audience;
+use super::token_audience::{Refusal, refused_audience};
 use super::{forbidden, name};
-use crate::authz::node_name;
-use crate::request::{AdmissionAttributes, AdmissionPlugin, Operation, Reader};
+use crate::authz::{UnionAuthorizer, node_name};
+use crate::request::{
+    AdmissionAttributes, AdmissionPlugin, Authorizer, Decision, Operation, Reader, RequestInfo,
+};
 
 /// Labels with Kubernetes' own prefixes that a kubelet may set on its node.
 const KUBELET_LABELS: [&str; 11] = [
@@ -30,13 +32,17 @@ const KUBELET_LABELS: [&str; 11] = [
 const KUBELET_LABEL_NAMESPACES: [&str; 2] = ["kubelet.kubernetes.io", "node.kubernetes.io"];
 const RESTRICTED_LABEL_NAMESPACE: &str = "node-restriction.kubernetes.io";
 
+/// The right to ask for any token of a ServiceAccount with an audience (the resource of the rule).
+const AUDIENCE_VERB: &str = "request-serviceaccounts-token-audience";
+
 pub(super) struct NodeRestriction {
     reader: Arc<dyn Reader>,
+    authorizer: Arc<UnionAuthorizer>,
 }
 
 impl NodeRestriction {
-    pub(super) fn new(reader: Arc<dyn Reader>) -> Self {
-        Self { reader }
+    pub(super) fn new(reader: Arc<dyn Reader>, authorizer: Arc<UnionAuthorizer>) -> Self {
+        Self { reader, authorizer }
     }
 
     fn admit(&self, node: &str, request: &AdmissionAttributes<'_>) -> Result<(), Status> {
@@ -168,6 +174,33 @@ impl NodeRestriction {
         }
     }
 
+    /// A node may ask for the audiences of its pod's volumes, and for those that RBAC grants it.
+    async fn audience(&self, request: &AdmissionAttributes<'_>) -> Result<(), Status> {
+        let (info, object) = (request.info, &request.object);
+        let pod = object.str_at(&["spec", "boundObjectRef", "name"]);
+        let Some(pod) = self.reader.get("", "pods", &info.namespace, pod) else { return Ok(()) };
+        let Some(refusal) = refused_audience(self.reader.as_ref(), object, &pod) else {
+            return Ok(());
+        };
+        let granted = match &refusal {
+            Refusal::TooMany => false,
+            Refusal::NotInPod(audience) => {
+                let right = RequestInfo {
+                    verb: AUDIENCE_VERB.into(),
+                    resource: audience.clone(),
+                    subresource: String::new(),
+                    ..info.clone()
+                };
+                let decision = self.authorizer.authorize(request.user, &right).await;
+                matches!(decision, Decision::Allow(_))
+            }
+        };
+        match granted {
+            true => Ok(()),
+            false => Err(forbidden(request, refusal.sentence(&request.user.username))),
+        }
+    }
+
     fn token(&self, node: &str, request: &AdmissionAttributes<'_>) -> Result<(), Status> {
         let reference = &request.object["spec"]["boundObjectRef"];
         let refuse = |why: &str| Err(forbidden(request, why));
@@ -192,10 +225,7 @@ impl NodeRestriction {
         if stored.str_at(&["spec", "nodeName"]) != node {
             return refuse("node requested token bound to a pod scheduled on a different node");
         }
-        match refused_audience(self.reader.as_ref(), &request.object, &stored) {
-            Some(why) => refuse(&why),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 
@@ -210,10 +240,14 @@ impl AdmissionPlugin for NodeRestriction {
     }
 
     async fn mutate(&self, attributes: &mut AdmissionAttributes<'_>) -> Result<(), Status> {
-        match node_name(attributes.user) {
-            Some(node) => self.admit(node, attributes),
-            None => Ok(()),
+        let Some(node) = node_name(attributes.user) else { return Ok(()) };
+        self.admit(node, attributes)?;
+        if attributes.operation == Operation::Create
+            && attributes.is("", "serviceaccounts", "token")
+        {
+            self.audience(attributes).await?;
         }
+        Ok(())
     }
 }
 
@@ -344,7 +378,9 @@ mod tests {
             json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "mine", "namespace": "ns", "uid": "m"}, "spec": {"nodeName": "a", "volumes": [{"projected": {"sources": [{"serviceAccountToken": {}}]}}]}}),
             json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "other", "namespace": "ns", "uid": "o"}, "spec": {"nodeName": "b"}}),
         ];
-        let plugin = NodeRestriction::new(FakeReader::with(stored));
+        let reader = FakeReader::with(stored);
+        let authorizer = Arc::new(UnionAuthorizer::new(reader.clone()));
+        let plugin = NodeRestriction::new(reader, authorizer);
         let info = resource_info(
             "",
             resource,
@@ -401,6 +437,10 @@ mod tests {
         let token = |pod: &str, uid: &str| json!({"spec": {"boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": pod, "uid": uid}}});
         check(Create, "serviceaccounts/token", "sa", token("mine", "m"), Value::Null, "ok").await;
         check(Create, "serviceaccounts/token", "sa", token("other", "o"), Value::Null, "serviceaccounts \"sa\" is forbidden: node requested token bound to a pod scheduled on a different node").await;
+        let mut other = token("mine", "m");
+        other["spec"]["audiences"] = json!(["vault"]);
+        let refused = "serviceaccounts \"sa\" is forbidden: audience \"vault\" not found in pod spec volume, system:node:a is not authorized to request tokens for this audience";
+        check(Create, "serviceaccounts/token", "sa", other, Value::Null, refused).await;
         check(
             Create,
             "serviceaccounts/token",

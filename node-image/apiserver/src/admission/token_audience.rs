@@ -5,23 +5,43 @@ use serde_json::Value;
 
 use crate::request::Reader;
 
+/// Why a node does not get a token.
+#[derive(Debug, PartialEq)]
+pub(super) enum Refusal {
+    /// It asked for several audiences at once.
+    TooMany,
+    /// No volume of the pod has a token for this audience.
+    NotInPod(String),
+}
+
+impl Refusal {
+    pub(super) fn sentence(&self, user: &str) -> String {
+        match self {
+            Refusal::TooMany => "node may only request 0 or 1 audiences".into(),
+            Refusal::NotInPod(audience) => format!(
+                "audience {audience:?} not found in pod spec volume, {user} is not authorized to request tokens for this audience"
+            ),
+        }
+    }
+}
+
 /// Why the audiences of a TokenRequest are not the pod's.
 pub(super) fn refused_audience(
     reader: &dyn Reader,
     request: &Value,
     pod: &Value,
-) -> Option<String> {
+) -> Option<Refusal> {
     let audience = match request.list_at(&["spec", "audiences"]) {
         [] => "",
         [one] => one.as_str().unwrap_or(""),
-        _ => return Some("node may only request 0 or 1 audiences".into()),
+        _ => return Some(Refusal::TooMany),
     };
     let volumes = pod.list_at(&["spec", "volumes"]).iter();
     let named = volumes.clone().any(|volume| projects(volume, audience))
         || volumes
             .filter_map(|volume| driver(reader, pod, volume))
             .any(|driver| driver_asks(reader, &driver, audience));
-    (!named).then(|| format!("audience {audience:?} not found in pod spec volume"))
+    (!named).then(|| Refusal::NotInPod(audience.to_owned()))
 }
 
 /// Whether a projected volume has a token for the audience ("" is the API server).
@@ -65,7 +85,7 @@ mod tests {
     use crate::testing::FakeReader;
     use serde_json::json;
 
-    fn check(audiences: Value, volumes: Value, expect: Option<&str>) {
+    fn check(audiences: Value, volumes: Value, expect: Option<Refusal>) {
         let reader = FakeReader::with([
             json!({"apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver", "metadata": {"name": "d"},
                 "spec": {"tokenRequests": [{"audience": "vault"}]}}),
@@ -76,18 +96,19 @@ mod tests {
         let pod =
             json!({"metadata": {"name": "p", "namespace": "ns"}, "spec": {"volumes": volumes}});
         let request = json!({"spec": {"audiences": audiences}});
-        assert_eq!(refused_audience(reader.as_ref(), &request, &pod).as_deref(), expect);
+        assert_eq!(refused_audience(reader.as_ref(), &request, &pod), expect);
     }
 
     #[test]
     fn audiences() {
+        let missing = |audience: &str| Some(Refusal::NotInPod(audience.to_owned()));
         let token = |audience: Value| json!([{"name": "t", "projected": {"sources": [{"serviceAccountToken": audience}]}}]);
         check(json!([]), token(json!({"path": "token"})), None);
-        check(json!([]), json!([]), Some("audience \"\" not found in pod spec volume"));
+        check(json!([]), json!([]), missing(""));
         check(json!(["x"]), token(json!({"audience": "x"})), None);
-        check(json!(["x"]), token(json!({})), Some("audience \"x\" not found in pod spec volume"));
+        check(json!(["x"]), token(json!({})), missing("x"));
         check(json!(["vault"]), json!([{"csi": {"driver": "d"}}]), None);
         check(json!(["vault"]), json!([{"persistentVolumeClaim": {"claimName": "c"}}]), None);
-        check(json!(["a", "b"]), json!([]), Some("node may only request 0 or 1 audiences"));
+        check(json!(["a", "b"]), json!([]), Some(Refusal::TooMany));
     }
 }

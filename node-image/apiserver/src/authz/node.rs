@@ -88,14 +88,14 @@ impl NodeAuthorizer {
             ("", "create" | "delete") => Ok(()),
             ("", "get") => self.related(node, info),
             ("", "list" | "watch") => {
-                let selected = field_value(&info.field_selector, "spec.nodeName");
-                demand(
-                    selected == Some(node),
-                    "can only list/watch pods with spec.nodeName field selector",
-                )
+                let on_node = field_value(&info.field_selector, "spec.nodeName") == Some(node);
+                if !on_node && !object_name(info).is_empty() {
+                    return self.related(node, info);
+                }
+                demand(on_node, "can only list/watch pods with spec.nodeName field selector")
             }
-            ("status", "get" | "update" | "patch") | ("eviction", "create") => Ok(()),
-            _ => Err("can only get, list, watch, create and delete pods".into()),
+            ("status", "update" | "patch") | ("eviction", "create") => Ok(()),
+            _ => Err(String::new()),
         }
     }
 
@@ -200,16 +200,15 @@ fn own_node(node: &str, info: &RequestInfo) -> Verdict {
     match (info.subresource.as_str(), info.verb.as_str()) {
         // NodeRestriction sees the object and compares the name.
         ("", "create" | "update" | "patch") | ("status", "update" | "patch") => Ok(()),
-        ("" | "status", "get" | "list" | "watch") => {
-            let name = object_name(info);
+        ("", "get" | "list" | "watch") => {
             let own = "only its own Node object";
-            match name {
-                "" => Err(format!("node {node:?} cannot read all nodes, {own}")),
-                _ if name == node => Ok(()),
-                _ => Err(format!("node {node:?} cannot read {name:?}, {own}")),
+            match object_name(info) {
+                "" => Err(format!("node '{node}' cannot read all nodes, {own}")),
+                name if name == node => Ok(()),
+                name => Err(format!("node '{node}' cannot read '{name}', {own}")),
             }
         }
-        _ => Err(format!("node {node:?} can only get, create, update and patch its own Node")),
+        _ => Err(String::new()),
     }
 }
 
@@ -407,22 +406,15 @@ mod tests {
         check("a", "patch", "pods/status", "ns", "p", "yes").await;
         check("a", "get", "nodes", "", "a", "yes").await;
         check("a", "watch", "nodes", "", "?metadata.name=a", "yes").await;
-        check(
-            "a",
-            "get",
-            "nodes",
-            "",
-            "b",
-            r#"node "a" cannot read "b", only its own Node object"#,
-        )
-        .await;
+        check("a", "get", "nodes", "", "b", "node 'a' cannot read 'b', only its own Node object")
+            .await;
         check(
             "a",
             "list",
             "nodes",
             "",
             "",
-            r#"node "a" cannot read all nodes, only its own Node object"#,
+            "node 'a' cannot read all nodes, only its own Node object",
         )
         .await;
         check("a", "update", "coordination.k8s.io:leases", "kube-node-lease", "a", "yes").await;
