@@ -81,6 +81,9 @@ pub fn decode_as(
     check_size(body)?;
     let (mut object, report) = read(body, encoding, schema::of(gvk.0, gvk.1, gvk.2), Shape::Typed)
         .map_err(|why| unrecognized(body, gvk.2, &why))?;
+    if !object.is_object() && report.wrong.is_some() {
+        return Err(unrecognized(body, gvk.2, &no_object(body)));
+    }
     check_type(&object, gvk)?;
     let subject = Subject { kind: gvk.2, version: gvk.1 };
     let warnings = subject.judge(report, validation)?;
@@ -97,7 +100,7 @@ pub fn decode_options(body: &[u8], encoding: Encoding, kind: &str) -> Result<Val
     }
     let (object, report) = read(body, encoding, schema::of("", "v1", kind), Shape::AsWritten)
         .map_err(|why| unrecognized(body, kind, &why))?;
-    if !matches!(object.kind(), "" | "Status") && object.kind() != kind {
+    if !matches!(object.kind(), "") && object.kind() != kind {
         return Err(foreign(&object, ("", "v1", kind)));
     }
     Subject { kind, version: "v1" }.judge(report, FieldValidation::Ignore)?;
@@ -184,6 +187,19 @@ fn json_error(error: serde_json::Error) -> String {
     format!("couldn't get version/kind; json parse error: {text}")
 }
 
+/// Why JSON that is no object has no kind, as Go says it.
+fn no_object(body: &[u8]) -> String {
+    let found = match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'[') => "array",
+        Some(b'"') => "string",
+        Some(b't' | b'f') => "bool",
+        _ => "number",
+    };
+    let expected = r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+    let why = format!("json: cannot unmarshal {found} into Go value of type {expected}");
+    format!("couldn't get version/kind; json parse error: {why}")
+}
+
 /// What a body was taken for, as the refusals word it.
 struct Subject<'a> {
     kind: &'a str,
@@ -224,9 +240,6 @@ fn check_size(body: &[u8]) -> Result<(), Status> {
 /// Refuses objects that say they are of another kind or version.
 fn check_type(object: &Value, gvk: (&str, &str, &str)) -> Result<(), Status> {
     let expected = api_version(gvk.0, gvk.1);
-    if !object.is_object() && !object.is_null() {
-        return Err(Status::bad_request("the body is not an object"));
-    }
     let same_version = matches!(object.api_version(), "") || object.api_version() == expected;
     let same_kind = matches!(object.kind(), "") || object.kind() == gvk.2;
     if same_version && same_kind { Ok(()) } else { Err(foreign(object, gvk)) }

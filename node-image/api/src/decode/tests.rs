@@ -75,6 +75,10 @@ fn not_the_kind() {
         ("", format!("{unrecognized} unexpected end of JSON input (<empty>)")),
         (r#"{"a":"#, format!("{unrecognized} unexpected end of JSON input ({{\"a\":)")),
         (
+            "[1]",
+            format!(r#"{unrecognized} json: cannot unmarshal array into Go value of type struct {{ APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }} (5b315d)"#),
+        ),
+        (
             r#"{"kind":"Service","apiVersion":"v1"}"#,
             r#"Service in version "v1" cannot be handled as a Pod: converting (v1.Service) to (core.Pod): unknown conversion"#.into(),
         ),

@@ -11,6 +11,8 @@ use crate::schema::{self, Extra, Field, Form, Node, NodeId, Scalar, Schema, Stru
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 /// The type of any patch's body.
 pub(super) const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
+/// A type with texts for what all objects have.
+const EXAMPLE: &str = "io.k8s.api.core.v1.Pod";
 /// The types that every group and version has.
 const EVERYWHERE: [&str; 2] = ["DeleteOptions", "WatchEvent"];
 
@@ -82,7 +84,22 @@ impl Definitions {
     }
 
     fn text(&self, name: &str, property: &str) -> Option<&str> {
-        self.texts.get(name)?.get(property).map(String::as_str)
+        let own = self.texts.get(name).and_then(|texts| texts.get(property));
+        own.map(String::as_str).or_else(|| self.list_text(name, property))
+    }
+
+    /// The lists of kinds have no texts of their own.
+    fn list_text(&self, name: &str, property: &str) -> Option<&str> {
+        if !name.ends_with("List") {
+            return None;
+        }
+        match property {
+            "" => Some("A list of objects."),
+            "items" => Some("The objects of the list."),
+            "metadata" => Some("Standard list metadata."),
+            "apiVersion" | "kind" => self.texts.get(EXAMPLE)?.get(property).map(String::as_str),
+            _ => None,
+        }
     }
 
     /// The named type that a field's type is, or is made of.

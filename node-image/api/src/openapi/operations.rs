@@ -93,12 +93,14 @@ fn route(path: String, mut parameters: Vec<Parameter>, operations: Vec<Operation
     Route { path, parameters, operations }
 }
 
+type Make<'k> = fn(&Names<'k>) -> Operation;
+
 /// How a kind's operations are called.
 struct Names<'k> {
     kind: &'k Kind,
 }
 
-impl Names<'_> {
+impl<'k> Names<'k> {
     fn collection_path(&self) -> String {
         let root = root_path(&self.kind.group, &self.kind.version);
         match self.kind.namespaced() {
@@ -255,7 +257,7 @@ impl Names<'_> {
         if sub.body.2.ends_with("Options") {
             return self.connect_operations(sub);
         }
-        let verbs: [(&str, fn(&Self) -> Operation); 4] = [
+        let verbs: [(&str, Make<'k>); 4] = [
             ("get", Self::get),
             ("update", Self::put),
             ("patch", Self::patch),
@@ -302,7 +304,6 @@ impl Names<'_> {
             operation.text = format!("connect to the {} of {}", sub.name, self.kind.kind);
             operation.parameters = options_of(group, version, kind);
             operation.answer = None;
-            operation.gvk = sub.body.clone();
             operation
         };
         methods.map(make).collect()
