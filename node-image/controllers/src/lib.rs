@@ -8,6 +8,7 @@ mod discovery;
 mod driver;
 mod perform;
 mod plan;
+mod pods;
 #[cfg(test)]
 mod testing;
 

@@ -5,6 +5,7 @@ mod namespace;
 mod node_ipam;
 mod node_lifecycle;
 mod pod_garbage;
+mod replica_set;
 mod root_ca;
 mod service_account;
 mod taint_eviction;
@@ -19,6 +20,8 @@ pub fn controllers(config: &Config) -> Vec<Box<dyn Controller>> {
         Box::new(node_ipam::NodeIpam::new(config)),
         Box::new(node_lifecycle::NodeLifecycle::new(config)),
         Box::new(pod_garbage::PodGarbage::new(config)),
+        Box::new(replica_set::ReplicaSets::replica_sets()),
+        Box::new(replica_set::ReplicaSets::replication_controllers()),
         Box::new(root_ca::RootCaPublisher::new(config)),
         Box::new(service_account::ServiceAccounts),
         Box::new(taint_eviction::TaintEviction),

@@ -1,0 +1,134 @@
+//! What controllers ask of a pod's state, read without the rest of the pod.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use kd_client::{Object, View, resources};
+use serde::Deserialize;
+
+const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+
+/// A pod's state.
+#[derive(Clone, Debug)]
+pub struct PodState {
+    /// The object.
+    pub object: Arc<Object>,
+    /// Its phase.
+    pub phase: String,
+    /// Since when it is ready; None when it is not.
+    pub ready_since: Option<Timestamp>,
+    /// Restarts of all its containers.
+    pub restarts: i64,
+    /// The annotation that makes it cheaper or dearer to delete.
+    pub deletion_cost: i64,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Head {
+    metadata: MetadataHead,
+    status: StatusHead,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct MetadataHead {
+    annotations: BTreeMap<String, String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct StatusHead {
+    phase: String,
+    conditions: Vec<ConditionHead>,
+    container_statuses: Vec<ContainerHead>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ConditionHead {
+    #[serde(rename = "type")]
+    name: String,
+    status: String,
+    last_transition_time: Option<Timestamp>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ContainerHead {
+    restart_count: i64,
+}
+
+impl PodState {
+    /// Reads a pod; one that cannot be read counts as pending.
+    pub fn of(object: &Arc<Object>) -> PodState {
+        let head: Head = object.decode().unwrap_or_default();
+        let conditions = head.status.conditions;
+        let ready = conditions.iter().find(|c| c.name == "Ready" && c.status == "True");
+        let created = object.metadata.creation_timestamp;
+        PodState {
+            object: object.clone(),
+            phase: head.status.phase,
+            ready_since: ready
+                .map(|c| c.last_transition_time.or(created).unwrap_or(Timestamp::UNIX_EPOCH)),
+            restarts: head.status.container_statuses.iter().map(|c| c.restart_count).sum(),
+            deletion_cost: head
+                .metadata
+                .annotations
+                .get(DELETION_COST)
+                .and_then(|cost| cost.parse().ok())
+                .unwrap_or(0),
+        }
+    }
+
+    /// Whether it counts: neither ended nor being deleted.
+    pub fn is_active(&self) -> bool {
+        !self.has_ended() && !self.object.metadata.is_deleting()
+    }
+
+    /// Whether it has succeeded or failed.
+    pub fn has_ended(&self) -> bool {
+        self.phase == "Succeeded" || self.phase == "Failed"
+    }
+
+    /// Whether it is ready.
+    pub fn is_ready(&self) -> bool {
+        self.ready_since.is_some()
+    }
+
+    /// When it has been ready for long enough; None when it is not ready.
+    pub fn available_at(&self, min_ready_seconds: i32) -> Option<Timestamp> {
+        Some(self.ready_since? + SignedDuration::from_secs(i64::from(min_ready_seconds)))
+    }
+}
+
+/// The pods that an object controls.
+pub fn controlled_pods<'a>(view: &'a View, uid: &'a str) -> impl Iterator<Item = PodState> {
+    view.controlled_by(&resources::PODS, uid).map(PodState::of)
+}
+
+/// The order in which surplus pods go: first those that lose least. `crowd` is how many related pods
+/// share a pod's node.
+pub fn deletion_order(pods: &mut [PodState], crowd: &BTreeMap<String, usize>) {
+    pods.sort_by_cached_key(|pod| {
+        let node = pod.object.node();
+        let phase = match pod.phase.as_str() {
+            "Running" => 2,
+            "Unknown" => 1,
+            _ => 0,
+        };
+        let crowded = node.and_then(|name| crowd.get(name)).copied().unwrap_or(0);
+        (
+            node.is_some(),
+            phase,
+            pod.is_ready(),
+            pod.deletion_cost,
+            std::cmp::Reverse(crowded),
+            std::cmp::Reverse(pod.ready_since),
+            std::cmp::Reverse(pod.restarts),
+            std::cmp::Reverse(pod.object.metadata.creation_timestamp),
+            pod.object.key(),
+        )
+    });
+}
