@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use kd_api::Status;
+use kd_api::{Object, Status};
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -74,6 +74,12 @@ pub trait Reader: Send + Sync {
     fn list(&self, group: &str, resource: &str, namespace: Option<&str>) -> Vec<Arc<Value>>;
     /// A number that changes whenever an object of the resource changes: the key of derived caches.
     fn generation(&self, group: &str, resource: &str) -> u64;
+    /// The names and versions of the objects of one namespace: what an index must look at again.
+    fn versions(&self, group: &str, resource: &str, namespace: &str) -> Vec<(String, u64)> {
+        let objects = self.list(group, resource, Some(namespace));
+        let version = |object: &Value| object.resource_version().parse().unwrap_or(0);
+        objects.iter().map(|object| (object.name().to_owned(), version(object))).collect()
+    }
     /// Changes with every write, to wait for one. Never changes where nothing waits.
     fn revisions(&self) -> watch::Receiver<u64> {
         watch::channel(0).1

@@ -27,8 +27,10 @@ impl FakeReader {
         Arc::new(reader)
     }
 
-    /// Stores an object under the regular plural of its kind.
-    pub(crate) fn put(&self, object: Value) {
+    /// Stores an object under the regular plural of its kind, with a new resourceVersion.
+    pub(crate) fn put(&self, mut object: Value) {
+        let revision = *self.revision.borrow() + 1;
+        object.set_resource_version(&revision.to_string());
         let group = match object.api_version().split_once('/') {
             Some((group, _)) => group.to_owned(),
             None => String::new(),

@@ -4,6 +4,7 @@ pub mod bootstrap;
 mod covers;
 mod escalation;
 mod node;
+mod pod_references;
 mod rbac;
 mod review;
 mod rule;

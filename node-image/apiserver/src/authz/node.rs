@@ -8,6 +8,7 @@ use kd_api::Object;
 use serde_json::Value;
 
 use super::bootstrap::node_rules;
+use super::pod_references::{PodReferences, Target};
 use super::rule::PolicyRule;
 use crate::request::{Authorizer, Decision, Reader, RequestInfo, UserInfo};
 
@@ -18,6 +19,7 @@ const LEASE_NAMESPACE: &str = "kube-node-lease";
 /// Decides for users `system:node:<name>` of group `system:nodes`; has no opinion on others.
 pub struct NodeAuthorizer {
     reader: Arc<dyn Reader>,
+    references: PodReferences,
     rules: Vec<PolicyRule>,
 }
 
@@ -33,7 +35,8 @@ type Verdict = Result<(), String>;
 impl NodeAuthorizer {
     /// Reads pods and volumes through `reader`.
     pub fn new(reader: Arc<dyn Reader>) -> NodeAuthorizer {
-        NodeAuthorizer { reader, rules: node_rules() }
+        let references = PodReferences::new(reader.clone());
+        NodeAuthorizer { reader, references, rules: node_rules() }
     }
 
     /// `None` where the static rules of nodes decide.
@@ -104,20 +107,14 @@ impl NodeAuthorizer {
         let name = object_name(info);
         demand(!name.is_empty(), "No Object name found")?;
         let namespace = info.namespace.as_str();
+        let any = |target| self.references.any(node, namespace, target, name);
         let found = match info.resource.as_str() {
-            "secrets" => {
-                self.any_pod(node, namespace, |pod| pod_refers(pod, Referred::Secret, name))
-                    || self.secret_of_volume(node, namespace, name)
-            }
-            "configmaps" => {
-                self.any_pod(node, namespace, |pod| pod_refers(pod, Referred::ConfigMap, name))
-            }
-            "persistentvolumeclaims" => self.any_pod(node, namespace, |pod| uses_claim(pod, name)),
+            "secrets" => any(Target::Secret) || self.secret_of_volume(node, namespace, name),
+            "configmaps" => any(Target::ConfigMap),
+            "persistentvolumeclaims" => any(Target::Claim),
             "persistentvolumes" => self.volume_of_node(node, name),
-            "serviceaccounts" => self.any_pod(node, namespace, |pod| {
-                pod.str_at(&["spec", "serviceAccountName"]) == name
-            }),
-            "resourceclaims" => self.any_pod(node, namespace, |pod| uses_resource_claim(pod, name)),
+            "serviceaccounts" => any(Target::Account),
+            "resourceclaims" => any(Target::ResourceClaim),
             "pods" => self
                 .reader
                 .get("", "pods", namespace, name)
@@ -132,21 +129,11 @@ impl NodeAuthorizer {
         if found { Ok(()) } else { Err(reason()) }
     }
 
-    fn any_pod(&self, node: &str, namespace: &str, refers: impl Fn(&Value) -> bool) -> bool {
-        let pods = self.reader.list("", "pods", Some(namespace));
-        pods.iter().any(|pod| {
-            // A mirror pod is the node's own claim and must not give it rights.
-            pod.str_at(&["spec", "nodeName"]) == node
-                && pod.annotation("kubernetes.io/config.mirror").is_none()
-                && refers(pod)
-        })
-    }
-
     fn volume_of_node(&self, node: &str, name: &str) -> bool {
         let Some(volume) = self.reader.get("", "persistentvolumes", "", name) else { return false };
         let claim = volume.str_at(&["spec", "claimRef", "name"]);
         let namespace = volume.str_at(&["spec", "claimRef", "namespace"]);
-        !claim.is_empty() && self.any_pod(node, namespace, |pod| uses_claim(pod, claim))
+        !claim.is_empty() && self.references.any(node, namespace, Target::Claim, claim)
     }
 
     fn secret_of_volume(&self, node: &str, namespace: &str, name: &str) -> bool {
@@ -228,77 +215,6 @@ fn field_value<'a>(selector: &'a str, field: &str) -> Option<&'a str> {
     })
 }
 
-/// What a pod can take from its namespace by name.
-#[derive(Clone, Copy, PartialEq)]
-enum Referred {
-    Secret,
-    ConfigMap,
-}
-
-fn pod_refers(pod: &Value, what: Referred, name: &str) -> bool {
-    let spec = &pod["spec"];
-    let pull = what == Referred::Secret
-        && spec.list_at(&["imagePullSecrets"]).iter().any(|entry| entry.name_field() == name);
-    pull || ["initContainers", "containers", "ephemeralContainers"]
-        .iter()
-        .flat_map(|list| spec.list_at(&[list]))
-        .any(|container| container_refers(container, what, name))
-        || spec.list_at(&["volumes"]).iter().any(|volume| volume_refers(volume, what, name))
-}
-
-fn container_refers(container: &Value, what: Referred, name: &str) -> bool {
-    let (key, source) = match what {
-        Referred::Secret => ("secretKeyRef", "secretRef"),
-        Referred::ConfigMap => ("configMapKeyRef", "configMapRef"),
-    };
-    let by_key = |env: &Value| env.str_at(&["valueFrom", key, "name"]) == name;
-    let whole = |env: &Value| env.str_at(&[source, "name"]) == name;
-    container.list_at(&["env"]).iter().any(by_key)
-        || container.list_at(&["envFrom"]).iter().any(whole)
-}
-
-/// Volume types whose credentials are a Secret of the pod's namespace.
-const VOLUME_SECRETS: [(&str, &str); 9] = [
-    ("azureFile", "secretName"),
-    ("cephfs", "secretRef"),
-    ("cinder", "secretRef"),
-    ("csi", "nodePublishSecretRef"),
-    ("flexVolume", "secretRef"),
-    ("iscsi", "secretRef"),
-    ("rbd", "secretRef"),
-    ("scaleIO", "secretRef"),
-    ("storageos", "secretRef"),
-];
-
-fn volume_refers(volume: &Value, what: Referred, name: &str) -> bool {
-    let (own, projected) = match what {
-        Referred::Secret => (volume.str_at(&["secret", "secretName"]), "secret"),
-        Referred::ConfigMap => (volume.str_at(&["configMap", "name"]), "configMap"),
-    };
-    let in_projection = |source: &Value| source.str_at(&[projected, "name"]) == name;
-    let credential = |(kind, field): &(&str, &str)| {
-        let reference = &volume[*kind][*field];
-        reference.as_str() == Some(name) || reference.name_field() == name
-    };
-    own == name
-        || volume.list_at(&["projected", "sources"]).iter().any(in_projection)
-        || (what == Referred::Secret && VOLUME_SECRETS.iter().any(credential))
-}
-
-fn uses_claim(pod: &Value, claim: &str) -> bool {
-    pod.list_at(&["spec", "volumes"]).iter().any(|volume| {
-        let ephemeral = volume.get("ephemeral").is_some_and(Value::is_object)
-            && format!("{}-{}", pod.name(), volume.name_field()) == claim;
-        volume.str_at(&["persistentVolumeClaim", "claimName"]) == claim || ephemeral
-    })
-}
-
-fn uses_resource_claim(pod: &Value, claim: &str) -> bool {
-    let direct = pod.list_at(&["spec", "resourceClaims"]).iter();
-    let generated = pod.list_at(&["status", "resourceClaimStatuses"]).iter();
-    direct.chain(generated).any(|entry| entry.str_at(&["resourceClaimName"]) == claim)
-}
-
 /// Namespaces and names of the Secrets a PersistentVolume's driver needs on the node.
 fn volume_secrets(volume: &Value) -> impl Iterator<Item = (&str, &str)> {
     const FIELDS: [&str; 3] = ["nodePublishSecretRef", "nodeStageSecretRef", "nodeExpandSecretRef"];
@@ -310,17 +226,6 @@ fn volume_secrets(volume: &Value) -> impl Iterator<Item = (&str, &str)> {
         let reference = volume.at(&path)?;
         Some((reference.str_at(&["namespace"]), reference.str_at(&["name"])))
     })
-}
-
-/// The `name` of a list element or reference.
-trait Named {
-    fn name_field(&self) -> &str;
-}
-
-impl Named for Value {
-    fn name_field(&self) -> &str {
-        self.str_at(&["name"])
-    }
 }
 
 #[cfg(test)]
