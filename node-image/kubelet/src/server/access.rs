@@ -13,7 +13,7 @@ use kube::api::PostParams;
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::backend::Refusal;
+use super::lookup::Refusal;
 
 /// Members may do everything; asking would only cost time.
 const MASTERS: &str = "system:masters";

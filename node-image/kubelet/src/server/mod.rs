@@ -1,7 +1,7 @@
 //! The node's HTTPS server: exec, attach, port-forward and logs of its pods, for the API server.
 
 mod access;
-mod backend;
+mod lookup;
 mod port_forward;
 mod request;
 mod response;
@@ -18,24 +18,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use access::Access;
-pub use backend::{Backend, LogOptions, PodPath, Refusal};
 
-/// Serves until the process ends. `tls` asks for client certificates and verifies those it gets;
-/// `client` checks callers with the API server in the name of `node`.
-pub async fn serve(
-    listener: TcpListener,
-    tls: Arc<rustls::ServerConfig>,
-    client: kube::Client,
-    node: String,
-    backend: Arc<dyn Backend>,
-) {
+use crate::Kubelet;
+
+/// Serves until the process ends. `tls` asks for client certificates and verifies those it gets.
+pub async fn serve(listener: TcpListener, tls: Arc<rustls::ServerConfig>, kubelet: Arc<Kubelet>) {
     let acceptor = TlsAcceptor::from(tls);
-    let access = Access::new(client, node);
+    let access = Access::new(kubelet.client().clone(), kubelet.config().node_name.clone());
     loop {
         match listener.accept().await {
             Ok((connection, _)) => {
                 let (acceptor, access) = (acceptor.clone(), access.clone());
-                tokio::spawn(serve_connection(connection, acceptor, access, backend.clone()));
+                tokio::spawn(serve_connection(connection, acceptor, access, kubelet.clone()));
             }
             Err(error) => {
                 // Out of descriptors, most likely: others must end before one more can be taken.
@@ -50,7 +44,7 @@ async fn serve_connection(
     connection: TcpStream,
     acceptor: TlsAcceptor,
     access: Access,
-    backend: Arc<dyn Backend>,
+    kubelet: Arc<Kubelet>,
 ) {
     // Terminals send single keys.
     let _ = connection.set_nodelay(true);
@@ -58,10 +52,10 @@ async fn serve_connection(
     let certificate = connection.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let certificate = certificate.map(|certificate| certificate.clone().into_owned());
     let service = service_fn(move |request| {
-        let (access, backend, certificate) = (access.clone(), backend.clone(), certificate.clone());
+        let (access, kubelet, certificate) = (access.clone(), kubelet.clone(), certificate.clone());
         async move {
             Ok::<_, std::convert::Infallible>(
-                request::handle(request, &access, certificate.as_ref(), backend).await,
+                request::handle(request, &access, certificate.as_ref(), kubelet).await,
             )
         }
     });

@@ -9,16 +9,18 @@ use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::CertificateDer;
 
 use super::access::Access;
-use super::backend::{Backend, LogOptions, PodPath, Refusal};
+use super::lookup::{PodPath, Refusal, pod_list};
 use super::response::{Body, plain, refused, streamed, text};
 use super::upgrade;
+use crate::Kubelet;
+use crate::logs::{LogOptions, Stream};
 
 /// Answers one request.
 pub(super) async fn handle(
     request: Request<Incoming>,
     access: &Access,
     certificate: Option<&CertificateDer<'static>>,
-    backend: Arc<dyn Backend>,
+    kubelet: Arc<Kubelet>,
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
     if let Err(refusal) = access.check(&parts, certificate).await {
@@ -29,20 +31,20 @@ pub(super) async fn handle(
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
     let answered = match segments.as_slice() {
         ["healthz"] => Ok(text(StatusCode::OK, "ok")),
-        ["pods"] => Ok(plain(StatusCode::OK, "application/json", backend.pods())),
+        ["pods"] => Ok(plain(StatusCode::OK, "application/json", pod_list(&kubelet))),
         ["containerLogs", namespace, pod, container] => {
-            let pod = pod_path(namespace, pod, None);
-            logs(request.into_parts().0, &pod, container, backend).await
+            let pod = PodPath::new(namespace, pod, None);
+            logs(request.into_parts().0, &pod, container, kubelet).await
         }
         [verb @ ("exec" | "attach"), namespace, pod, rest @ ..] => {
-            match upgrade::Operation::of(verb, pod_path(namespace, pod, None), rest) {
-                Some(operation) => upgrade::start(request, operation, backend).await,
+            match upgrade::Operation::of(verb, PodPath::new(namespace, pod, None), rest) {
+                Some(operation) => upgrade::start(request, operation, kubelet).await,
                 None => Err(not_found()),
             }
         }
         ["portForward", namespace, pod, uid @ ..] if uid.len() < 2 => {
-            let pod = pod_path(namespace, pod, uid.first().copied());
-            upgrade::start(request, upgrade::Operation::PortForward(pod), backend).await
+            let pod = PodPath::new(namespace, pod, uid.first().copied());
+            upgrade::start(request, upgrade::Operation::PortForward(pod), kubelet).await
         }
         ["checkpoint", ..] => {
             Err(Refusal::new(404, "checkpointing containers is not supported by this runtime"))
@@ -56,22 +58,19 @@ fn not_found() -> Refusal {
     Refusal::new(404, "404 page not found\n")
 }
 
-pub(super) fn pod_path(namespace: &str, name: &str, uid: Option<&str>) -> PodPath {
-    PodPath { namespace: namespace.into(), name: name.into(), uid: uid.map(str::to_owned) }
-}
-
 async fn logs(
     parts: Parts,
     pod: &PodPath,
     container: &str,
-    backend: Arc<dyn Backend>,
+    kubelet: Arc<Kubelet>,
 ) -> Result<Response<Body>, Refusal> {
     if parts.method != Method::GET {
         return Err(Refusal::new(405, "Method Not Allowed"));
     }
     let query = Query::of(parts.uri.query().unwrap_or_default());
     let options = log_options(&query, Timestamp::now())?;
-    Ok(streamed(backend.logs(pod, container, options).await?))
+    let previous = query.flag("previous");
+    Ok(streamed(pod.log(&kubelet, container, previous, options).await?))
 }
 
 fn log_options(query: &Query, now: Timestamp) -> Result<LogOptions, Refusal> {
@@ -93,13 +92,21 @@ fn log_options(query: &Query, now: Timestamp) -> Result<LogOptions, Refusal> {
     };
     Ok(LogOptions {
         follow: query.flag("follow"),
-        previous: query.flag("previous"),
         timestamps: query.flag("timestamps"),
         since,
         tail_lines: query.number("tailLines")?,
         limit_bytes: query.number("limitBytes")?,
-        stream: query.first("stream").filter(|name| *name != "All").map(str::to_owned),
+        stream: stream(query.first("stream"))?,
     })
+}
+
+fn stream(name: Option<&str>) -> Result<Option<Stream>, Refusal> {
+    match name {
+        None | Some("" | "All") => Ok(None),
+        Some("Stdout") => Ok(Some(Stream::Stdout)),
+        Some("Stderr") => Ok(Some(Stream::Stderr)),
+        Some(other) => Err(Refusal::new(400, format!("stream: Unsupported value: {other:?}"))),
+    }
 }
 
 /// The parameters after the question mark.
@@ -162,8 +169,8 @@ mod tests {
         assert_eq!(since.since, Some("2026-01-01T00:00:00Z".parse().unwrap()));
         assert_eq!((since.tail_lines, since.follow), (Some(5), true));
         let time = options("sinceTime=2025-12-31T00%3A00%3A00Z&stream=Stdout").unwrap();
-        assert_eq!(time.stream.as_deref(), Some("Stdout"));
-        for bad in ["tailLines=x", "sinceTime=yesterday", "sinceSeconds=1&sinceTime=x"] {
+        assert_eq!(time.stream, Some(Stream::Stdout));
+        for bad in ["tailLines=x", "sinceTime=yesterday", "sinceSeconds=1&sinceTime=x", "stream=Both"] {
             assert!(options(bad).is_err(), "{bad}");
         }
     }

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
 use tokio::sync::mpsc;
 
-use super::backend::Refusal;
+use super::lookup::Refusal;
 
 pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
 

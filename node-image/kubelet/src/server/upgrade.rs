@@ -11,12 +11,13 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use super::backend::{Backend, PodPath, Refusal};
+use super::lookup::{PodPath, Refusal};
 use super::port_forward::{self, Target};
 use super::request::Query;
 use super::response::{Body, text};
 use super::session::{self, CHANNELS, ClientStreams, Wanted};
 use super::streams::{SpdySession, Tunnel, WebSocketChannels, WebSocketProtocol};
+use crate::Kubelet;
 
 /// Remote command protocols over SPDY with their versions, newest first.
 const REMOTE_COMMAND: [(&str, u8); 4] = [
@@ -74,7 +75,7 @@ enum Wire {
 pub(super) async fn start(
     mut request: Request<Incoming>,
     operation: Operation,
-    backend: Arc<dyn Backend>,
+    kubelet: Arc<Kubelet>,
 ) -> Result<Response<Body>, Refusal> {
     let query = Query::of(request.uri().query().unwrap_or_default());
     let is_port_forward = matches!(operation, Operation::PortForward(_));
@@ -82,10 +83,10 @@ pub(super) async fn start(
         Ok(wire) => wire,
         Err(response) => return Ok(*response),
     };
-    let work = prepare(operation, &query, &wire, backend.as_ref()).await?;
+    let work = prepare(operation, &query, &wire, &kubelet).await?;
     let response = switching(&wire);
     let upgrade = hyper::upgrade::on(&mut request);
-    tokio::spawn(run(upgrade, wire, work, backend));
+    tokio::spawn(run(upgrade, wire, work, kubelet));
     Ok(response)
 }
 
@@ -162,7 +163,7 @@ async fn prepare(
     operation: Operation,
     query: &Query,
     wire: &Wire,
-    backend: &dyn Backend,
+    kubelet: &Arc<Kubelet>,
 ) -> Result<Work, Refusal> {
     match &operation {
         Operation::Exec { pod, container } | Operation::Attach { pod, container } => {
@@ -179,7 +180,7 @@ async fn prepare(
                 let reason = "you must specify at least 1 of stdin, stdout, stderr";
                 return Err(Refusal::new(400, reason));
             }
-            let id = backend.container(pod, container).await?;
+            let id = pod.container(kubelet, container).await?;
             let Wanted { stdin, stdout, stderr, tty } = wanted;
             let spec = ExecSpec { command, stdin, stdout, stderr: stderr && !tty, tty };
             Ok(Work::Session { operation, id, spec })
@@ -190,9 +191,9 @@ async fn prepare(
                     .map_err(|error| Refusal::new(400, error.to_string()))?,
                 _ => Vec::new(),
             };
-            let sandbox_id = backend.sandbox(pod).await?;
+            let sandbox_id = pod.sandbox(kubelet).await?;
             let name = format!("{}/{}", pod.namespace, pod.name);
-            let target = Target { runtime: backend.runtime(), sandbox_id, pod: name };
+            let target = Target { runtime: Arc::clone(kubelet.runtime()), sandbox_id, pod: name };
             Ok(Work::PortForward { target, ports })
         }
     }
@@ -234,9 +235,9 @@ fn web_socket_headers(headers: &mut HeaderMap, key: &str, protocol: &'static str
     }
 }
 
-async fn run(upgrade: OnUpgrade, wire: Wire, work: Work, backend: Arc<dyn Backend>) {
+async fn run(upgrade: OnUpgrade, wire: Wire, work: Work, kubelet: Arc<Kubelet>) {
     let done = match upgrade.await {
-        Ok(connection) => run_upgraded(TokioIo::new(connection), wire, work, backend).await,
+        Ok(connection) => run_upgraded(TokioIo::new(connection), wire, work, kubelet).await,
         Err(error) => Err(std::io::Error::other(error)),
     };
     if let Err(error) = done {
@@ -248,13 +249,13 @@ async fn run_upgraded(
     connection: TokioIo<Upgraded>,
     wire: Wire,
     work: Work,
-    backend: Arc<dyn Backend>,
+    kubelet: Arc<Kubelet>,
 ) -> std::io::Result<()> {
     match work {
         Work::PortForward { target, ports } => forward(connection, wire, target, ports).await,
         Work::Session { operation, id, spec } => {
             let client = client_streams(connection, wire, &spec).await?;
-            let runtime = backend.runtime();
+            let runtime = kubelet.runtime();
             let started = match operation {
                 Operation::Exec { .. } => runtime.exec(&id, spec).await,
                 _ => runtime.attach(&id, spec).await,
@@ -354,7 +355,7 @@ mod tests {
 
     #[test]
     fn paths_may_hold_a_uid() {
-        let pod = || super::super::request::pod_path("n", "p", None);
+        let pod = || PodPath::new("n", "p", None);
         let Some(Operation::Exec { pod: found, container }) =
             Operation::of("exec", pod(), &["uid-1", "c"])
         else {
