@@ -8,6 +8,7 @@ mod secret;
 mod service;
 mod status;
 
+pub(crate) use generation::same;
 pub use pod::{merge_resize, qos_class};
 
 use serde_json::{Value, json};

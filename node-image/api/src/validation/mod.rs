@@ -1,25 +1,262 @@
 //! What makes an object valid, per kind, in upstream's words and order.
 
+mod access;
+mod check;
+mod cluster;
+mod config;
+mod container;
+mod metadata;
 pub mod names;
+mod network;
+mod pod;
+mod pod_update;
+mod probe;
+mod resources;
+mod scheduling;
+mod security;
+mod service;
+mod storage;
+mod volume;
+mod workload;
 
 use serde_json::Value;
 
 use crate::{FieldError, Kind};
+use check::Errors;
+use names::Problems;
+
+type Create = fn(&mut Errors, &Value);
+type Update = fn(&mut Errors, &Value, &Value);
+
+/// The rules of one kind.
+struct Rules {
+    group: &'static str,
+    kind: &'static str,
+    name: fn(&str) -> Problems,
+    create: Create,
+    update: Update,
+    /// Updates through subresources; a subresource without a row checks the metadata only.
+    subresources: &'static [(&'static str, Update)],
+}
 
 /// What is wrong with a new object; nothing when it may be stored.
 pub fn validate_create(kind: &Kind, obj: &Value) -> Vec<FieldError> {
-    let _ = (kind, obj);
-    Vec::new()
+    let rules = rules(kind);
+    let name_rule = rules.map_or(names::dns_subdomain as fn(&str) -> Problems, |rules| rules.name);
+    let mut errors = Errors::new();
+    metadata::create(&mut errors, &obj["metadata"], kind.namespaced(), name_rule);
+    if let Some(rules) = rules {
+        (rules.create)(&mut errors, obj);
+    }
+    errors
 }
 
 /// What is wrong with a change of `old` into `new`, through the main resource (`subresource` "") or
-/// one of its subresources.
+/// one of its subresources. `new` has been through `strategy::prepare_update`.
 pub fn validate_update(
     kind: &Kind,
     subresource: &str,
     new: &Value,
     old: &Value,
 ) -> Vec<FieldError> {
-    let _ = (kind, subresource, new, old);
-    Vec::new()
+    let mut errors = Errors::new();
+    metadata::update(&mut errors, &new["metadata"], &old["metadata"]);
+    let Some(rules) = rules(kind) else {
+        return errors;
+    };
+    if subresource.is_empty() {
+        (rules.update)(&mut errors, new, old);
+    } else if let Some((_, rule)) = rules.subresources.iter().find(|(name, _)| *name == subresource)
+    {
+        rule(&mut errors, new, old);
+    }
+    errors
+}
+
+fn rules(kind: &Kind) -> Option<&'static Rules> {
+    RULES.iter().find(|row| row.group == kind.group && row.kind == kind.kind)
+}
+
+fn nothing(_: &mut Errors, _: &Value) {}
+
+/// A kind whose updates obey the rules of its creates.
+macro_rules! row {
+    ($group:literal, $kind:literal, $create:path) => {
+        row!($group, $kind, $create, |errors, new, _| $create(errors, new))
+    };
+    ($group:literal, $kind:literal, $create:path, $update:expr) => {
+        Rules {
+            group: $group,
+            kind: $kind,
+            name: names::dns_subdomain,
+            create: $create,
+            update: $update,
+            subresources: &[],
+        }
+    };
+}
+
+static RULES: &[Rules] = &[
+    row!("", "ConfigMap", config::config_map, config::config_map_update),
+    row!("", "Endpoints", service::endpoints),
+    row!("", "Event", cluster::event),
+    row!("", "LimitRange", cluster::limit_range),
+    Rules {
+        name: names::dns_label,
+        subresources: &[
+            ("status", cluster::namespace_status),
+            ("finalize", |errors, new, _| cluster::namespace(errors, new)),
+        ],
+        ..row!("", "Namespace", cluster::namespace, |_, _, _| {})
+    },
+    Rules {
+        subresources: &[("status", cluster::node_update)],
+        ..row!("", "Node", cluster::node, cluster::node_update)
+    },
+    row!("", "PersistentVolume", storage::persistent_volume, storage::persistent_volume_update),
+    row!(
+        "",
+        "PersistentVolumeClaim",
+        storage::persistent_volume_claim,
+        storage::persistent_volume_claim_update
+    ),
+    Rules {
+        subresources: &[
+            ("status", pod_update::status),
+            ("ephemeralcontainers", pod_update::ephemeral_containers),
+            ("resize", pod_update::resize),
+        ],
+        ..row!("", "Pod", pod::create, pod_update::main)
+    },
+    row!("", "PodTemplate", workload::pod_template),
+    row!("", "ReplicationController", workload::replication_controller),
+    row!("", "ResourceQuota", cluster::resource_quota, cluster::resource_quota_update),
+    row!("", "Secret", config::secret, config::secret_update),
+    Rules {
+        name: names::dns_1035_label,
+        ..row!("", "Service", service::service, service::service_update)
+    },
+    row!("", "ServiceAccount", nothing),
+    row!(
+        "admissionregistration.k8s.io",
+        "MutatingWebhookConfiguration",
+        cluster::admission_webhooks
+    ),
+    row!(
+        "admissionregistration.k8s.io",
+        "ValidatingWebhookConfiguration",
+        cluster::admission_webhooks
+    ),
+    Rules { name: names::path_segment, ..row!("apiregistration.k8s.io", "APIService", nothing) },
+    row!("apps", "DaemonSet", workload::daemon_set, workload::daemon_set_update),
+    row!("apps", "Deployment", workload::deployment, workload::deployment_update),
+    row!("apps", "ReplicaSet", workload::replica_set, workload::replica_set_update),
+    row!("apps", "StatefulSet", workload::stateful_set, workload::stateful_set_update),
+    row!("autoscaling", "HorizontalPodAutoscaler", workload::horizontal_pod_autoscaler),
+    row!("batch", "CronJob", workload::cron_job),
+    row!("batch", "Job", workload::job, workload::job_update),
+    Rules {
+        subresources: &[
+            ("status", cluster::certificate_signing_request_update),
+            ("approval", cluster::certificate_signing_request_update),
+        ],
+        ..row!(
+            "certificates.k8s.io",
+            "CertificateSigningRequest",
+            cluster::certificate_signing_request,
+            cluster::certificate_signing_request_update
+        )
+    },
+    row!("coordination.k8s.io", "Lease", cluster::lease),
+    row!(
+        "discovery.k8s.io",
+        "EndpointSlice",
+        service::endpoint_slice,
+        service::endpoint_slice_update
+    ),
+    row!("events.k8s.io", "Event", cluster::event),
+    row!("networking.k8s.io", "Ingress", network::ingress),
+    row!(
+        "networking.k8s.io",
+        "IngressClass",
+        network::ingress_class,
+        network::ingress_class_update
+    ),
+    row!("networking.k8s.io", "NetworkPolicy", network::network_policy),
+    row!("node.k8s.io", "RuntimeClass", cluster::runtime_class, cluster::runtime_class_update),
+    row!("policy", "PodDisruptionBudget", workload::pod_disruption_budget),
+    Rules {
+        name: names::path_segment,
+        ..row!("rbac.authorization.k8s.io", "ClusterRole", access::cluster_role)
+    },
+    Rules {
+        name: names::path_segment,
+        ..row!(
+            "rbac.authorization.k8s.io",
+            "ClusterRoleBinding",
+            access::cluster_role_binding,
+            access::cluster_role_binding_update
+        )
+    },
+    Rules { name: names::path_segment, ..row!("rbac.authorization.k8s.io", "Role", access::role) },
+    Rules {
+        name: names::path_segment,
+        ..row!(
+            "rbac.authorization.k8s.io",
+            "RoleBinding",
+            access::role_binding,
+            access::role_binding_update
+        )
+    },
+    row!(
+        "scheduling.k8s.io",
+        "PriorityClass",
+        cluster::priority_class,
+        cluster::priority_class_update
+    ),
+    row!("storage.k8s.io", "StorageClass", storage::storage_class, storage::storage_class_update),
+];
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::kind;
+
+    #[test]
+    fn rules_are_sorted_and_unique() {
+        let names: Vec<_> = RULES.iter().map(|row| (row.group, row.kind)).collect();
+        assert!(names.windows(2).all(|pair| pair[0] < pair[1]), "{names:?}");
+    }
+
+    #[test]
+    fn nothing_panics_on_an_empty_object() {
+        for row in RULES {
+            let mut errors = Errors::new();
+            for object in [
+                json!({}),
+                json!({"spec": [], "metadata": 1}),
+                json!({"spec": {"template": 1, "selector": ""}}),
+            ] {
+                (row.create)(&mut errors, &object);
+                (row.update)(&mut errors, &object, &json!({}));
+            }
+        }
+    }
+
+    #[test]
+    fn the_name_of_each_kind() {
+        let check = |of: Kind, name: &str, valid: bool| {
+            let errors =
+                validate_create(&of, &json!({"metadata": {"name": name, "namespace": "n"}}));
+            let bad = errors.iter().any(|e| e.field.to_string() == "metadata.name");
+            assert_eq!(!bad, valid, "{} {name}", of.kind);
+        };
+        check(kind("", "v1", "ConfigMap"), "a.b", true);
+        check(kind("", "v1", "Namespace"), "a.b", false);
+        check(kind("", "v1", "Service"), "1a", false);
+        check(kind("rbac.authorization.k8s.io", "v1", "Role"), "system:x", true);
+        check(kind("rbac.authorization.k8s.io", "v1", "Role"), "a/b", false);
+    }
 }
