@@ -1,0 +1,695 @@
+
+using namespace System.Management.Automation
+using namespace System.Management.Automation.Language
+
+Register-ArgumentCompleter -Native -CommandName 'kd' -ScriptBlock {
+    param($wordToComplete, $commandAst, $cursorPosition)
+
+    $commandElements = $commandAst.CommandElements
+    $command = @(
+        'kd'
+        for ($i = 1; $i -lt $commandElements.Count; $i++) {
+            $element = $commandElements[$i]
+            if ($element -isnot [StringConstantExpressionAst] -or
+                $element.StringConstantType -ne [StringConstantType]::BareWord -or
+                $element.Value.StartsWith('-') -or
+                $element.Value -eq $wordToComplete) {
+                break
+        }
+        $element.Value
+    }) -join ';'
+
+    $completions = @(switch ($command) {
+        'kd' {
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('cluster', 'cluster', [CompletionResultType]::ParameterValue, 'Create, list, stop, start and delete clusters')
+            [CompletionResult]::new('clusters', 'clusters', [CompletionResultType]::ParameterValue, 'Create, list, stop, start and delete clusters')
+            [CompletionResult]::new('node', 'node', [CompletionResultType]::ParameterValue, 'Look at the nodes of clusters')
+            [CompletionResult]::new('nodes', 'nodes', [CompletionResultType]::ParameterValue, 'Look at the nodes of clusters')
+            [CompletionResult]::new('kubeconfig', 'kubeconfig', [CompletionResultType]::ParameterValue, 'Print a cluster''s kubeconfig or merge it into yours')
+            [CompletionResult]::new('image', 'image', [CompletionResultType]::ParameterValue, 'Load images into a cluster and list them')
+            [CompletionResult]::new('images', 'images', [CompletionResultType]::ParameterValue, 'Load images into a cluster and list them')
+            [CompletionResult]::new('port-forward', 'port-forward', [CompletionResultType]::ParameterValue, 'Forward local ports to a pod')
+            [CompletionResult]::new('node-image', 'node-image', [CompletionResultType]::ParameterValue, 'Build and inspect the image that nodes are made of')
+            [CompletionResult]::new('completion', 'completion', [CompletionResultType]::ParameterValue, 'Print a completion script for a shell')
+            [CompletionResult]::new('version', 'version', [CompletionResultType]::ParameterValue, 'Print the version')
+            [CompletionResult]::new('create', 'create', [CompletionResultType]::ParameterValue, '`kind create cluster`')
+            [CompletionResult]::new('delete', 'delete', [CompletionResultType]::ParameterValue, '`kind delete cluster`')
+            [CompletionResult]::new('get', 'get', [CompletionResultType]::ParameterValue, '`kind get clusters`')
+            [CompletionResult]::new('load', 'load', [CompletionResultType]::ParameterValue, '`kind load docker-image`')
+            [CompletionResult]::new('export', 'export', [CompletionResultType]::ParameterValue, '`kind export kubeconfig`')
+            break
+        }
+        'kd;cluster' {
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('create', 'create', [CompletionResultType]::ParameterValue, 'Create a cluster and make it the current context')
+            [CompletionResult]::new('delete', 'delete', [CompletionResultType]::ParameterValue, 'Delete clusters with everything that belongs to them')
+            [CompletionResult]::new('rm', 'rm', [CompletionResultType]::ParameterValue, 'Delete clusters with everything that belongs to them')
+            [CompletionResult]::new('del', 'del', [CompletionResultType]::ParameterValue, 'Delete clusters with everything that belongs to them')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the clusters')
+            [CompletionResult]::new('ls', 'ls', [CompletionResultType]::ParameterValue, 'List the clusters')
+            [CompletionResult]::new('start', 'start', [CompletionResultType]::ParameterValue, 'Start stopped clusters')
+            [CompletionResult]::new('stop', 'stop', [CompletionResultType]::ParameterValue, 'Stop clusters; everything in them is kept')
+            break
+        }
+        'kd;clusters' {
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('create', 'create', [CompletionResultType]::ParameterValue, 'Create a cluster and make it the current context')
+            [CompletionResult]::new('delete', 'delete', [CompletionResultType]::ParameterValue, 'Delete clusters with everything that belongs to them')
+            [CompletionResult]::new('rm', 'rm', [CompletionResultType]::ParameterValue, 'Delete clusters with everything that belongs to them')
+            [CompletionResult]::new('del', 'del', [CompletionResultType]::ParameterValue, 'Delete clusters with everything that belongs to them')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the clusters')
+            [CompletionResult]::new('ls', 'ls', [CompletionResultType]::ParameterValue, 'List the clusters')
+            [CompletionResult]::new('start', 'start', [CompletionResultType]::ParameterValue, 'Start stopped clusters')
+            [CompletionResult]::new('stop', 'stop', [CompletionResultType]::ParameterValue, 'Stop clusters; everything in them is kept')
+            break
+        }
+        'kd;cluster;create' {
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'The cluster''s name, as kind takes it')
+            [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'The cluster''s name, as kind takes it')
+            [CompletionResult]::new('-s', '-s', [CompletionResultType]::ParameterName, 'How many servers; they hold the control plane and run pods too')
+            [CompletionResult]::new('--servers', '--servers', [CompletionResultType]::ParameterName, 'How many servers; they hold the control plane and run pods too')
+            [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'How many agents; they only run pods')
+            [CompletionResult]::new('--agents', '--agents', [CompletionResultType]::ParameterName, 'How many agents; they only run pods')
+            [CompletionResult]::new('-i', '-i', [CompletionResultType]::ParameterName, 'A node image instead of the one that kd builds itself')
+            [CompletionResult]::new('--image', '--image', [CompletionResultType]::ParameterName, 'A node image instead of the one that kd builds itself')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'How long the cluster may take to become usable')
+            [CompletionResult]::new('--wait', '--wait', [CompletionResultType]::ParameterName, 'As kind takes it; kd always waits. A value is taken for --timeout when it is longer')
+            [CompletionResult]::new('--api-port', '--api-port', [CompletionResultType]::ParameterName, 'The API server''s port on this machine [a free one if none is given]')
+            [CompletionResult]::new('--api-host', '--api-host', [CompletionResultType]::ParameterName, 'The name or address under which clients reach the API server')
+            [CompletionResult]::new('--subnet', '--subnet', [CompletionResultType]::ParameterName, 'The address range of the cluster''s Docker network, such as 172.28.0.0/16')
+            [CompletionResult]::new('--insecure-registry', '--insecure-registry', [CompletionResultType]::ParameterName, 'A registry (`host` or `host:port`) that nodes speak to without TLS')
+            [CompletionResult]::new('--registry-ca', '--registry-ca', [CompletionResultType]::ParameterName, 'A file with certificates of authorities that nodes trust for registries, PEM')
+            [CompletionResult]::new('--kubeconfig', '--kubeconfig', [CompletionResultType]::ParameterName, 'The kubeconfig to write [KUBECONFIG or ~/.kube/config if none is given]')
+            [CompletionResult]::new('--retain', '--retain', [CompletionResultType]::ParameterName, 'Keep the nodes when the cluster does not become usable')
+            [CompletionResult]::new('--timings', '--timings', [CompletionResultType]::ParameterName, 'Print how long each phase took')
+            [CompletionResult]::new('--no-kubeconfig-update', '--no-kubeconfig-update', [CompletionResultType]::ParameterName, 'Leave the kubeconfig alone')
+            [CompletionResult]::new('--kubeconfig-update', '--kubeconfig-update', [CompletionResultType]::ParameterName, 'kubeconfig-update')
+            [CompletionResult]::new('--no-switch-context', '--no-switch-context', [CompletionResultType]::ParameterName, 'Leave the current context alone')
+            [CompletionResult]::new('--switch-context', '--switch-context', [CompletionResultType]::ParameterName, 'switch-context')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;clusters;create' {
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'The cluster''s name, as kind takes it')
+            [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'The cluster''s name, as kind takes it')
+            [CompletionResult]::new('-s', '-s', [CompletionResultType]::ParameterName, 'How many servers; they hold the control plane and run pods too')
+            [CompletionResult]::new('--servers', '--servers', [CompletionResultType]::ParameterName, 'How many servers; they hold the control plane and run pods too')
+            [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'How many agents; they only run pods')
+            [CompletionResult]::new('--agents', '--agents', [CompletionResultType]::ParameterName, 'How many agents; they only run pods')
+            [CompletionResult]::new('-i', '-i', [CompletionResultType]::ParameterName, 'A node image instead of the one that kd builds itself')
+            [CompletionResult]::new('--image', '--image', [CompletionResultType]::ParameterName, 'A node image instead of the one that kd builds itself')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'How long the cluster may take to become usable')
+            [CompletionResult]::new('--wait', '--wait', [CompletionResultType]::ParameterName, 'As kind takes it; kd always waits. A value is taken for --timeout when it is longer')
+            [CompletionResult]::new('--api-port', '--api-port', [CompletionResultType]::ParameterName, 'The API server''s port on this machine [a free one if none is given]')
+            [CompletionResult]::new('--api-host', '--api-host', [CompletionResultType]::ParameterName, 'The name or address under which clients reach the API server')
+            [CompletionResult]::new('--subnet', '--subnet', [CompletionResultType]::ParameterName, 'The address range of the cluster''s Docker network, such as 172.28.0.0/16')
+            [CompletionResult]::new('--insecure-registry', '--insecure-registry', [CompletionResultType]::ParameterName, 'A registry (`host` or `host:port`) that nodes speak to without TLS')
+            [CompletionResult]::new('--registry-ca', '--registry-ca', [CompletionResultType]::ParameterName, 'A file with certificates of authorities that nodes trust for registries, PEM')
+            [CompletionResult]::new('--kubeconfig', '--kubeconfig', [CompletionResultType]::ParameterName, 'The kubeconfig to write [KUBECONFIG or ~/.kube/config if none is given]')
+            [CompletionResult]::new('--retain', '--retain', [CompletionResultType]::ParameterName, 'Keep the nodes when the cluster does not become usable')
+            [CompletionResult]::new('--timings', '--timings', [CompletionResultType]::ParameterName, 'Print how long each phase took')
+            [CompletionResult]::new('--no-kubeconfig-update', '--no-kubeconfig-update', [CompletionResultType]::ParameterName, 'Leave the kubeconfig alone')
+            [CompletionResult]::new('--kubeconfig-update', '--kubeconfig-update', [CompletionResultType]::ParameterName, 'kubeconfig-update')
+            [CompletionResult]::new('--no-switch-context', '--no-switch-context', [CompletionResultType]::ParameterName, 'Leave the current context alone')
+            [CompletionResult]::new('--switch-context', '--switch-context', [CompletionResultType]::ParameterName, 'switch-context')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;cluster;delete' {
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'The name of a cluster, as kind takes it')
+            [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'The name of a cluster, as kind takes it')
+            [CompletionResult]::new('--kubeconfig', '--kubeconfig', [CompletionResultType]::ParameterName, 'The kubeconfig to remove the clusters from [KUBECONFIG or ~/.kube/config if none is given]')
+            [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'All clusters')
+            [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'All clusters')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;cluster;rm' {
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'The name of a cluster, as kind takes it')
+            [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'The name of a cluster, as kind takes it')
+            [CompletionResult]::new('--kubeconfig', '--kubeconfig', [CompletionResultType]::ParameterName, 'The kubeconfig to remove the clusters from [KUBECONFIG or ~/.kube/config if none is given]')
+            [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'All clusters')
+            [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'All clusters')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;cluster;del' {
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'The name of a cluster, as kind takes it')
+            [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'The name of a cluster, as kind takes it')
+            [CompletionResult]::new('--kubeconfig', '--kubeconfig', [CompletionResultType]::ParameterName, 'The kubeconfig to remove the clusters from [KUBECONFIG or ~/.kube/config if none is given]')
+            [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'All clusters')
+            [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'All clusters')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;clusters;delete' {
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'The name of a cluster, as kind takes it')
+            [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'The name of a cluster, as kind takes it')
+            [CompletionResult]::new('--kubeconfig', '--kubeconfig', [CompletionResultType]::ParameterName, 'The kubeconfig to remove the clusters from [KUBECONFIG or ~/.kube/config if none is given]')
+            [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'All clusters')
+            [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'All clusters')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;clusters;rm' {
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'The name of a cluster, as kind takes it')
+            [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'The name of a cluster, as kind takes it')
+            [CompletionResult]::new('--kubeconfig', '--kubeconfig', [CompletionResultType]::ParameterName, 'The kubeconfig to remove the clusters from [KUBECONFIG or ~/.kube/config if none is given]')
+            [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'All clusters')
+            [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'All clusters')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;clusters;del' {
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'The name of a cluster, as kind takes it')
+            [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'The name of a cluster, as kind takes it')
+            [CompletionResult]::new('--kubeconfig', '--kubeconfig', [CompletionResultType]::ParameterName, 'The kubeconfig to remove the clusters from [KUBECONFIG or ~/.kube/config if none is given]')
+            [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'All clusters')
+            [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'All clusters')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;cluster;list' {
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'The form of the list')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The form of the list')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'kd;cluster;ls' {
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'The form of the list')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The form of the list')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'kd;clusters;list' {
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'The form of the list')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The form of the list')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'kd;clusters;ls' {
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'The form of the list')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The form of the list')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'kd;cluster;start' {
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'The name of a cluster, as kind takes it')
+            [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'The name of a cluster, as kind takes it')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'How long a cluster may take to become usable')
+            [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'All clusters')
+            [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'All clusters')
+            [CompletionResult]::new('--timings', '--timings', [CompletionResultType]::ParameterName, 'Print how long each phase took')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;clusters;start' {
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'The name of a cluster, as kind takes it')
+            [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'The name of a cluster, as kind takes it')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'How long a cluster may take to become usable')
+            [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'All clusters')
+            [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'All clusters')
+            [CompletionResult]::new('--timings', '--timings', [CompletionResultType]::ParameterName, 'Print how long each phase took')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;cluster;stop' {
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'The name of a cluster, as kind takes it')
+            [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'The name of a cluster, as kind takes it')
+            [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'All clusters')
+            [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'All clusters')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;clusters;stop' {
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'The name of a cluster, as kind takes it')
+            [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'The name of a cluster, as kind takes it')
+            [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'All clusters')
+            [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'All clusters')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;node' {
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the nodes')
+            [CompletionResult]::new('ls', 'ls', [CompletionResultType]::ParameterValue, 'List the nodes')
+            break
+        }
+        'kd;nodes' {
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the nodes')
+            [CompletionResult]::new('ls', 'ls', [CompletionResultType]::ParameterValue, 'List the nodes')
+            break
+        }
+        'kd;node;list' {
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'Only the nodes of this cluster')
+            [CompletionResult]::new('--cluster', '--cluster', [CompletionResultType]::ParameterName, 'Only the nodes of this cluster')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'The form of the list')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The form of the list')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'kd;node;ls' {
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'Only the nodes of this cluster')
+            [CompletionResult]::new('--cluster', '--cluster', [CompletionResultType]::ParameterName, 'Only the nodes of this cluster')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'The form of the list')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The form of the list')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'kd;nodes;list' {
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'Only the nodes of this cluster')
+            [CompletionResult]::new('--cluster', '--cluster', [CompletionResultType]::ParameterName, 'Only the nodes of this cluster')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'The form of the list')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The form of the list')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'kd;nodes;ls' {
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'Only the nodes of this cluster')
+            [CompletionResult]::new('--cluster', '--cluster', [CompletionResultType]::ParameterName, 'Only the nodes of this cluster')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'The form of the list')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The form of the list')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'kd;kubeconfig' {
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('get', 'get', [CompletionResultType]::ParameterValue, 'Print a cluster''s kubeconfig')
+            [CompletionResult]::new('merge', 'merge', [CompletionResultType]::ParameterValue, 'Merge clusters into your kubeconfig')
+            break
+        }
+        'kd;kubeconfig;get' {
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'The cluster''s name, as kind takes it')
+            [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'The cluster''s name, as kind takes it')
+            [CompletionResult]::new('--internal', '--internal', [CompletionResultType]::ParameterName, 'For clients in containers of the cluster''s network')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;kubeconfig;merge' {
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'The name of a cluster, as kind takes it')
+            [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'The name of a cluster, as kind takes it')
+            [CompletionResult]::new('--kubeconfig', '--kubeconfig', [CompletionResultType]::ParameterName, 'The file to write [KUBECONFIG or ~/.kube/config if none is given]')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The file to write [KUBECONFIG or ~/.kube/config if none is given]')
+            [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'All clusters')
+            [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'All clusters')
+            [CompletionResult]::new('--no-switch-context', '--no-switch-context', [CompletionResultType]::ParameterName, 'Leave the current context alone')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;image' {
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('load', 'load', [CompletionResultType]::ParameterValue, 'Load images into every node of a cluster')
+            [CompletionResult]::new('import', 'import', [CompletionResultType]::ParameterValue, 'Load images into every node of a cluster')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the images of a cluster')
+            [CompletionResult]::new('ls', 'ls', [CompletionResultType]::ParameterValue, 'List the images of a cluster')
+            break
+        }
+        'kd;images' {
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('load', 'load', [CompletionResultType]::ParameterValue, 'Load images into every node of a cluster')
+            [CompletionResult]::new('import', 'import', [CompletionResultType]::ParameterValue, 'Load images into every node of a cluster')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the images of a cluster')
+            [CompletionResult]::new('ls', 'ls', [CompletionResultType]::ParameterValue, 'List the images of a cluster')
+            break
+        }
+        'kd;image;load' {
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The cluster''s name')
+            [CompletionResult]::new('--cluster', '--cluster', [CompletionResultType]::ParameterName, 'The cluster''s name')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;image;import' {
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The cluster''s name')
+            [CompletionResult]::new('--cluster', '--cluster', [CompletionResultType]::ParameterName, 'The cluster''s name')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;images;load' {
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The cluster''s name')
+            [CompletionResult]::new('--cluster', '--cluster', [CompletionResultType]::ParameterName, 'The cluster''s name')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;images;import' {
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The cluster''s name')
+            [CompletionResult]::new('--cluster', '--cluster', [CompletionResultType]::ParameterName, 'The cluster''s name')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;image;list' {
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The cluster''s name')
+            [CompletionResult]::new('--cluster', '--cluster', [CompletionResultType]::ParameterName, 'The cluster''s name')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'The form of the list')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The form of the list')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'kd;image;ls' {
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The cluster''s name')
+            [CompletionResult]::new('--cluster', '--cluster', [CompletionResultType]::ParameterName, 'The cluster''s name')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'The form of the list')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The form of the list')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'kd;images;list' {
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The cluster''s name')
+            [CompletionResult]::new('--cluster', '--cluster', [CompletionResultType]::ParameterName, 'The cluster''s name')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'The form of the list')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The form of the list')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'kd;images;ls' {
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The cluster''s name')
+            [CompletionResult]::new('--cluster', '--cluster', [CompletionResultType]::ParameterName, 'The cluster''s name')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'The form of the list')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The form of the list')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'kd;port-forward' {
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'The namespace [that of the context if none is given]')
+            [CompletionResult]::new('--namespace', '--namespace', [CompletionResultType]::ParameterName, 'The namespace [that of the context if none is given]')
+            [CompletionResult]::new('--address', '--address', [CompletionResultType]::ParameterName, 'Addresses to listen on; "localhost" is both loopback addresses')
+            [CompletionResult]::new('--context', '--context', [CompletionResultType]::ParameterName, 'A context of the kubeconfig')
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'A cluster of kd, with or without an entry in the kubeconfig')
+            [CompletionResult]::new('--cluster', '--cluster', [CompletionResultType]::ParameterName, 'A cluster of kd, with or without an entry in the kubeconfig')
+            [CompletionResult]::new('--kubeconfig', '--kubeconfig', [CompletionResultType]::ParameterName, 'The kubeconfig [KUBECONFIG or ~/.kube/config if none is given]')
+            [CompletionResult]::new('--pod-running-timeout', '--pod-running-timeout', [CompletionResultType]::ParameterName, 'How long to wait for a pod that runs')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;node-image' {
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('build', 'build', [CompletionResultType]::ParameterValue, 'Build the image from this executable and load it into the engine')
+            [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Print what the engine knows about the image')
+            break
+        }
+        'kd;node-image;build' {
+            [CompletionResult]::new('-t', '-t', [CompletionResultType]::ParameterName, 'The image''s name [one made of the content''s hash if none is given]')
+            [CompletionResult]::new('--tag', '--tag', [CompletionResultType]::ParameterName, 'The image''s name [one made of the content''s hash if none is given]')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'Write the image to an archive instead of loading it into the engine')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Write the image to an archive instead of loading it into the engine')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;node-image;inspect' {
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;completion' {
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;version' {
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'The form of the output')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The form of the output')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;create' {
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('cluster', 'cluster', [CompletionResultType]::ParameterValue, 'Create a cluster')
+            break
+        }
+        'kd;create;cluster' {
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'The cluster''s name, as kind takes it')
+            [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'The cluster''s name, as kind takes it')
+            [CompletionResult]::new('-s', '-s', [CompletionResultType]::ParameterName, 'How many servers; they hold the control plane and run pods too')
+            [CompletionResult]::new('--servers', '--servers', [CompletionResultType]::ParameterName, 'How many servers; they hold the control plane and run pods too')
+            [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'How many agents; they only run pods')
+            [CompletionResult]::new('--agents', '--agents', [CompletionResultType]::ParameterName, 'How many agents; they only run pods')
+            [CompletionResult]::new('-i', '-i', [CompletionResultType]::ParameterName, 'A node image instead of the one that kd builds itself')
+            [CompletionResult]::new('--image', '--image', [CompletionResultType]::ParameterName, 'A node image instead of the one that kd builds itself')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'How long the cluster may take to become usable')
+            [CompletionResult]::new('--wait', '--wait', [CompletionResultType]::ParameterName, 'As kind takes it; kd always waits. A value is taken for --timeout when it is longer')
+            [CompletionResult]::new('--api-port', '--api-port', [CompletionResultType]::ParameterName, 'The API server''s port on this machine [a free one if none is given]')
+            [CompletionResult]::new('--api-host', '--api-host', [CompletionResultType]::ParameterName, 'The name or address under which clients reach the API server')
+            [CompletionResult]::new('--subnet', '--subnet', [CompletionResultType]::ParameterName, 'The address range of the cluster''s Docker network, such as 172.28.0.0/16')
+            [CompletionResult]::new('--insecure-registry', '--insecure-registry', [CompletionResultType]::ParameterName, 'A registry (`host` or `host:port`) that nodes speak to without TLS')
+            [CompletionResult]::new('--registry-ca', '--registry-ca', [CompletionResultType]::ParameterName, 'A file with certificates of authorities that nodes trust for registries, PEM')
+            [CompletionResult]::new('--kubeconfig', '--kubeconfig', [CompletionResultType]::ParameterName, 'The kubeconfig to write [KUBECONFIG or ~/.kube/config if none is given]')
+            [CompletionResult]::new('--retain', '--retain', [CompletionResultType]::ParameterName, 'Keep the nodes when the cluster does not become usable')
+            [CompletionResult]::new('--timings', '--timings', [CompletionResultType]::ParameterName, 'Print how long each phase took')
+            [CompletionResult]::new('--no-kubeconfig-update', '--no-kubeconfig-update', [CompletionResultType]::ParameterName, 'Leave the kubeconfig alone')
+            [CompletionResult]::new('--kubeconfig-update', '--kubeconfig-update', [CompletionResultType]::ParameterName, 'kubeconfig-update')
+            [CompletionResult]::new('--no-switch-context', '--no-switch-context', [CompletionResultType]::ParameterName, 'Leave the current context alone')
+            [CompletionResult]::new('--switch-context', '--switch-context', [CompletionResultType]::ParameterName, 'switch-context')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;delete' {
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('cluster', 'cluster', [CompletionResultType]::ParameterValue, 'Delete a cluster')
+            break
+        }
+        'kd;delete;cluster' {
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'The name of a cluster, as kind takes it')
+            [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'The name of a cluster, as kind takes it')
+            [CompletionResult]::new('--kubeconfig', '--kubeconfig', [CompletionResultType]::ParameterName, 'The kubeconfig to remove the clusters from [KUBECONFIG or ~/.kube/config if none is given]')
+            [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'All clusters')
+            [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'All clusters')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;get' {
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('clusters', 'clusters', [CompletionResultType]::ParameterValue, 'List clusters by name')
+            [CompletionResult]::new('nodes', 'nodes', [CompletionResultType]::ParameterValue, 'List the nodes of a cluster by name')
+            [CompletionResult]::new('kubeconfig', 'kubeconfig', [CompletionResultType]::ParameterValue, 'Print a cluster''s kubeconfig')
+            break
+        }
+        'kd;get;clusters' {
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;get;nodes' {
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'The cluster''s name')
+            [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'The cluster''s name')
+            [CompletionResult]::new('-A', '-A ', [CompletionResultType]::ParameterName, 'The nodes of all clusters')
+            [CompletionResult]::new('--all-clusters', '--all-clusters', [CompletionResultType]::ParameterName, 'The nodes of all clusters')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;get;kubeconfig' {
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'The cluster''s name, as kind takes it')
+            [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'The cluster''s name, as kind takes it')
+            [CompletionResult]::new('--internal', '--internal', [CompletionResultType]::ParameterName, 'For clients in containers of the cluster''s network')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;load' {
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('docker-image', 'docker-image', [CompletionResultType]::ParameterValue, 'Load images of the local Docker engine')
+            [CompletionResult]::new('image-archive', 'image-archive', [CompletionResultType]::ParameterValue, 'Load images from archives')
+            break
+        }
+        'kd;load;docker-image' {
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The cluster''s name')
+            [CompletionResult]::new('--cluster', '--cluster', [CompletionResultType]::ParameterName, 'The cluster''s name')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;load;image-archive' {
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The cluster''s name')
+            [CompletionResult]::new('--cluster', '--cluster', [CompletionResultType]::ParameterName, 'The cluster''s name')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;export' {
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('kubeconfig', 'kubeconfig', [CompletionResultType]::ParameterValue, 'Merge a cluster''s kubeconfig into yours')
+            break
+        }
+        'kd;export;kubeconfig' {
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'The name of a cluster, as kind takes it')
+            [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'The name of a cluster, as kind takes it')
+            [CompletionResult]::new('--kubeconfig', '--kubeconfig', [CompletionResultType]::ParameterName, 'The file to write [KUBECONFIG or ~/.kube/config if none is given]')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The file to write [KUBECONFIG or ~/.kube/config if none is given]')
+            [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'All clusters')
+            [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'All clusters')
+            [CompletionResult]::new('--no-switch-context', '--no-switch-context', [CompletionResultType]::ParameterName, 'Leave the current context alone')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+    })
+
+    $completions.Where{ $_.CompletionText -like "$wordToComplete*" } |
+        Sort-Object -Property ListItemText
+}

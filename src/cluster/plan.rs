@@ -1,0 +1,267 @@
+//! What a new cluster will be made of: plain data, decided before anything is made.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+use kd_contract::pki::{self, ClusterAuthority};
+use kd_contract::{
+    API_SERVER_PORT, CLUSTER_DOMAIN, DNS_ADDRESS, Durability, LABEL_API_HOST, LABEL_API_PORT,
+    LABEL_CLUSTER, LABEL_SECRETS, NodeConfig, NodeIdentity, NodeRole, POD_CIDR, SERVICE_CIDR,
+    ServerSecrets,
+};
+
+use super::name;
+use crate::docker::{ContainerSpec, HostPort};
+use crate::error::{Error, ExitCode, Result};
+
+/// The largest cluster that is created: the pod address range has room for 256 nodes.
+const NODES_MAX: usize = 100;
+/// Log filter of the nodes.
+const NODE_LOG: &str = "info";
+
+/// What the user asked for.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The cluster's name.
+    pub name: String,
+    /// How many servers.
+    pub servers: usize,
+    /// How many agents.
+    pub agents: usize,
+    /// The node image's name.
+    pub image: String,
+    /// Where the API server is published.
+    pub api: HostPort,
+    /// The name or address under which clients reach the API server.
+    pub api_host: String,
+    /// Registries that are spoken to without TLS.
+    pub insecure_registries: Vec<String>,
+    /// More certificate authorities of registries, PEM.
+    pub registry_authorities: Vec<String>,
+    /// Capabilities that the engine cannot give to nodes.
+    pub lacking_capabilities: Vec<String>,
+}
+
+/// One node of the plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedNode {
+    /// The node's name.
+    pub name: String,
+    /// What runs on it.
+    pub role: NodeRole,
+}
+
+/// Checks a request and names the nodes, servers first.
+pub fn nodes(request: &Request) -> Result<Vec<PlannedNode>> {
+    name::check(&request.name)?;
+    if request.servers != 1 {
+        let message = format!("a cluster of {} servers is not supported yet", request.servers);
+        return Err(Error::new(ExitCode::Usage, message)
+            .hint("use one server and as many agents as needed: --servers 1 --agents 2"));
+    }
+    if request.agents >= NODES_MAX {
+        let message = format!("a cluster has at most {NODES_MAX} nodes");
+        return Err(Error::new(ExitCode::Usage, message));
+    }
+    let of_role = |role: NodeRole, count: usize| {
+        (0..count).map(move |index| PlannedNode {
+            name: name::node(&request.name, role_name(role), index),
+            role,
+        })
+    };
+    Ok(of_role(NodeRole::Server, request.servers)
+        .chain(of_role(NodeRole::Agent, request.agents))
+        .collect())
+}
+
+/// The word for a role in names and labels.
+pub fn role_name(role: NodeRole) -> &'static str {
+    match role {
+        NodeRole::Server => "server",
+        NodeRole::Agent => "agent",
+    }
+}
+
+/// Makes the secrets of a new cluster.
+pub fn secrets(cluster: &str) -> Result<ServerSecrets> {
+    let make = || -> std::result::Result<ServerSecrets, pki::Error> {
+        let authority = ClusterAuthority::generate(cluster)?;
+        Ok(ServerSecrets {
+            ca_certificate: authority.certificate_pem().to_owned(),
+            ca_key: authority.key_pem(),
+            service_account_key: pki::service_account_key()?,
+        })
+    };
+    make().map_err(|source| Error::failure("make the cluster's certificates").because(source))
+}
+
+/// The labels of the cluster's network.
+pub fn network_labels(cluster: &str, secrets: &ServerSecrets) -> Result<HashMap<String, String>> {
+    let secrets = serde_json::to_string(secrets)
+        .map_err(|source| Error::failure("encode the cluster's secrets").because(source))?;
+    Ok(HashMap::from([
+        (LABEL_CLUSTER.to_owned(), cluster.to_owned()),
+        (LABEL_SECRETS.to_owned(), secrets),
+    ]))
+}
+
+/// The containers of the nodes.
+pub fn containers(
+    request: &Request,
+    nodes: &[PlannedNode],
+    secrets: &ServerSecrets,
+) -> Result<Vec<ContainerSpec>> {
+    let failed = |source| Error::failure("issue the nodes' certificates").because(source);
+    let authority =
+        ClusterAuthority::from_pem(&secrets.ca_certificate, &secrets.ca_key).map_err(failed)?;
+    let server = &nodes[0].name;
+    nodes
+        .iter()
+        .map(|node| {
+            let identity = identity(&authority, &node.name).map_err(failed)?;
+            let config = node_config(request, node, server, secrets, identity);
+            container(request, node, &config)
+        })
+        .collect()
+}
+
+fn identity(
+    authority: &ClusterAuthority,
+    node: &str,
+) -> std::result::Result<NodeIdentity, pki::Error> {
+    let user = format!("system:node:{node}");
+    let client = authority.issue_client(&user, &["system:nodes"])?;
+    let serving = authority.issue_server(&user, &[node.to_owned()])?;
+    Ok(NodeIdentity {
+        client_certificate: client.certificate_pem,
+        client_key: client.key_pem,
+        serving_certificate: serving.certificate_pem,
+        serving_key: serving.key_pem,
+    })
+}
+
+fn node_config(
+    request: &Request,
+    node: &PlannedNode,
+    server: &str,
+    secrets: &ServerSecrets,
+    identity: NodeIdentity,
+) -> NodeConfig {
+    NodeConfig {
+        cluster: request.name.clone(),
+        name: node.name.clone(),
+        role: node.role,
+        api_server: format!("https://{server}:{API_SERVER_PORT}"),
+        api_server_names: api_server_names(request),
+        pod_cidr: POD_CIDR.to_owned(),
+        service_cidr: SERVICE_CIDR.to_owned(),
+        cluster_domain: CLUSTER_DOMAIN.to_owned(),
+        dns_address: DNS_ADDRESS.to_owned(),
+        node_labels: BTreeMap::new(),
+        ca_certificate: secrets.ca_certificate.clone(),
+        identity,
+        secrets: (node.role == NodeRole::Server).then(|| secrets.clone()),
+        durability: Durability::default(),
+        insecure_registries: request.insecure_registries.clone(),
+        registry_authorities: request.registry_authorities.clone(),
+        log: NODE_LOG.to_owned(),
+    }
+}
+
+fn api_server_names(request: &Request) -> Vec<String> {
+    let mut names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+    for name in [request.api_host.clone(), request.api.address.to_string()] {
+        let any_address = name.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified());
+        if !any_address && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+fn container(request: &Request, node: &PlannedNode, config: &NodeConfig) -> Result<ContainerSpec> {
+    let config = serde_json::to_string(config)
+        .map_err(|source| Error::failure("encode the node's configuration").because(source))?;
+    let api = (node.role == NodeRole::Server).then_some(request.api);
+    let mut labels = HashMap::new();
+    if api.is_some() {
+        labels.insert(LABEL_API_PORT.to_owned(), request.api.port.to_string());
+        labels.insert(LABEL_API_HOST.to_owned(), request.api_host.clone());
+    }
+    Ok(ContainerSpec {
+        name: node.name.clone(),
+        image: request.image.clone(),
+        cluster: request.name.clone(),
+        role: role_name(node.role).to_owned(),
+        labels,
+        network: name::network(&request.name),
+        config,
+        api,
+        lacking_capabilities: request.lacking_capabilities.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn request(servers: usize, agents: usize) -> Request {
+        Request {
+            name: "x".to_owned(),
+            servers,
+            agents,
+            image: "kd-node:1".to_owned(),
+            api: HostPort { address: Ipv4Addr::LOCALHOST.into(), port: 7000 },
+            api_host: "127.0.0.1".to_owned(),
+            insecure_registries: Vec::new(),
+            registry_authorities: Vec::new(),
+            lacking_capabilities: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn nodes_are_named_by_role() {
+        let names = |request: &Request| -> Option<Vec<String>> {
+            Some(nodes(request).ok()?.into_iter().map(|node| node.name).collect())
+        };
+        let expect = ["kd-x-server-0", "kd-x-agent-0", "kd-x-agent-1"].map(str::to_owned).to_vec();
+        assert_eq!(names(&request(1, 2)), Some(expect));
+        assert_eq!(names(&request(0, 0)), None);
+        assert_eq!(names(&request(3, 0)), None);
+        assert_eq!(names(&request(1, 1000)), None);
+        assert_eq!(names(&Request { name: "X".to_owned(), ..request(1, 0) }), None);
+    }
+
+    #[test]
+    fn only_servers_hold_the_secrets() {
+        let request = request(1, 1);
+        let planned = nodes(&request).unwrap();
+        let secrets = secrets("x").unwrap();
+        let containers = containers(&request, &planned, &secrets).unwrap();
+        let config = |index: usize| -> NodeConfig {
+            serde_json::from_str(&containers[index].config).unwrap()
+        };
+        assert_eq!(config(0).secrets, Some(secrets));
+        assert_eq!(config(1).secrets, None);
+        assert_eq!(config(1).api_server, "https://kd-x-server-0:6443");
+        assert_eq!(containers[0].labels[LABEL_API_PORT], "7000");
+        assert!(containers[0].api.is_some() && containers[1].api.is_none());
+        assert!(containers[1].labels.is_empty());
+    }
+
+    #[test]
+    fn the_api_server_is_known_by_its_published_names() {
+        let check = |host: &str, address: &str, more: &[&str]| {
+            let address = address.parse().unwrap();
+            let api = HostPort { address, port: 1 };
+            let request = Request { api, api_host: host.to_owned(), ..request(1, 0) };
+            assert_eq!(api_server_names(&request)[3..], *more);
+        };
+        check("127.0.0.1", "127.0.0.1", &[]);
+        check("127.0.0.1", "0.0.0.0", &[]);
+        check("dev.example", "0.0.0.0", &["dev.example"]);
+        check("192.0.2.7", "192.0.2.7", &["192.0.2.7"]);
+    }
+}

@@ -1,0 +1,99 @@
+//! `kd port-forward`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use futures::future::select_all;
+use kube::ResourceExt;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+
+use super::Context;
+use crate::cluster::kubeconfig::Files;
+use crate::cluster::{access, inventory};
+use crate::duration;
+use crate::error::{Error, ExitCode, Result};
+use crate::port_forward::{Addresses, Forward, PodAddress, PortSpec, TargetReference, bind, serve};
+
+/// Arguments of `kd port-forward`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// What to forward to: a pod, or TYPE/NAME of a deployment, replicaset, statefulset, daemonset,
+    /// job or service.
+    #[arg(value_name = "TYPE/NAME")]
+    target: TargetReference,
+    /// Ports; LOCAL is REMOTE if left out, and any free port if empty (":80"). REMOTE may be a name.
+    #[arg(required = true, value_name = "[LOCAL:]REMOTE")]
+    ports: Vec<PortSpec>,
+    /// The namespace [that of the context if none is given].
+    #[arg(long, short)]
+    namespace: Option<String>,
+    /// Addresses to listen on; "localhost" is both loopback addresses.
+    #[arg(long, value_delimiter = ',', default_value = "localhost")]
+    address: Vec<String>,
+    /// A context of the kubeconfig.
+    #[arg(long)]
+    context: Option<String>,
+    /// A cluster of kd, with or without an entry in the kubeconfig.
+    #[arg(long, short, value_name = "NAME", conflicts_with_all = ["context", "kubeconfig"])]
+    cluster: Option<String>,
+    /// The kubeconfig [KUBECONFIG or ~/.kube/config if none is given].
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// How long to wait for a pod that runs.
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration::parse)]
+    pod_running_timeout: Duration,
+}
+
+/// Forwards until the pod is gone or the user ends it.
+pub async fn run(context: &Context, arguments: Arguments) -> Result<()> {
+    let addresses = Addresses::parse(&arguments.address)?;
+    let client = client(context, &arguments).await?;
+    let namespace =
+        arguments.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+    let patience = arguments.pod_running_timeout;
+    let target = arguments.target.resolve(&client, &namespace, patience).await?;
+    let mut forwards: Vec<Forward> = Vec::new();
+    for pair in target.ports(&arguments.ports)? {
+        forwards.extend(bind(&addresses, pair).await?);
+    }
+    let pod = PodAddress { namespace: namespace.clone(), name: target.pod.name_any() };
+    for forward in &forwards {
+        context.ui.data(&format!("Forwarding from {} -> {}\n", forward.local, forward.remote));
+    }
+    let serving = forwards
+        .into_iter()
+        .map(|forward| tokio::spawn(serve(forward, client.clone(), pod.clone(), context.ui)));
+    tokio::select! {
+        error = target.gone(&client, &namespace) => Err(error),
+        _ = select_all(serving) => Err(Error::failure("a listener ended")),
+    }
+}
+
+async fn client(context: &Context, arguments: &Arguments) -> Result<kube::Client> {
+    if let Some(name) = &arguments.cluster {
+        let engine = context.engine().await?;
+        let cluster = inventory::existing(&engine, name).await?;
+        return access::client(&access::entries_of(&cluster)?).await;
+    }
+    let files = Files::find(&context.environment, arguments.kubeconfig.as_deref())?;
+    let failed = |message: String| {
+        Error::new(ExitCode::Kubeconfig, message)
+            .hint("name a cluster of kd with --cluster, or a context with --context")
+    };
+    let mut merged = Kubeconfig::default();
+    for path in files.paths().iter().filter(|path| path.exists()) {
+        let read = Kubeconfig::read_from(path).and_then(|next| merged.clone().merge(next));
+        merged = read.map_err(|source| {
+            failed(format!("read the kubeconfig {}", path.display())).because(source)
+        })?;
+    }
+    let options =
+        KubeConfigOptions { context: arguments.context.clone(), ..KubeConfigOptions::default() };
+    let config =
+        kube::Config::from_custom_kubeconfig(merged, &options).await.map_err(|source| {
+            failed("the kubeconfig does not lead to a cluster".to_owned()).because(source)
+        })?;
+    kube::Client::try_from(config)
+        .map_err(|source| failed("use the kubeconfig".to_owned()).because(source))
+}

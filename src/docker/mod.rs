@@ -1,0 +1,17 @@
+//! The Docker engine: finding it, the node image, node containers, programs run in nodes.
+
+mod archive;
+mod capabilities;
+mod endpoint;
+mod engine;
+mod exec;
+mod node_container;
+mod node_image;
+mod node_output;
+
+pub use capabilities::lacking as lacking_capabilities;
+pub use engine::{Engine, has_status, label_filter, refused};
+pub use exec::Input;
+pub use node_container::{Container, ContainerSpec, HostPort};
+pub use node_image::NodeImage;
+pub use node_output::{NodeEvent, NodeOutput};
