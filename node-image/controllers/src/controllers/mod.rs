@@ -1,5 +1,6 @@
 //! The list of controllers.
 
+mod deployment;
 mod garbage_collector;
 mod namespace;
 mod node_ipam;
@@ -15,6 +16,7 @@ use crate::{Config, Controller};
 /// Every controller, in alphabetical order.
 pub fn controllers(config: &Config) -> Vec<Box<dyn Controller>> {
     vec![
+        Box::new(deployment::Deployments),
         Box::new(garbage_collector::GarbageCollector),
         Box::new(namespace::NamespaceController),
         Box::new(node_ipam::NodeIpam::new(config)),
