@@ -44,8 +44,7 @@ LEAVES = {
 SCALARS = {"string": "string", "bool": "bool", "int": "int64", "int32": "int32", "int64": "int64",
            "uint8": "int32", "uint32": "int64", "uint64": "int64", "byte": "byte",
            "float64": "double", "float32": "double"}
-SKIPPED = {"meta.v1.TypeMeta", "meta.v1.InternalEvent", "meta.v1.PartialObjectMetadata",
-           "meta.v1.PartialObjectMetadataList", "meta.v1.Table", "meta.v1.TableRow",
+SKIPPED = {"meta.v1.TypeMeta", "meta.v1.InternalEvent", "meta.v1.Table", "meta.v1.TableRow",
            "meta.v1.TableColumnDefinition", "meta.v1.TableRowCondition", "meta.v1.TableOptions",
            "meta.v1.List", "meta.v1.RootPaths", "meta.v1.ApplyOptions", "meta.v1.Timestamp"}
 

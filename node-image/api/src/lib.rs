@@ -9,6 +9,7 @@ pub mod kind;
 pub mod object;
 pub mod openapi;
 pub mod patch;
+pub mod protobuf;
 pub mod quantity;
 pub mod schema;
 pub mod selector;
@@ -19,6 +20,7 @@ pub mod table;
 mod testing;
 pub mod validation;
 mod walk;
+mod wire;
 
 pub use field::{FieldError, FieldErrorType, Path};
 pub use kind::{Kind, Kinds, Scope, Subresource};

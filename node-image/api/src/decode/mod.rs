@@ -10,8 +10,7 @@ use serde::de::DeserializeSeed;
 use serde_json::{Map, Value};
 
 use crate::kind::split_api_version;
-use crate::schema::{self, SchemaRef};
-use crate::{Kind, Object, Status};
+use crate::{Kind, Object, Status, protobuf, schema};
 use report::{Here, Report};
 use visitor::Seed;
 
@@ -79,8 +78,27 @@ pub fn decode_as(
     validation: FieldValidation,
 ) -> Result<Decoded, Status> {
     check_size(body)?;
-    let (mut object, report) = read(body, encoding, schema::of(gvk.0, gvk.1, gvk.2), Shape::Typed)
-        .map_err(|why| unrecognized(body, gvk.2, &why))?;
+    finish(body, gvk, validation, read(body, encoding, gvk, Shape::Typed))
+}
+
+/// Reads an object of a group, version and kind from protobuf.
+pub fn decode_protobuf(
+    body: &[u8],
+    gvk: (&str, &str, &str),
+    validation: FieldValidation,
+) -> Result<Decoded, Status> {
+    check_size(body)?;
+    finish(body, gvk, validation, read_protobuf(body, gvk))
+}
+
+/// Judges what was read.
+fn finish(
+    body: &[u8],
+    gvk: (&str, &str, &str),
+    validation: FieldValidation,
+    read: Result<(Value, Report), String>,
+) -> Result<Decoded, Status> {
+    let (mut object, report) = read.map_err(|why| unrecognized(body, gvk.2, &why))?;
     if !object.is_object() && report.wrong.is_some() {
         return Err(unrecognized(body, gvk.2, &no_object(body)));
     }
@@ -98,17 +116,17 @@ pub fn decode_options(body: &[u8], encoding: Encoding, kind: &str) -> Result<Val
     if body.is_empty() {
         return Ok(Value::Object(Map::new()));
     }
-    let (object, report) = read(body, encoding, schema::of("", "v1", kind), Shape::AsWritten)
+    let (object, report) = read(body, encoding, ("", "v1", kind), Shape::AsWritten)
         .map_err(|why| unrecognized(body, kind, &why))?;
-    if !matches!(object.kind(), "") && object.kind() != kind {
+    if !object.kind().is_empty() && object.kind() != kind {
         return Err(foreign(&object, ("", "v1", kind)));
     }
     Subject { kind, version: "v1" }.judge(report, FieldValidation::Ignore)?;
     Ok(object)
 }
 
-/// Reads the configuration of a server-side apply: as written, nothing filled or emptied; unknown
-/// fields are kept apart from duplicates no more than elsewhere, and dropped.
+/// Reads the configuration of a server-side apply: as written, nothing filled in or left out but
+/// unknown fields.
 pub fn decode_applied(
     body: &[u8],
     kind: &Kind,
@@ -116,7 +134,7 @@ pub fn decode_applied(
 ) -> Result<Decoded, Status> {
     check_size(body)?;
     let gvk = (kind.group.as_str(), kind.version.as_str(), kind.kind.as_str());
-    let (object, report) = read(body, Encoding::Yaml, schema::for_kind(kind), Shape::AsWritten)
+    let (object, report) = read(body, Encoding::Yaml, gvk, Shape::AsWritten)
         .map_err(|why| Status::bad_request(format!("error decoding YAML: {why}")))?;
     check_type(&object, gvk)?;
     let warnings = Subject { kind: gvk.2, version: gvk.1 }.judge(report, validation)?;
@@ -154,15 +172,15 @@ enum Shape {
     AsWritten,
 }
 
-/// Reads a body; the error is about its syntax.
+/// Reads a body of an expected group, version and kind; the error is about its syntax.
 fn read(
     body: &[u8],
     encoding: Encoding,
-    schema: Option<SchemaRef<'static>>,
+    gvk: (&str, &str, &str),
     shape: Shape,
 ) -> Result<(Value, Report), String> {
     let mut report = Report::default();
-    let schema = schema.unwrap_or_else(schema::any);
+    let schema = schema::of(gvk.0, gvk.1, gvk.2).unwrap_or_else(schema::any);
     let seed = Seed::new(schema, &Here::ROOT, &mut report, shape);
     let object = match encoding {
         Encoding::Json => {
@@ -176,6 +194,19 @@ fn read(
             seed.deserialize(yaml).map_err(|error| error.to_string())?
         }
     };
+    Ok((object.unwrap_or_default(), report))
+}
+
+fn read_protobuf(body: &[u8], gvk: (&str, &str, &str)) -> Result<(Value, Report), String> {
+    let mut report = Report::default();
+    let expected = api_version(gvk.0, gvk.1);
+    let object = protobuf::decode(body, (&expected, gvk.2)).map_err(|error| error.to_string())?;
+    let same = object.kind() == gvk.2 && object.api_version() == expected;
+    let Some(schema) = schema::of(gvk.0, gvk.1, gvk.2).filter(|_| same) else {
+        return Ok((object, report));
+    };
+    let seed = Seed::new(schema, &Here::ROOT, &mut report, Shape::Typed);
+    let object = seed.deserialize(&object).map_err(|error| error.to_string())?;
     Ok((object.unwrap_or_default(), report))
 }
 
@@ -240,8 +271,8 @@ fn check_size(body: &[u8]) -> Result<(), Status> {
 /// Refuses objects that say they are of another kind or version.
 fn check_type(object: &Value, gvk: (&str, &str, &str)) -> Result<(), Status> {
     let expected = api_version(gvk.0, gvk.1);
-    let same_version = matches!(object.api_version(), "") || object.api_version() == expected;
-    let same_kind = matches!(object.kind(), "") || object.kind() == gvk.2;
+    let same_version = ["", &expected].contains(&object.api_version());
+    let same_kind = ["", gvk.2].contains(&object.kind());
     if same_version && same_kind { Ok(()) } else { Err(foreign(object, gvk)) }
 }
 

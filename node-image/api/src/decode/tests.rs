@@ -184,3 +184,26 @@ fn options() {
     assert_eq!(eviction.object["deleteOptions"]["gracePeriodSeconds"], 0);
     assert_eq!(eviction.object["apiVersion"], "policy/v1");
 }
+
+#[test]
+fn protobuf_bodies() {
+    let object = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "labels": {"x": ""}},
+        "spec": {"containers": [{"name": "c", "image": "i"}], "hostname": ""}});
+    let bytes = protobuf::encode(&object).unwrap();
+    let read = |name: &str, bytes: &[u8]| {
+        decode_protobuf(bytes, ("", "v1", name), FieldValidation::Strict)
+    };
+    let pod = read("Pod", &bytes).unwrap().object;
+    assert_eq!(pod["metadata"], object["metadata"]);
+    assert_eq!(pod["spec"], json!({"containers": [{"name": "c", "image": "i", "resources": {}}]}));
+    let error = read("Node", &bytes).unwrap_err();
+    assert_eq!(
+        error.message,
+        "Pod in version \"v1\" cannot be handled as a Node: converting (v1.Pod) to (core.Node): unknown conversion"
+    );
+    let error = read("Pod", b"{}").unwrap_err();
+    assert_eq!(
+        error.message,
+        "the object provided is unrecognized (must be of type Pod): provided data does not appear to be a protobuf message, expected prefix [107 56 115 0] ({})"
+    );
+}

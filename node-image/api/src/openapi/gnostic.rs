@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::wire::Message;
+use crate::wire::Message;
 
 /// The whole document.
 pub(super) fn document<'n>(

@@ -7,7 +7,6 @@ mod gnostic;
 mod operations;
 mod parameters;
 mod render;
-mod wire;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};

@@ -82,6 +82,17 @@ pub(crate) struct Struct {
     pub(crate) atomic: bool,
     /// Ordered by name; those of inlined structs among them.
     pub(crate) fields: Box<[Field]>,
+    /// What protobuf numbers, ordered by number.
+    pub(crate) wire: Box<[(u16, Wire)]>,
+}
+
+/// What a protobuf number of a message stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    /// A field, by its position.
+    Field(u16),
+    /// A message whose fields are inlined in JSON, by the index of its struct.
+    Inlined(u32),
 }
 
 /// A field of a struct.
@@ -209,6 +220,13 @@ impl Scalar {
 impl Struct {
     pub(crate) fn field(&self, name: &str) -> Option<&Field> {
         self.position(name).map(|index| &self.fields[index])
+    }
+
+    /// What a protobuf number stands for.
+    pub(crate) fn wire(&self, number: u32) -> Option<Wire> {
+        let found =
+            self.wire.binary_search_by_key(&number, |(number, _)| u32::from(*number)).ok()?;
+        Some(self.wire[found].1)
     }
 
     pub(crate) fn position(&self, name: &str) -> Option<usize> {

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::arena::{Extra, Field, Form, ListType, Node, NodeId, Scalar, Schema, Struct};
+use super::arena::{Extra, Field, Form, ListType, Node, NodeId, Scalar, Schema, Struct, Wire};
 use super::qualified;
 
 /// A struct as the table has it.
@@ -51,10 +51,11 @@ impl<'t> Builder<'t> {
             let mut fields = Vec::with_capacity(entry.lines.len());
             self.fields_of(entry, &mut fields);
             fields.sort_by(|a, b| a.name.cmp(&b.name));
+            let wire = self.wire_of(entry, &fields);
             let full = qualified(name);
             by_name.insert(full.clone().into(), self.node(name));
-            let fields = fields.into();
-            structs.push(Struct { name: full.into(), atomic: entry.atomic, fields });
+            let (name, fields) = (full.into(), fields.into());
+            structs.push(Struct { name, atomic: entry.atomic, fields, wire });
         }
         self.nodes.shrink_to_fit();
         Schema { nodes: self.nodes, structs, by_name, enums }
@@ -78,6 +79,26 @@ impl<'t> Builder<'t> {
                 }
             }
         }
+    }
+
+    /// The numbered lines of a type; `fields` are its own and inlined ones, ordered.
+    fn wire_of(&self, entry: &Entry<'t>, fields: &[Field]) -> Box<[(u16, Wire)]> {
+        let numbered = entry.lines.iter().filter_map(|line| {
+            let mut words = line.split(' ');
+            let (name, number, type_text) = (words.next()?, words.next()?, words.next()?);
+            let number = number.parse().ok()?;
+            let target = match name {
+                "+" => Wire::Inlined(self.struct_index[type_text.trim_start_matches('*')]),
+                name => {
+                    let at = fields.binary_search_by(|field| field.name.as_ref().cmp(name)).ok()?;
+                    Wire::Field(at as u16)
+                }
+            };
+            Some((number, target))
+        });
+        let mut wire: Vec<(u16, Wire)> = numbered.collect();
+        wire.sort_by_key(|(number, _)| *number);
+        wire.into()
     }
 
     fn type_meta(&mut self, name: &str) -> Field {

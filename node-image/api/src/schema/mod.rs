@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Kind;
 
-pub(crate) use arena::{Extra, Field, Form, Node, NodeId, Scalar, Struct};
+pub(crate) use arena::{Extra, Field, Form, Node, NodeId, Scalar, Struct, Wire};
 pub use arena::{ListType, Schema};
 pub use reference::SchemaRef;
 

@@ -1,0 +1,86 @@
+//! Objects to bytes and back.
+
+use serde_json::json;
+
+use super::*;
+use crate::decode::normalize;
+use crate::{Kind, Kinds};
+
+fn kind_of(object: &Value) -> Kind {
+    let kinds = Kinds::known();
+    kinds.by_api_version(object.api_version(), object.kind()).unwrap().as_ref().clone()
+}
+
+#[track_caller]
+fn check_round_trip(object: Value) {
+    let kind = kind_of(&object);
+    let object = normalize(object, &kind).unwrap().object;
+    let bytes = encode(&object).unwrap();
+    let again = decode(&bytes, ("", "")).unwrap();
+    assert_eq!(normalize(again, &kind).unwrap().object, object);
+}
+
+#[test]
+fn round_trips() {
+    check_round_trip(json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "a", "labels": {"x": "y", "z": ""}, "creationTimestamp": "2026-01-02T03:04:05Z",
+            "managedFields": [{"manager": "m", "fieldsV1": {"f:spec": {"f:x": {}}}}]},
+        "spec": {"containers": [{"name": "c", "image": "i", "resources": {"limits": {"cpu": "500m"}},
+                "ports": [{"containerPort": 80}], "livenessProbe": {"httpGet": {"port": "http", "path": "/"}},
+                "env": [{"name": "E", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]}],
+            "volumes": [{"name": "v", "emptyDir": {}}], "automountServiceAccountToken": false, "priority": -5,
+            "securityContext": {"supplementalGroups": [1, 2]}},
+        "status": {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-02T03:04:05Z"}]}}));
+    check_round_trip(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"},
+        "data": {"k": "aGk=", "e": ""}, "immutable": true}));
+    check_round_trip(
+        json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "a"},
+        "spec": {"renewTime": "2026-01-02T03:04:05.678901Z", "leaseDurationSeconds": 40}}),
+    );
+    check_round_trip(
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"},
+        "spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": {"spec": {"containers": [{"name": "c"}]}},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 1}}}}),
+    );
+    check_round_trip(
+        json!({"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest",
+        "metadata": {"name": "a"}, "spec": {"request": "aGk=", "signerName": "s", "extra": {"k": ["1", "2"]}}}),
+    );
+    check_round_trip(
+        json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "a"}, "webhooks": [{"name": "w", "clientConfig": {"url": "https://a"},
+            "rules": [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}],
+            "sideEffects": "None", "admissionReviewVersions": ["v1"]}]}),
+    );
+}
+
+#[test]
+fn upstream_bytes() {
+    // A ConfigMap named `a` with one entry, as upstream's generated code writes the parts that are set.
+    let bytes = b"k8s\0\x0a\x0f\x0a\x02v1\x12\x09ConfigMap\x12\x0d\x0a\x03\x0a\x01a\x12\x06\x0a\x01k\x12\x01v\x1a\x00\x22\x00";
+    let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": "v"}});
+    assert_eq!(encode(&object).unwrap(), bytes);
+    assert_eq!(decode(bytes, ("", "")).unwrap(), object);
+}
+
+#[test]
+fn refusals() {
+    assert_eq!(decode(b"{}", ("v1", "Pod")), Err(ProtobufError::Prefix));
+    assert_eq!(decode(b"k8s\0\x0a\x09", ("v1", "Pod")), Err(ProtobufError::Malformed));
+    let unknown = decode(b"k8s\0", ("example.com/v1", "Foo"));
+    assert!(matches!(unknown, Err(ProtobufError::UnknownKind { .. })));
+    let definition =
+        json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"});
+    assert_eq!(encode(&definition), None);
+}
+
+#[test]
+fn lists_and_events() {
+    let list = json!({"apiVersion": "v1", "kind": "PodList", "metadata": {"resourceVersion": "7"},
+        "items": [{"metadata": {"name": "a"}}]});
+    let decoded = decode(&encode(&list).unwrap(), ("", "")).unwrap();
+    assert_eq!(decoded["items"][0]["metadata"]["name"], "a");
+    assert_eq!(decoded["metadata"]["resourceVersion"], "7");
+    let frame = encode_watch_event("ADDED", b"k8s\0");
+    assert_eq!(frame, b"\0\0\0\x0f\x0a\x05ADDED\x12\x06\x0a\x04k8s\0");
+}
