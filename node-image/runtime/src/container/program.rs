@@ -19,8 +19,8 @@ pub fn find(name: &str, environment: &[String]) -> Result<CString, String> {
     } else {
         search(name, environment)?
     };
-    if on_proc(&path) {
-        // Such a path names this very process: the runtime's own program.
+    if is_own_program(&path) {
+        // By way of /proc/self/exe: it would run the runtime's program inside the container.
         return Err(format!("exec: {name:?}: permission denied"));
     }
     use std::os::unix::ffi::OsStrExt;
@@ -63,7 +63,9 @@ fn check(path: &Path) -> Result<(), Refusal> {
     if executable && permitted { Ok(()) } else { Err(Refusal::Unfit("permission denied")) }
 }
 
-fn on_proc(path: &Path) -> bool {
-    nix::sys::statfs::statfs(path)
-        .is_ok_and(|system| system.filesystem_type() == nix::sys::statfs::PROC_SUPER_MAGIC)
+fn is_own_program(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    let own = identity(Path::new("/proc/self/exe"));
+    own.is_some() && own == identity(path)
 }

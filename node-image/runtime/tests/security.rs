@@ -1,0 +1,212 @@
+//! What a container may see and do.
+
+mod node;
+
+use kd_runtime::{Mount, Runtime, Seccomp};
+use node::{run, shell};
+
+#[test]
+fn users_and_groups() {
+    run(|node| async move {
+        let (_, log) = node
+            .script("id -u; id -g; id -G; echo $HOME; cat /proc/self/status | grep CapEff", |spec| {
+                spec.security.run_as_user = Some(101);
+                spec.security.supplemental_groups = vec![5000];
+            })
+            .await;
+        let expect = "101\n102\n102 200 5000\n/srv/web\nCapEff:\t0000000000000000\n";
+        assert_eq!(log, expect);
+        let (code, log) = node
+            .script("echo ok > /dev/stdout; id -u", |spec| {
+                spec.name = "numeric".into();
+                spec.security.run_as_user = Some(4242);
+                spec.security.run_as_group = Some(17);
+            })
+            .await;
+        assert_eq!((code, log.as_str()), (0, "ok\n4242\n"));
+    });
+}
+
+#[test]
+fn capabilities() {
+    run(|node| async move {
+        let script = "grep -E 'Cap(Inh|Prm|Eff|Bnd|Amb)' /proc/self/status | sort; \
+                      grep NoNewPrivs /proc/self/status";
+        let (_, log) = node.script(script, |_| {}).await;
+        let set = "00000000a80425fb";
+        let none = "0000000000000000";
+        assert_eq!(
+            log,
+            format!(
+                "CapAmb:\t{none}\nCapBnd:\t{set}\nCapEff:\t{set}\nCapInh:\t{none}\nCapPrm:\t{set}\n\
+                 NoNewPrivs:\t0\n"
+            )
+        );
+        let (_, log) = node
+            .script("grep -E 'CapEff|NoNewPrivs' /proc/self/status; chown 1 /tmp || echo no", |spec| {
+                spec.name = "few".into();
+                spec.security.drop_capabilities = vec!["ALL".into()];
+                spec.security.add_capabilities = vec!["NET_ADMIN".into()];
+                spec.security.no_new_privileges = true;
+            })
+            .await;
+        assert!(log.starts_with("CapEff:\t0000000000001000\nNoNewPrivs:\t1\n"), "{log}");
+        assert!(log.ends_with("no\n"), "{log}");
+    });
+}
+
+#[test]
+fn system_call_filters() {
+    run(|node| async move {
+        let script = "grep ^Seccomp: /proc/self/status; unshare -m true 2>&1; \
+                      sh -c 'exit 3'; echo $?";
+        for no_new_privileges in [false, true] {
+            let (_, log) = node
+                .script(script, |spec| {
+                    spec.name = format!("default-{no_new_privileges}");
+                    spec.security.seccomp = Seccomp::RuntimeDefault;
+                    spec.security.no_new_privileges = no_new_privileges;
+                })
+                .await;
+            assert!(log.starts_with("Seccomp:\t2\n"), "{log}");
+            assert!(log.contains("Operation not permitted"), "{log}");
+            assert!(log.ends_with("3\n"), "{log}");
+        }
+        let profile = node.path("profile.json");
+        let json = r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[
+            {"names":["mkdir","mkdirat"],"action":"SCMP_ACT_ERRNO","errnoRet":30}]}"#;
+        std::fs::write(&profile, json).unwrap();
+        let mut spec = shell("sleep 1000");
+        spec.name = "local".into();
+        spec.security.seccomp = Seccomp::Localhost(profile);
+        let id = node.start(spec).await;
+        let command = ["mkdir", "/x"].map(str::to_owned).to_vec();
+        let output = node.runtime.exec_sync(&id, command, None).await.unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.code, 1);
+        assert!(error.contains("Read-only file system"), "{error}");
+    });
+}
+
+#[test]
+fn read_only_root() {
+    run(|node| async move {
+        let volume = node.path("volume");
+        std::fs::create_dir(&volume).unwrap();
+        let (_, log) = node
+            .script("touch /x 2>/dev/null || echo ro; touch /v/x && echo rw; touch /dev/shm/x && echo rw", |spec| {
+                spec.security.read_only_root = true;
+                spec.mounts = vec![Mount {
+                    source: volume.clone(),
+                    target: "/v".into(),
+                    ..Mount::default()
+                }];
+            })
+            .await;
+        assert_eq!(log, "ro\nrw\nrw\n");
+        assert!(volume.join("x").exists());
+    });
+}
+
+#[test]
+fn volumes() {
+    run(|node| async move {
+        let volume = node.path("volume");
+        std::fs::create_dir_all(volume.join("sub")).unwrap();
+        std::fs::write(node.path("file"), "file\n").unwrap();
+        let mount = |source: &str, target: &str, read_only: bool| Mount {
+            source: node.path(source),
+            target: target.into(),
+            read_only,
+            ..Mount::default()
+        };
+        let script = "cat /etc/new/file; echo x > /etc/new/file || echo ro; echo y > /deep/er/y; \
+                      touch /ro/x || echo ro; cat /link/y";
+        let (code, log) = node
+            .script(script, |spec| {
+                spec.mounts = vec![
+                    mount("file", "/etc/new/file", true),
+                    mount("volume", "/deep/er", false),
+                    mount("volume", "/ro", true),
+                    mount("volume", "/srv/../link", false),
+                ];
+            })
+            .await;
+        assert_eq!(code, 0, "{log}");
+        let out: String =
+            log.lines().filter(|line| !line.contains("Read-only")).collect::<Vec<_>>().join(" ");
+        assert_eq!(out, "file ro ro y");
+        assert_eq!(std::fs::read_to_string(volume.join("y")).unwrap(), "y\n");
+        let sandbox = node.sandbox().await;
+        let mut spec = shell("true");
+        spec.mounts = vec![mount("absent", "/x", false)];
+        let id = node.runtime.create_container(&sandbox, spec).await.unwrap();
+        let error = node.runtime.start_container(&id).await.unwrap_err().to_string();
+        assert!(error.contains("open volume"), "{error}");
+        assert!(error.contains("No such file"), "{error}");
+    });
+}
+
+#[test]
+fn devices() {
+    run(|node| async move {
+        let script = "echo x > /dev/null && echo null; mknod /tmp/mem c 1 1 && echo made; \
+                      head -c 1 /tmp/mem 2>&1 | grep -c 'not permitted'; \
+                      mknod /tmp/zero c 1 5; head -c 2 /tmp/zero | wc -c";
+        let (_, log) = node.script(script, |_| {}).await;
+        assert_eq!(log, "null\nmade\n1\n2\n");
+    });
+}
+
+#[test]
+fn privileged() {
+    run(|node| async move {
+        let script = "mkdir /m; mount -t tmpfs x /m && echo mounted; touch /proc/sys/kernel/ostype \
+                      && echo unmasked; ls /dev/vda /dev/loop0 2>/dev/null | head -1 | wc -l; \
+                      grep CapEff /proc/self/status";
+        let (_, log) = node.script(script, |spec| spec.security.privileged = true).await;
+        assert!(log.starts_with("mounted\nunmasked\n1\n"), "{log}");
+        let held = std::fs::read_to_string("/proc/self/status").unwrap();
+        let bounding = held.lines().find_map(|line| line.strip_prefix("CapBnd:\t")).unwrap();
+        assert!(log.contains(&format!("CapEff:\t{bounding}")), "{log}");
+    });
+}
+
+#[test]
+fn namespaces_of_the_pod() {
+    run(|node| async move {
+        let mut spec = node.sandbox_spec();
+        spec.share_process_namespace = true;
+        spec.sysctls.insert("net.ipv4.ip_forward".into(), "1".into());
+        let sandbox = node.runtime.create_sandbox(spec).await.unwrap();
+        assert!(sandbox.netns.as_ref().unwrap().exists());
+        let first = node.start_in(&sandbox.id, shell("echo hi > /dev/shm/x; sleep 1000")).await;
+        let mut second = shell(
+            "while [ ! -e /dev/shm/x ]; do sleep 0.02; done; cat /dev/shm/x; \
+             ps | grep -c 'sleep 100[0]'; cat /proc/sys/net/ipv4/ip_forward; cat /proc/1/comm; \
+             grep -c . /proc/net/dev; readlink /proc/self/ns/net",
+        );
+        second.name = "second".into();
+        let second = node.start_in(&sandbox.id, second).await;
+        assert_eq!(node.exit(&second).await.code, 0);
+        let log = node.log(&second).await;
+        assert!(log.starts_with("hi\n1\n1\npause\n3\nnet:["), "{log}");
+        let ours = std::fs::read_link("/proc/self/ns/net").unwrap();
+        assert!(!log.contains(ours.to_str().unwrap()));
+        node.runtime.stop_container(&first, std::time::Duration::ZERO).await.unwrap();
+        assert_eq!(node.exit(&first).await.code, 137);
+
+        let mut spec = node.sandbox_spec();
+        (spec.host_network, spec.host_pid, spec.host_ipc) = (true, true, true);
+        let sandbox = node.runtime.create_sandbox(spec).await.unwrap();
+        assert_eq!(sandbox.netns, None);
+        let pid = std::process::id();
+        let script = format!("readlink /proc/self/ns/net; ls -d /proc/{pid}; sleep 1000 & exit 0");
+        let mut spec = shell(&script);
+        spec.name = "host".into();
+        let id = node.start_in(&sandbox.id, spec).await;
+        node.exit(&id).await;
+        let log = node.log(&id).await;
+        assert_eq!(log, format!("{}\n/proc/{pid}\n", ours.display()));
+    });
+}
