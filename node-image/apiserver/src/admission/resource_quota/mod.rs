@@ -95,7 +95,8 @@ impl AdmissionPlugin for ResourceQuota {
         let info = attributes.info;
         let place = (info.resource.as_str(), info.subresource.as_str());
         let counts = matches!(place, ("pods", "resize") | (_, ""));
-        if info.namespace.is_empty() || !counts {
+        // A namespace is in no namespace, though its requests name one.
+        if info.namespace.is_empty() || info.resource == "namespaces" || !counts {
             return Ok(());
         }
         let quotas = self.quotas(attributes);
