@@ -1,1 +1,20 @@
-//! Boot order, certificates and process supervision: the crate that wires all others.
+//! Boot order, certificates and process supervision: the crate that wires all others into the
+//! programs of a node. The kd binary dispatches here when it is started as one of them.
+
+#[cfg(all(target_os = "linux", target_env = "gnu", not(target_feature = "crt-static")))]
+compile_error!(
+    "the node image holds nothing but this binary, so it must be static: build with \
+     `-C target-feature=+crt-static` (set in .cargo/config.toml; an environment RUSTFLAGS undoes it)"
+);
+
+mod control_plane;
+mod environment;
+mod error;
+mod images;
+mod init;
+mod kubelet;
+mod program;
+mod tls;
+
+pub use error::{Error, ExitCode};
+pub use program::{Program, run};

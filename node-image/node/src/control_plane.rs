@@ -1,0 +1,197 @@
+//! The control plane in one process: API server, controllers, scheduler.
+
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use kd_api::Kinds;
+use kd_apiserver::{ApiServer, NodeProxy, NodeProxyConfig, ServerTls, UserInfo};
+use kd_contract::pki::ClusterAuthority;
+use kd_contract::{
+    API_SERVER_PORT, Durability, NODE_CIDR_PREFIX, NodeConfig, STORE_DIRECTORY, ServerSecrets,
+};
+use kd_controllers::Driver;
+use kd_scheduler::Scheduler;
+use kd_store::{HistoryLimits, SqliteStore};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::environment::{async_runtime, node_config, start_logging, stop_signal};
+use crate::error::{Error, Result};
+use crate::tls;
+
+/// The user that kubelets know the API server by.
+const KUBELET_CLIENT: &str = "kube-apiserver-kubelet-client";
+const MASTERS: &str = "system:masters";
+
+/// Runs until the process is told to stop. Standard input is the listening socket: PID 1 holds it
+/// open, so clients that come early, or while this process starts again, wait and are not refused.
+pub(crate) fn run() -> Result<()> {
+    let started = Instant::now();
+    let config = node_config()?;
+    start_logging(&config);
+    tls::install_provider();
+    async_runtime()?.block_on(serve(config, started))
+}
+
+async fn serve(config: NodeConfig, started: Instant) -> Result<()> {
+    let secrets = config.secrets.clone().ok_or_else(|| {
+        Error::Configuration("a server node needs the cluster's secrets in its configuration".into())
+    })?;
+    let listener = inherited_listener()?;
+    let addresses = kd_network::node_addresses().await.map_err(Error::of("find this node"))?;
+    let server = build(&config, &secrets, &addresses).await?;
+    let tls = serving_tls(&config, &secrets, &addresses)?;
+    let stop = CancellationToken::new();
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(server.clone().serve(listener, tls, stop.clone().cancelled_owned()));
+    println!("kd: phase api-server {}", started.elapsed().as_millis());
+    spawn_controllers(&config, &secrets, &server, &stop, &mut tasks)?;
+    stop_signal().await?;
+    stop.cancel();
+    while tasks.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// The socket that PID 1 handed over as standard input.
+fn inherited_listener() -> Result<TcpListener> {
+    let operation = "take over the listening socket";
+    let descriptor =
+        std::io::stdin().as_fd().try_clone_to_owned().map_err(Error::of(operation))?;
+    let listener = std::net::TcpListener::from(descriptor);
+    listener.set_nonblocking(true).map_err(Error::of(operation))?;
+    TcpListener::from_std(listener).map_err(Error::of(operation))
+}
+
+async fn build(
+    config: &NodeConfig,
+    secrets: &ServerSecrets,
+    addresses: &[IpAddr],
+) -> Result<Arc<ApiServer>> {
+    let directory = Path::new(STORE_DIRECTORY);
+    std::fs::create_dir_all(directory).map_err(Error::of(format!("create {STORE_DIRECTORY}")))?;
+    let durability = match config.durability {
+        Durability::Process => kd_store::Durability::Process,
+        Durability::Full => kd_store::Durability::Full,
+    };
+    let store = SqliteStore::open(&directory.join("store.db"), durability, HistoryLimits::default())
+        .map_err(Error::of("open the store"))?;
+    let services: IpNet = range(&config.service_cidr, "serviceCidr")?;
+    let mut settings = kd_apiserver::Config::new(
+        secrets.service_account_key.clone(),
+        config.ca_certificate.clone(),
+        services,
+    );
+    settings.advertised = addresses.to_vec();
+    settings.port = API_SERVER_PORT;
+    let server = ApiServer::build(
+        settings,
+        Arc::new(store),
+        Kinds::built_in(),
+        Arc::new(Timestamp::now),
+        Arc::new(rand::random::<u128>),
+    )
+    .await
+    .map_err(Error::of("build the API server"))?;
+    server.set_connect(Arc::new(node_proxy(secrets, &server)?));
+    Ok(server)
+}
+
+fn range(text: &str, field: &str) -> Result<IpNet> {
+    text.parse()
+        .map_err(|error| Error::Configuration(format!("{field} {text:?} is not a range: {error}")))
+}
+
+fn authority(secrets: &ServerSecrets) -> Result<ClusterAuthority> {
+    ClusterAuthority::from_pem(&secrets.ca_certificate, &secrets.ca_key)
+        .map_err(Error::of("read the cluster's authority"))
+}
+
+fn node_proxy(secrets: &ServerSecrets, server: &ApiServer) -> Result<NodeProxy> {
+    let issued = authority(secrets)?
+        .issue_client(KUBELET_CLIENT, &[MASTERS])
+        .map_err(Error::of("issue the certificate for kubelets"))?;
+    let config = NodeProxyConfig {
+        certificate_pem: issued.certificate_pem,
+        key_pem: issued.key_pem,
+        ca_certificate_pem: secrets.ca_certificate.clone(),
+    };
+    NodeProxy::new(&config, Arc::new(server.reader())).map_err(Error::of("set up the way to kubelets"))
+}
+
+/// The certificate of this life: it holds the addresses of the day beside the lasting names.
+fn serving_tls(
+    config: &NodeConfig,
+    secrets: &ServerSecrets,
+    addresses: &[IpAddr],
+) -> Result<Arc<rustls::ServerConfig>> {
+    let names = serving_names(config, addresses)?;
+    let issued = authority(secrets)?
+        .issue_server("kube-apiserver", &names)
+        .map_err(Error::of("issue the API server's certificate"))?;
+    let tls = ServerTls {
+        certificates: tls::certificates(&issued.certificate_pem, "the API server")?,
+        key: tls::key(&issued.key_pem, "the API server")?,
+        client_authorities: tls::certificates(&secrets.ca_certificate, "the authority")?,
+    };
+    Ok(Arc::new(tls.into_config().map_err(Error::of("set up the API server's TLS"))?))
+}
+
+fn serving_names(config: &NodeConfig, addresses: &[IpAddr]) -> Result<Vec<String>> {
+    let services = range(&config.service_cidr, "serviceCidr")?;
+    let mut names = vec![
+        config.name.clone(),
+        "localhost".into(),
+        "kubernetes".into(),
+        "kubernetes.default".into(),
+        "kubernetes.default.svc".into(),
+        format!("kubernetes.default.svc.{}", config.cluster_domain),
+        "127.0.0.1".into(),
+        "::1".into(),
+    ];
+    // The service `default/kubernetes` has the first address of the range.
+    names.extend(services.hosts().next().map(|address| address.to_string()));
+    names.extend(addresses.iter().map(ToString::to_string));
+    names.extend(config.api_server_names.iter().cloned());
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+fn spawn_controllers(
+    config: &NodeConfig,
+    secrets: &ServerSecrets,
+    server: &Arc<ApiServer>,
+    stop: &CancellationToken,
+    tasks: &mut tokio::task::JoinSet<()>,
+) -> Result<()> {
+    let pods = range(&config.pod_cidr, "podCidr")?;
+    let settings =
+        kd_controllers::Config::new(pods, NODE_CIDR_PREFIX, &secrets.ca_certificate);
+    let clients_server = server.clone();
+    let clients: kd_controllers::Clients = Arc::new(move |user| client(&clients_server, user));
+    let driver = Driver::new(clients, &settings);
+    let scheduler = Scheduler::new(
+        client(server, "system:kube-scheduler"),
+        kd_scheduler::Config { host: config.name.clone(), ..Default::default() },
+    );
+    tasks.spawn(driver.run(stop.clone().cancelled_owned()));
+    tasks.spawn(scheduler.run(stop.clone().cancelled_owned()));
+    Ok(())
+}
+
+/// A client inside this process; it goes through the whole request pipeline as its user.
+fn client(server: &Arc<ApiServer>, user: &str) -> kube::Client {
+    let mut groups = vec!["system:authenticated".to_owned()];
+    if let Some(account) = user.strip_prefix("system:serviceaccount:") {
+        let namespace = account.split(':').next().unwrap_or_default();
+        groups.push("system:serviceaccounts".into());
+        groups.push(format!("system:serviceaccounts:{namespace}"));
+    }
+    let user = UserInfo { username: user.to_owned(), groups, ..UserInfo::default() };
+    kube::Client::new(server.service(user), "default")
+}

@@ -1,0 +1,57 @@
+//! Where time, randomness and the node's configuration enter its programs.
+
+use kd_contract::{NODE_CONFIG_ENV, NodeConfig};
+
+use crate::Error;
+use crate::error::Result;
+
+/// The node's configuration, from the environment that kd gave its container.
+pub(crate) fn node_config() -> Result<NodeConfig> {
+    let text = std::env::var(NODE_CONFIG_ENV).map_err(|_| {
+        Error::Configuration(format!(
+            "{NODE_CONFIG_ENV} is not set: this program runs in the containers that \
+             `kd cluster create` makes"
+        ))
+    })?;
+    serde_json::from_str(&text).map_err(|error| {
+        Error::Configuration(format!(
+            "{NODE_CONFIG_ENV} does not parse ({error}): is the node image of the same kd version?"
+        ))
+    })
+}
+
+/// Sends log lines to stderr, filtered by the node's configuration.
+pub(crate) fn start_logging(config: &NodeConfig) {
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.log)
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+}
+
+/// The runtime of a node program: its work is waiting, so two threads serve most nodes.
+pub(crate) fn async_runtime() -> Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.clamp(2, WORKER_THREADS_MAX))
+        .enable_all()
+        .build()
+        .map_err(Error::of("start the async runtime"))
+}
+
+const WORKER_THREADS_MAX: usize = 8;
+
+/// Waits for SIGTERM or SIGINT.
+pub(crate) async fn stop_signal() -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate =
+        signal(SignalKind::terminate()).map_err(Error::of("wait for SIGTERM"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::of("wait for SIGINT"))?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! `kd image-import` and `kd image-list`: what `kd image` runs in a node.
+
+use std::ffi::OsString;
+use std::io::Read;
+
+use kd_contract::{IMAGES_DIRECTORY, NodeConfig};
+use kd_runtime::{ImageConfig, ImageStore, Images};
+
+use crate::environment::{async_runtime, node_config};
+use crate::error::{Error, Result};
+
+/// This node's image records.
+const RECORDS_DIRECTORY: &str = "/var/lib/kd/images";
+/// The list of layers that kd asks about may not be larger.
+const QUESTION_BYTES_MAX: u64 = 1 << 20;
+
+/// Opens the node's images as one of several processes; `user` tells their unfinished work apart.
+pub(crate) fn open(config: &NodeConfig, user: &str) -> Result<ImageStore> {
+    ImageStore::open(ImageConfig {
+        shared: IMAGES_DIRECTORY.into(),
+        state: RECORDS_DIRECTORY.into(),
+        owner: format!("{}-{user}", config.name),
+        insecure_registries: config.insecure_registries.clone(),
+        registry_authorities: config.registry_authorities.clone(),
+    })
+    .map_err(Error::of("open the node's images"))
+}
+
+/// `image-import`: reads an archive on stdin and prints the images as JSON. `image-import --have`:
+/// reads a JSON list of diff ids and prints those whose layers are here.
+pub(crate) fn import(arguments: &[OsString]) -> Result<()> {
+    let config = node_config()?;
+    let store = open(&config, "import")?;
+    let answer = match arguments.first().is_some_and(|argument| argument == "--have") {
+        true => serde_json::to_string(&store.known_layers(&question()?)),
+        false => {
+            let images = async_runtime()?.block_on(store.import(tokio::io::stdin()));
+            let images = images.map_err(|error| Error::Configuration(error.to_string()))?;
+            serde_json::to_string(&images)
+        }
+    };
+    println!("{}", answer.map_err(Error::of("encode the answer"))?);
+    Ok(())
+}
+
+/// `image-list`: prints the images as JSON.
+pub(crate) fn list() -> Result<()> {
+    let store = open(&node_config()?, "list")?;
+    let images = async_runtime()?.block_on(store.list()).map_err(Error::of("list the images"))?;
+    println!("{}", serde_json::to_string(&images).map_err(Error::of("encode the images"))?);
+    Ok(())
+}
+
+fn question() -> Result<Vec<String>> {
+    let mut text = String::new();
+    std::io::stdin()
+        .take(QUESTION_BYTES_MAX)
+        .read_to_string(&mut text)
+        .map_err(Error::of("read the list of layers"))?;
+    serde_json::from_str(&text)
+        .map_err(|error| Error::Configuration(format!("the list of layers does not parse: {error}")))
+}
