@@ -125,8 +125,8 @@ pub fn decode_options(body: &[u8], encoding: Encoding, kind: &str) -> Result<Val
     Ok(object)
 }
 
-/// Reads the configuration of a server-side apply: as written, nothing filled in or left out but
-/// unknown fields.
+/// Reads the configuration of a server-side apply: as written, nothing filled in or left out.
+/// Unknown fields are refused whatever `validation` says, because nobody could own them.
 pub fn decode_applied(
     body: &[u8],
     kind: &Kind,
@@ -137,8 +137,33 @@ pub fn decode_applied(
     let (object, report) = read(body, Encoding::Yaml, gvk, Shape::AsWritten)
         .map_err(|why| Status::bad_request(format!("error decoding YAML: {why}")))?;
     check_type(&object, gvk)?;
+    if let Some(why) = undeclared(&report) {
+        let (place, api_version) = (place_of(&object), kind.api_version());
+        return Err(Status::failure(
+            500,
+            "",
+            format!(
+                "failed to create typed patch object ({place}; {api_version}, Kind={}): {why}",
+                kind.kind
+            ),
+        ));
+    }
     let warnings = Subject { kind: gvk.2, version: gvk.1 }.judge(report, validation)?;
     Ok(Decoded { object, warnings })
+}
+
+/// Why a configuration has no type.
+fn undeclared(report: &Report) -> Option<String> {
+    let path = report.unknown.as_ref()?;
+    Some(format!(".{path}: field not declared in schema"))
+}
+
+/// `namespace/name`
+fn place_of(object: &Value) -> String {
+    match object.namespace() {
+        "" => object.name().to_owned(),
+        namespace => format!("{namespace}/{}", object.name()),
+    }
 }
 
 /// An object after a patch, in the form in which Go would write it.

@@ -11,13 +11,17 @@ const STRICT_ERRORS_MAX: usize = 100;
 pub(super) struct Report {
     /// Unknown and duplicate fields, each once.
     pub(super) strict: Vec<String>,
+    /// The path of the first unknown field.
+    pub(super) unknown: Option<String>,
     /// The first value of a wrong type.
     pub(super) wrong: Option<String>,
 }
 
 impl Report {
     pub(super) fn unknown(&mut self, here: &Here<'_>, field: &str) {
-        self.strict(format!("unknown field {:?}", here.path_of(field)));
+        let path = here.path_of(field);
+        self.strict(format!("unknown field {path:?}"));
+        self.unknown.get_or_insert(path);
     }
 
     pub(super) fn duplicate(&mut self, here: &Here<'_>, field: &str) {

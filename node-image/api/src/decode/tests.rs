@@ -155,6 +155,12 @@ fn yaml_and_applied() {
     let expected = json!({"kind": "Pod", "spec": {"containers":
         [{"name": "c", "ports": [], "resources": {"limits": {"cpu": "1000m"}}}]}});
     assert_eq!(applied.object, expected);
+    let body = b"kind: Pod\nmetadata: {name: a, namespace: n}\nspec: {foo: 1}\n";
+    let error = decode_applied(body, &kind("Pod"), FieldValidation::Ignore).unwrap_err();
+    assert_eq!(
+        error.message,
+        "failed to create typed patch object (n/a; v1, Kind=Pod): .spec.foo: field not declared in schema"
+    );
 }
 
 #[test]

@@ -25,9 +25,9 @@ struct Inner {
     /// Ordered by group, version and plural name, as discovery shows them.
     kinds: Vec<Arc<Kind>>,
     groups: Vec<Group>,
-    by_plural: HashMap<(String, String, String), usize>,
-    by_kind: HashMap<(String, String, String), usize>,
-    preferred: HashMap<(String, String), usize>,
+    /// Where the kinds of a plural name are: few groups share one.
+    by_plural: HashMap<String, Vec<usize>>,
+    by_kind: HashMap<String, Vec<usize>>,
 }
 
 impl Kinds {
@@ -57,32 +57,25 @@ impl Kinds {
 
     fn of(mut kinds: Vec<Arc<Kind>>) -> Kinds {
         kinds.sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| compare(a, b)));
-        let mut inner = Inner {
-            groups: groups(&kinds),
-            by_plural: HashMap::new(),
-            by_kind: HashMap::new(),
-            preferred: HashMap::new(),
-            kinds,
-        };
-        for (index, kind) in inner.kinds.iter().enumerate() {
-            let (group, version) = (kind.group.clone(), kind.version.clone());
-            inner.preferred.entry((group.clone(), kind.plural.clone())).or_insert(index);
-            inner.by_kind.insert((group.clone(), version.clone(), kind.kind.clone()), index);
-            inner.by_plural.insert((group, version, kind.plural.clone()), index);
+        let mut by_plural: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut by_kind: HashMap<String, Vec<usize>> = HashMap::new();
+        for (index, kind) in kinds.iter().enumerate() {
+            by_plural.entry(kind.plural.clone()).or_default().push(index);
+            by_kind.entry(kind.kind.clone()).or_default().push(index);
         }
-        Kinds(Arc::new(inner))
+        Kinds(Arc::new(Inner { groups: groups(&kinds), by_plural, by_kind, kinds }))
     }
 
     /// The kind of a resource path.
     pub fn get(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Kind>> {
-        let key = (group.to_owned(), version.to_owned(), plural.to_owned());
-        self.0.by_plural.get(&key).map(|&index| &self.0.kinds[index])
+        let mut named = self.named(&self.0.by_plural, plural);
+        named.find(|kind| kind.group == group && kind.version == version)
     }
 
     /// The kind that an object names.
     pub fn by_kind(&self, group: &str, version: &str, kind: &str) -> Option<&Arc<Kind>> {
-        let key = (group.to_owned(), version.to_owned(), kind.to_owned());
-        self.0.by_kind.get(&key).map(|&index| &self.0.kinds[index])
+        let mut named = self.named(&self.0.by_kind, kind);
+        named.find(|kind| kind.group == group && kind.version == version)
     }
 
     /// The kind that an object's `apiVersion` and `kind` name.
@@ -93,8 +86,7 @@ impl Kinds {
 
     /// A resource in the version its group prefers.
     pub fn preferred(&self, group: &str, plural: &str) -> Option<&Arc<Kind>> {
-        let key = (group.to_owned(), plural.to_owned());
-        self.0.preferred.get(&key).map(|&index| &self.0.kinds[index])
+        self.named(&self.0.by_plural, plural).find(|kind| kind.group == group)
     }
 
     /// The kind as whose version objects of `kind` are stored.
@@ -115,6 +107,14 @@ impl Kinds {
     /// Every kind.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Kind>> {
         self.0.kinds.iter()
+    }
+
+    fn named<'a>(
+        &'a self,
+        index: &'a HashMap<String, Vec<usize>>,
+        name: &str,
+    ) -> impl Iterator<Item = &'a Arc<Kind>> {
+        index.get(name).into_iter().flatten().map(|&at| &self.0.kinds[at])
     }
 }
 
