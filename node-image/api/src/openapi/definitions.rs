@@ -137,6 +137,7 @@ impl Definitions {
         let node = self.schema.node(field.node);
         let mut schema = self.use_of(field.node, text.is_some());
         if let Some(text) = text {
+            let text = format!("{text}{}", self.enumeration_text(node));
             schema.insert("description".into(), text.into());
         }
         if self.dialect == Dialect::V3
@@ -181,13 +182,25 @@ impl Definitions {
             Form::Scalar(scalar) => put_scalar(&mut schema, scalar),
             Form::Struct(_) => {}
         }
-        if let Some(values) = node.alias.as_ref().and_then(|alias| self.schema.enumeration(alias))
-            && node.form == Form::Scalar(Scalar::String)
-        {
+        if let Some(values) = self.enumeration(node) {
             let values: Vec<&str> = values.iter().map(|value| value.as_ref()).collect();
             schema.insert("enum".into(), values.into());
         }
         schema
+    }
+
+    /// The values of a type that has no others.
+    fn enumeration(&self, node: &Node) -> Option<&[Box<str>]> {
+        let alias = node.alias.as_ref().filter(|_| node.form == Form::Scalar(Scalar::String))?;
+        self.schema.enumeration(alias)
+    }
+
+    /// The paragraph that upstream adds to the text of such a field.
+    fn enumeration_text(&self, node: &Node) -> String {
+        let Some(values) = self.enumeration(node) else { return String::new() };
+        let lines: String =
+            values.iter().map(|value| format!("\n - `{:?}`", value.as_ref())).collect();
+        format!("\n\nPossible enum values:{lines}")
     }
 }
 

@@ -70,6 +70,12 @@ fn schemas() {
         spec["properties"]["restartPolicy"]["enum"],
         json!(["Always", "Never", "OnFailure"])
     );
+    let text = spec["properties"]["restartPolicy"]["description"].as_str().unwrap();
+    assert!(
+        text.ends_with(
+            "Possible enum values:\n - `\"Always\"`\n - `\"Never\"`\n - `\"OnFailure\"`"
+        )
+    );
     let pod = &schemas["io.k8s.api.core.v1.Pod"];
     assert_eq!(
         pod["properties"]["status"]["allOf"][0]["$ref"],
