@@ -5,7 +5,7 @@ mod node;
 use std::time::Duration;
 
 use kd_runtime::{ContainerState, Error, Resources, Runtime};
-use node::{exit_of, run, shell};
+use node::{exit_of, kill_shims, run, shell};
 
 #[test]
 fn runs_and_logs() {
@@ -232,23 +232,6 @@ fn restarted_node_accounts_for_what_ran() {
 fn is_gone(pid: i32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .map_or(true, |stat| stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z")))
-}
-
-/// SIGKILL to every shim of a node.
-fn kill_shims(node: &node::Node) {
-    let run = node.path("run");
-    for process in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Ok(arguments) = std::fs::read_to_string(process.path().join("cmdline")) else {
-            continue;
-        };
-        let pid: Option<i32> = process.file_name().to_str().and_then(|name| name.parse().ok());
-        if let Some(pid) = pid.filter(|_| arguments.contains(run.to_str().unwrap())) {
-            let _ = nix::sys::signal::kill(
-                nix::unistd::Pid::from_raw(pid),
-                nix::sys::signal::Signal::SIGKILL,
-            );
-        }
-    }
 }
 
 #[test]

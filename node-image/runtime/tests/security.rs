@@ -43,7 +43,7 @@ fn capabilities() {
             )
         );
         let (_, log) = node
-            .script("grep -E 'CapEff|NoNewPrivs' /proc/self/status; chown 1 /tmp || echo no", |spec| {
+            .script("grep -E 'CapEff|NoNewPrivs' /proc/self/status; chown 1 /tmp 2>&1 || echo no", |spec| {
                 spec.name = "few".into();
                 spec.security.drop_capabilities = vec!["ALL".into()];
                 spec.security.add_capabilities = vec!["NET_ADMIN".into()];

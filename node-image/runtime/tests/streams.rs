@@ -193,8 +193,8 @@ fn large_output_is_complete() {
 fn dials_into_the_pod() {
     run(|node| async move {
         let sandbox = node.sandbox().await;
-        let id = node.start_in(&sandbox, shell("nc -l -p 8080 -s 127.0.0.1 -e cat")).await;
-        let listening = "while ! grep -q :1F90 /proc/net/tcp; do sleep 0.02; done";
+        let id = node.start_in(&sandbox, shell("nc -l -p 8080 -e cat")).await;
+        let listening = "while ! grep -q :1F90 /proc/net/tcp /proc/net/tcp6; do sleep 0.02; done";
         let listening =
             node.runtime.exec_sync(&id, command(&["sh", "-c", listening]), Some(WAIT_MAX)).await;
         assert_eq!(listening.unwrap().code, 0);

@@ -55,37 +55,43 @@ impl Images for OneImage {
 pub struct Node {
     pub runtime: NodeRuntime,
     pub directory: tempfile::TempDir,
+    pub cgroups: PathBuf,
     pub cgroup_base: String,
 }
 
 /// Runs a test in a node, if this machine can; then checks that nothing is left.
 pub fn run<F: Future<Output = ()>>(test: impl FnOnce(Arc<Node>) -> F) {
+    run_with(Path::new("/sys/fs/cgroup"), test);
+}
+
+/// As [`run`], with the control groups mounted at a place.
+pub fn run_with<F: Future<Output = ()>>(cgroups: &Path, test: impl FnOnce(Arc<Node>) -> F) {
     if !nix::unistd::geteuid().is_root() || !Path::new(BUSYBOX).exists() {
         eprintln!("skipped: needs root and {BUSYBOX} (Debian's busybox-static)");
         return;
     }
     let runtime = tokio::runtime::Runtime::new().expect("tokio");
     runtime.block_on(async {
-        let node = Arc::new(Node::new().await);
+        let node = Arc::new(Node::new(cgroups).await);
         test(node.clone()).await;
         node.clean().await;
     });
 }
 
 impl Node {
-    async fn new() -> Self {
+    async fn new(cgroups: &Path) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let cgroup_base = format!("kd-test-{}-{number}", std::process::id());
         let directory = tempfile::tempdir().expect("directory");
         make_layers(directory.path());
-        let runtime = open(directory.path(), &cgroup_base).await;
-        Self { runtime, directory, cgroup_base }
+        let runtime = open(directory.path(), cgroups, &cgroup_base).await;
+        Self { runtime, directory, cgroups: cgroups.to_owned(), cgroup_base }
     }
 
     /// A second runtime over the same node, as after a restart of the kubelet.
     pub async fn reopen(&self) -> NodeRuntime {
-        open(self.directory.path(), &self.cgroup_base).await
+        open(self.directory.path(), &self.cgroups, &self.cgroup_base).await
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -151,9 +157,11 @@ impl Node {
         self.remove_groups();
     }
 
+    /// On cgroup v1 the node's base group, and v2's on any.
     fn remove_groups(&self) {
-        let hierarchies = std::fs::read_dir("/sys/fs/cgroup").expect("cgroups").flatten();
-        for base in hierarchies.map(|entry| entry.path().join(&self.cgroup_base)) {
+        let hierarchies = std::fs::read_dir(&self.cgroups).expect("cgroups").flatten();
+        let places = hierarchies.map(|entry| entry.path()).chain([self.cgroups.clone()]);
+        for base in places.map(|place| place.join(&self.cgroup_base)) {
             if base.exists() {
                 for path in [base.join("kubepods"), base] {
                     std::fs::remove_dir(&path)
@@ -187,7 +195,7 @@ pub fn shell(script: &str) -> ContainerSpec {
     }
 }
 
-async fn open(directory: &Path, cgroup_base: &str) -> NodeRuntime {
+async fn open(directory: &Path, cgroups: &Path, cgroup_base: &str) -> NodeRuntime {
     let config = RuntimeConfig {
         state: directory.join("state"),
         run: directory.join("run"),
@@ -195,7 +203,7 @@ async fn open(directory: &Path, cgroup_base: &str) -> NodeRuntime {
             program: env!("CARGO_BIN_EXE_kd-shim").into(),
             arguments: Vec::new(),
         },
-        cgroup_mount: "/sys/fs/cgroup".into(),
+        cgroup_mount: cgroups.to_owned(),
         cgroup_base: cgroup_base.to_owned(),
     };
     let layers = vec![directory.join("layers/top"), directory.join("layers/bottom")];
@@ -222,4 +230,38 @@ fn make_layers(directory: &Path) {
     std::fs::write(bottom.join("etc/passwd"), PASSWD).expect("passwd");
     std::fs::write(bottom.join("etc/group"), GROUP).expect("group");
     std::fs::write(top.join("top"), "top\n").expect("file");
+}
+
+impl Drop for Node {
+    /// After a failed test: its shims, and with them everything else, end here.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        kill_shims(self);
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let here = self.directory.path().to_string_lossy().into_owned();
+        for target in mounts.lines().filter_map(|line| line.split(' ').nth(4)) {
+            if target.starts_with(&here) {
+                let _ = nix::mount::umount2(target, nix::mount::MntFlags::MNT_DETACH);
+            }
+        }
+    }
+}
+
+/// SIGKILL to every shim of a node.
+pub fn kill_shims(node: &Node) {
+    let run = node.path("run");
+    for process in std::fs::read_dir("/proc").expect("processes").flatten() {
+        let Ok(arguments) = std::fs::read_to_string(process.path().join("cmdline")) else {
+            continue;
+        };
+        let pid: Option<i32> = process.file_name().to_str().and_then(|name| name.parse().ok());
+        if let Some(pid) = pid.filter(|_| arguments.contains(run.to_str().expect("path"))) {
+            let _ = nix::sys::signal::kill(
+                nix::unistd::Pid::from_raw(pid),
+                nix::sys::signal::Signal::SIGKILL,
+            );
+        }
+    }
 }
