@@ -133,10 +133,6 @@ impl Creation<'_> {
 
     async fn prepare(&self) -> Result<Prepared> {
         let options = self.options;
-        let image = match &options.image {
-            Some(reference) => NodeImage::named(reference),
-            None => NodeImage::of_this_executable()?,
-        };
         let (there, lacking) = tokio::join!(
             inventory::cluster(self.engine, &options.name),
             lacking_capabilities(self.engine.socket()),
@@ -147,6 +143,10 @@ impl Creation<'_> {
                 .hint(format!("delete it: kd cluster delete {}", options.name))
                 .hint(format!("or start it: kd cluster start {}", options.name)));
         }
+        let image = match &options.image {
+            Some(reference) => NodeImage::named(reference),
+            None => NodeImage::of_this_executable()?,
+        };
         let (address, api_host) = api_addresses(self.engine, options.api_host.as_deref());
         let port = api_port(self.engine, address, options.api_port)?;
         let request = Request {

@@ -110,8 +110,7 @@ where
     };
     let field = only.map(|name| format!("metadata.name={name}"));
     loop {
-        let mut parameters = ListParams::default();
-        parameters.field_selector = field.clone();
+        let parameters = ListParams { field_selector: field.clone(), ..ListParams::default() };
         let list = api.list(&parameters).await.map_err(refused)?;
         for object in list.items.iter().filter(|object| good(object)) {
             wanted.remove(&object.name_any());
@@ -120,8 +119,7 @@ where
             return Ok(());
         }
         let version = list.metadata.resource_version.unwrap_or_default();
-        let mut parameters = WatchParams::default();
-        parameters.field_selector = field.clone();
+        let parameters = WatchParams { field_selector: field.clone(), ..WatchParams::default() };
         let mut events = api.watch(&parameters, &version).await.map_err(refused)?.boxed();
         while let Some(event) = events.next().await {
             match event.map_err(refused)? {

@@ -108,7 +108,7 @@ impl ContainerSpec {
         let logs = [("max-size", LOG_FILE_SIZE), ("max-file", LOG_FILES)];
         HostConfig {
             network_mode: Some(self.network.clone()),
-            port_bindings: self.api.map(|api| port_bindings(api)),
+            port_bindings: self.api.map(port_bindings),
             mounts: Some(vec![
                 volume(&self.name, STATE_DIRECTORY, &self.cluster),
                 // Shared by the clusters of this host, so it belongs to none.
