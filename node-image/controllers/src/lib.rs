@@ -1,6 +1,7 @@
 //! The controllers, each a pure function of a View, and the driver that runs them. A controller is
 //! one file under `controllers/` and one line in its list.
 
+mod backends;
 mod config;
 mod controller;
 mod controllers;

@@ -1,6 +1,8 @@
 //! The list of controllers.
 
 mod deployment;
+mod endpoint_slice;
+mod endpoints;
 mod garbage_collector;
 mod namespace;
 mod node_ipam;
@@ -17,6 +19,8 @@ use crate::{Config, Controller};
 pub fn controllers(config: &Config) -> Vec<Box<dyn Controller>> {
     vec![
         Box::new(deployment::Deployments),
+        Box::new(endpoint_slice::EndpointSlices),
+        Box::new(endpoints::EndpointsController),
         Box::new(garbage_collector::GarbageCollector),
         Box::new(namespace::NamespaceController),
         Box::new(node_ipam::NodeIpam::new(config)),
