@@ -94,6 +94,10 @@ fn put_scalar(message: &mut Message, number: u32, scalar: Scalar, value: &Value)
         (Scalar::Time | Scalar::MicroTime, Value::String(text)) => {
             message.message(number, instant::encode(text));
         }
+        // In a list or a map: no time, but an element.
+        (Scalar::Time | Scalar::MicroTime, Value::Null) => {
+            message.message(number, Message::default());
+        }
         (Scalar::Quantity, Value::String(text)) => {
             let mut inner = Message::default();
             inner.string(1, text);

@@ -55,6 +55,15 @@ fn round_trips() {
 }
 
 #[test]
+fn empty_times_in_maps_are_entries() {
+    let object = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "a"},
+        "status": {"disruptedPods": {"p": null}}});
+    let again = decode(&encode(&object).unwrap(), ("", "")).unwrap();
+    assert_eq!(again["status"]["disruptedPods"], json!({"p": null}));
+    check_round_trip(object);
+}
+
+#[test]
 fn upstream_bytes() {
     // A ConfigMap named `a` with one entry, as upstream's generated code writes the parts that are set.
     let bytes = b"k8s\0\x0a\x0f\x0a\x02v1\x12\x09ConfigMap\x12\x0d\x0a\x03\x0a\x01a\x12\x06\x0a\x01k\x12\x01v\x1a\x00\x22\x00";
