@@ -1,1 +1,46 @@
-//! Pod workers, lifecycle, probes, volumes, and the node's HTTPS server.
+//! The kubelet: pod workers, their lifecycle as pure functions, probes, volumes, logs, the node's
+//! own object. Speaks the Kubernetes API to one side and a [`kd_runtime::Runtime`] to the other.
+
+mod config;
+mod error;
+mod pod;
+mod qos;
+mod quantity;
+
+pub mod lifecycle;
+
+mod addresses;
+mod admission;
+mod container_spec;
+mod entry;
+mod environment;
+mod events;
+mod hooks;
+mod hosts_file;
+mod images;
+pub mod logs;
+mod node;
+mod objects;
+mod probes;
+mod pull_secrets;
+mod reflector;
+mod resolv_conf;
+pub mod server;
+mod status_sender;
+mod volumes;
+mod worker;
+
+mod kubelet;
+mod lookup;
+mod source;
+
+pub use addresses::Addresses;
+pub use config::{Config, LogRotation, Pressure};
+pub use entry::PodEntry;
+pub use error::{Error, Result};
+pub use events::{EventType, Recorder};
+pub use images::Puller;
+pub use kubelet::Kubelet;
+pub use lookup::FoundContainer;
+pub use node::{Machine, Use};
+pub use pod::{Member, PodExt, Role};

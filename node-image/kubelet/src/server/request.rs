@@ -170,7 +170,9 @@ mod tests {
         assert_eq!((since.tail_lines, since.follow), (Some(5), true));
         let time = options("sinceTime=2025-12-31T00%3A00%3A00Z&stream=Stdout").unwrap();
         assert_eq!(time.stream, Some(Stream::Stdout));
-        for bad in ["tailLines=x", "sinceTime=yesterday", "sinceSeconds=1&sinceTime=x", "stream=Both"] {
+        for bad in
+            ["tailLines=x", "sinceTime=yesterday", "sinceSeconds=1&sinceTime=x", "stream=Both"]
+        {
             assert!(options(bad).is_err(), "{bad}");
         }
     }

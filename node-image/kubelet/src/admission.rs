@@ -1,0 +1,239 @@
+//! Whether the kubelet takes a pod that was bound to its node: what a scheduler would have checked
+//! may not hold when `spec.nodeName` was set by hand.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Node, NodeSelectorRequirement, NodeSelectorTerm, Pod};
+
+use crate::lifecycle::Stop;
+use crate::pod::PodExt;
+use crate::qos::{Side, effective};
+use crate::quantity::{Resources, amount};
+
+/// Refuses a pod that cannot run here beside the `others`.
+pub fn admit(
+    pod: &Pod,
+    others: &[&Pod],
+    node: &Node,
+    allocatable: &Resources,
+    pods_max: u32,
+) -> Result<(), Stop> {
+    checked_system(pod)?;
+    checked_count(others, pods_max)?;
+    checked_resources(pod, others, allocatable)?;
+    checked_affinity(pod, node)?;
+    checked_ports(pod, others)?;
+    checked_taints(pod, node)
+}
+
+fn refused(reason: &str, message: impl Into<String>) -> Stop {
+    Stop { reason: reason.to_owned(), message: message.into() }
+}
+
+fn checked_system(pod: &Pod) -> Result<(), Stop> {
+    let system = pod.spec().os.as_ref().map_or("linux", |os| os.name.as_str());
+    if system == "linux" {
+        return Ok(());
+    }
+    let message = "Failed to admit pod as the OS field doesn't match node OS";
+    Err(refused("PodOSNotSupported", message))
+}
+
+fn checked_count(others: &[&Pod], pods_max: u32) -> Result<(), Stop> {
+    let used = others.len();
+    if (used as u64) < u64::from(pods_max) {
+        return Ok(());
+    }
+    let message = format!(
+        "Node didn't have enough resource: pods, requested: 1, used: {used}, capacity: {pods_max}"
+    );
+    Err(refused("OutOfpods", message))
+}
+
+fn checked_resources(pod: &Pod, others: &[&Pod], allocatable: &Resources) -> Result<(), Stop> {
+    let mut used: BTreeMap<String, i64> = BTreeMap::new();
+    for other in others {
+        for (name, quantity) in effective(other, Side::Requests) {
+            *used.entry(name.clone()).or_insert(0) += amount(&name, &quantity);
+        }
+    }
+    for (name, quantity) in effective(pod, Side::Requests) {
+        let requested = amount(&name, &quantity);
+        // What the node does not know is not the kubelet's to refuse.
+        let Some(capacity) = allocatable.get(&name).map(|q| amount(&name, q)) else { continue };
+        let used = used.get(&name).copied().unwrap_or(0);
+        if requested > 0 && requested > capacity - used {
+            let message = format!(
+                "Node didn't have enough resource: {name}, requested: {requested}, used: {used}, \
+                 capacity: {capacity}"
+            );
+            return Err(refused(&format!("OutOf{name}"), message));
+        }
+    }
+    Ok(())
+}
+
+fn checked_affinity(pod: &Pod, node: &Node) -> Result<(), Stop> {
+    let none = BTreeMap::new();
+    let labels = node.metadata.labels.as_ref().unwrap_or(&none);
+    let selector = pod.spec().node_selector.iter().flatten();
+    let selected = selector.into_iter().all(|(key, value)| labels.get(key) == Some(value));
+    let affinity = pod.spec().affinity.as_ref().and_then(|a| a.node_affinity.as_ref());
+    let required =
+        affinity.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
+    let matched = required
+        .is_none_or(|r| r.node_selector_terms.iter().any(|term| term_matches(term, labels, node)));
+    match selected && matched {
+        true => Ok(()),
+        false => Err(refused(
+            "NodeAffinity",
+            "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
+        )),
+    }
+}
+
+fn term_matches(term: &NodeSelectorTerm, labels: &BTreeMap<String, String>, node: &Node) -> bool {
+    let expressions = term.match_expressions.as_deref().unwrap_or_default();
+    let fields = term.match_fields.as_deref().unwrap_or_default();
+    let name = node.metadata.name.as_ref();
+    // An empty term matches nothing.
+    (!expressions.is_empty() || !fields.is_empty())
+        && expressions.iter().all(|r| requirement_matches(r, labels.get(&r.key)))
+        && fields.iter().all(|r| requirement_matches(r, name.filter(|_| r.key == "metadata.name")))
+}
+
+fn requirement_matches(requirement: &NodeSelectorRequirement, value: Option<&String>) -> bool {
+    let values = requirement.values.as_deref().unwrap_or_default();
+    let listed = value.is_some_and(|v| values.contains(v));
+    let numbers = || {
+        let bound: i64 = values.first()?.parse().ok()?;
+        Some((value?.parse::<i64>().ok()?, bound))
+    };
+    match requirement.operator.as_str() {
+        "In" => listed,
+        "NotIn" => !listed,
+        "Exists" => value.is_some(),
+        "DoesNotExist" => value.is_none(),
+        "Gt" => numbers().is_some_and(|(v, bound)| v > bound),
+        "Lt" => numbers().is_some_and(|(v, bound)| v < bound),
+        _ => false,
+    }
+}
+
+type HostPort = (String, String, i32);
+
+fn checked_ports(pod: &Pod, others: &[&Pod]) -> Result<(), Stop> {
+    let taken: Vec<HostPort> = others.iter().flat_map(|other| host_ports(other)).collect();
+    let clash = |a: &HostPort, b: &HostPort| {
+        let any = |ip: &str| ip.is_empty() || ip == "0.0.0.0" || ip == "::";
+        a.1 == b.1 && a.2 == b.2 && (a.0 == b.0 || any(&a.0) || any(&b.0))
+    };
+    match host_ports(pod).iter().any(|wanted| taken.iter().any(|t| clash(wanted, t))) {
+        false => Ok(()),
+        true => Err(refused(
+            "NodePorts",
+            "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports",
+        )),
+    }
+}
+
+fn host_ports(pod: &Pod) -> Vec<HostPort> {
+    let text = |t: &Option<String>, default: &str| t.clone().unwrap_or_else(|| default.to_owned());
+    let members = pod.members();
+    let ports = members.iter().flat_map(|m| m.container.ports.clone().unwrap_or_default());
+    ports
+        .filter_map(|p| {
+            let port = p.host_port.filter(|port| *port > 0)?;
+            Some((text(&p.host_ip, ""), text(&p.protocol, "TCP"), port))
+        })
+        .collect()
+}
+
+/// Only NoExecute: the others are the scheduler's.
+fn checked_taints(pod: &Pod, node: &Node) -> Result<(), Stop> {
+    let taints = node.spec.as_ref().and_then(|s| s.taints.as_deref()).unwrap_or_default();
+    let tolerations = pod.spec().tolerations.as_deref().unwrap_or_default();
+    for taint in taints.iter().filter(|t| t.effect == "NoExecute") {
+        let tolerated = tolerations.iter().any(|t| {
+            let text = |t: &Option<String>| t.clone().unwrap_or_default();
+            let (key, effect, operator) = (text(&t.key), text(&t.effect), text(&t.operator));
+            (effect.is_empty() || effect == taint.effect)
+                && (key == taint.key || (key.is_empty() && operator == "Exists"))
+                && (operator == "Exists"
+                    || t.value.clone().unwrap_or_default() == text(&taint.value))
+        });
+        if !tolerated {
+            let message =
+                "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate";
+            return Err(refused("TaintToleration", message));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn pod(spec: Value) -> Pod {
+        serde_json::from_value(json!({"metadata": {"name": "p", "uid": "u"}, "spec": spec}))
+            .unwrap()
+    }
+
+    fn check(spec: Value, other: Value, expect: Result<(), &str>) {
+        let node: Node = serde_json::from_value(json!({"metadata": {"name": "n",
+            "labels": {"disk": "ssd"}}, "spec": {"taints": [{"key": "k", "effect": "NoExecute"}]}}))
+        .unwrap();
+        let allocatable = serde_json::from_value(json!({"cpu": "2", "memory": "1Gi"})).unwrap();
+        let tolerating = |mut spec: Value| {
+            spec["tolerations"] = json!([{"operator": "Exists"}]);
+            pod(spec)
+        };
+        let found = admit(&tolerating(spec), &[&tolerating(other)], &node, &allocatable, 110);
+        assert_eq!(found.as_ref().map_err(|stop| stop.reason.as_str()).copied(), expect);
+    }
+
+    #[test]
+    fn reasons() {
+        let none = || json!({"containers": []});
+        let cpu = |amount: &str| json!({"containers": [{"name": "c", "resources": {"requests": {"cpu": amount}}}]});
+        check(cpu("1"), cpu("1"), Ok(()));
+        check(cpu("1100m"), cpu("1"), Err("OutOfcpu"));
+        let port = |ip: &str, protocol: &str| {
+            json!({"containers": [{"name": "c", "ports":
+                [{"hostPort": 80, "hostIP": ip, "protocol": protocol}]}]})
+        };
+        check(port("", "TCP"), port("", "TCP"), Err("NodePorts"));
+        check(port("1.1.1.1", "TCP"), port("0.0.0.0", "TCP"), Err("NodePorts"));
+        check(port("1.1.1.1", "TCP"), port("1.1.1.2", "TCP"), Ok(()));
+        check(port("", "TCP"), port("", "UDP"), Ok(()));
+        check(json!({"containers": [], "nodeSelector": {"disk": "ssd"}}), none(), Ok(()));
+        check(
+            json!({"containers": [], "nodeSelector": {"disk": "hdd"}}),
+            none(),
+            Err("NodeAffinity"),
+        );
+        let affinity = |term: Value| {
+            json!({"containers": [], "affinity": {"nodeAffinity":
+                {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}})
+        };
+        let field = |name: &str| json!({"matchFields": [{"key": "metadata.name", "operator": "In", "values": [name]}]});
+        check(affinity(field("n")), none(), Ok(()));
+        check(affinity(field("m")), none(), Err("NodeAffinity"));
+        check(
+            json!({"containers": [], "os": {"name": "windows"}}),
+            none(),
+            Err("PodOSNotSupported"),
+        );
+    }
+
+    #[test]
+    fn taints() {
+        let node: Node = serde_json::from_value(json!({"metadata": {"name": "n"},
+            "spec": {"taints": [{"key": "k", "effect": "NoExecute"}]}}))
+        .unwrap();
+        let found = admit(&pod(json!({"containers": []})), &[], &node, &Resources::new(), 110);
+        assert_eq!(found.unwrap_err().reason, "TaintToleration");
+    }
+}

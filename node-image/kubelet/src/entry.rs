@@ -1,0 +1,127 @@
+//! A pod as the rest of the kubelet sees it; its worker owns everything else.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use tokio::sync::Notify;
+
+use crate::pod::PodExt;
+
+/// A pod of this node.
+pub struct PodEntry {
+    pod: RwLock<Arc<Pod>>,
+    status: RwLock<Arc<PodStatus>>,
+    sandboxes: RwLock<Vec<String>>,
+    wake: Notify,
+    removed: AtomicBool,
+    changed: AtomicBool,
+    ended: AtomicBool,
+    admitted: AtomicBool,
+}
+
+impl PodEntry {
+    /// A pod with the sandboxes that the runtime already has for it.
+    pub fn new(pod: Arc<Pod>, sandboxes: Vec<String>) -> PodEntry {
+        let status = Arc::new(PodExt::status(pod.as_ref()).clone());
+        PodEntry {
+            ended: AtomicBool::new(pod.is_terminal()),
+            admitted: AtomicBool::new(!sandboxes.is_empty()),
+            pod: RwLock::new(pod),
+            status: RwLock::new(status),
+            sandboxes: RwLock::new(sandboxes),
+            wake: Notify::new(),
+            removed: AtomicBool::new(false),
+            changed: AtomicBool::new(false),
+        }
+    }
+
+    /// The pod as the API server last told.
+    pub fn pod(&self) -> Arc<Pod> {
+        Arc::clone(&self.pod.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The status last computed here.
+    pub fn status(&self) -> Arc<PodStatus> {
+        Arc::clone(&self.status.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Its sandboxes, oldest first.
+    pub fn sandboxes(&self) -> Vec<String> {
+        self.sandboxes.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether nothing of it runs or will run again.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Makes its worker look again.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// A newer version of the pod.
+    pub(crate) fn update(&self, pod: Arc<Pod>) {
+        let mut known = self.pod.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = is_input_changed(&known, &pod);
+        *known = pod;
+        drop(known);
+        match changed {
+            true => self.input_changed(),
+            false => self.wake(),
+        }
+    }
+
+    /// The pod is gone from the API server.
+    pub(crate) fn remove(&self) {
+        self.removed.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    pub(crate) fn is_removed(&self) -> bool {
+        self.removed.load(Ordering::Acquire)
+    }
+
+    /// Something the pod's containers are made from changed: what failed may succeed now.
+    pub(crate) fn input_changed(&self) {
+        self.changed.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    pub(crate) fn take_input_changed(&self) -> bool {
+        self.changed.swap(false, Ordering::AcqRel)
+    }
+
+    pub(crate) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    pub(crate) fn set_status(&self, status: PodStatus) {
+        *self.status.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(status);
+    }
+
+    pub(crate) fn set_ended(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_admitted(&self) -> bool {
+        self.admitted.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_admitted(&self) {
+        self.admitted.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn set_sandboxes(&self, sandboxes: Vec<String>) {
+        *self.sandboxes.write().unwrap_or_else(PoisonError::into_inner) = sandboxes;
+    }
+}
+
+/// Whether the parts that containers and volumes are made from differ: most updates are the echo of
+/// a status.
+fn is_input_changed(before: &Pod, now: &Pod) -> bool {
+    before.metadata.labels != now.metadata.labels
+        || before.metadata.annotations != now.metadata.annotations
+        || before.spec != now.spec
+}

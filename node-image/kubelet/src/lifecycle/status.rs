@@ -1,0 +1,95 @@
+//! `status` of a pod as a whole.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{HostIP, Pod, PodIP, PodStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::conditions::set_conditions;
+use super::container_status::{Listed, container_statuses};
+use super::observation::{Memory, Observation};
+use super::phase::phase;
+use crate::pod::{PodExt, Role};
+use crate::qos::qos_class;
+
+pub use super::conditions::OWNED as OWNED_CONDITIONS;
+
+/// The status of a pod. `node` are the node's addresses.
+pub fn pod_status(
+    pod: &Pod,
+    seen: &Observation,
+    memory: &Memory,
+    node: &[IpAddr],
+    now: Timestamp,
+) -> PodStatus {
+    let before = &memory.status;
+    let mut status = PodStatus {
+        conditions: before.conditions.clone(),
+        start_time: before.start_time.clone().or(Some(Time(memory.seen_at))),
+        qos_class: Some(qos_class(pod).as_str().to_owned()),
+        observed_generation: pod.metadata.generation,
+        nominated_node_name: before.nominated_node_name.clone(),
+        resource_claim_statuses: before.resource_claim_statuses.clone(),
+        ..PodStatus::default()
+    };
+    if !memory.rejected {
+        set_containers(pod, seen, memory, now, &mut status);
+        set_addresses(pod, memory, node, &mut status);
+    }
+    set_phase(pod, memory, &mut status);
+    let ready_sandbox = seen.sandbox().is_some_and(|s| s.ready);
+    let on_network = ready_sandbox && !memory.finished && status.pod_ip.is_some();
+    set_conditions(pod, &mut status, on_network, now);
+    status
+}
+
+fn set_containers(
+    pod: &Pod,
+    seen: &Observation,
+    memory: &Memory,
+    now: Timestamp,
+    status: &mut PodStatus,
+) {
+    let list =
+        |wanted: fn(Role) -> bool| -> Listed { container_statuses(pod, seen, memory, wanted, now) };
+    let some = |list: Listed| (!list.is_empty()).then_some(list);
+    status.init_container_statuses = some(list(|role| matches!(role, Role::Init | Role::Sidecar)));
+    status.container_statuses = some(list(|role| role == Role::Main));
+    status.ephemeral_container_statuses = some(list(|role| role == Role::Ephemeral));
+}
+
+fn set_phase(pod: &Pod, memory: &Memory, status: &mut PodStatus) {
+    let init = status.init_container_statuses.as_deref().unwrap_or_default();
+    let main = status.container_statuses.as_deref().unwrap_or_default();
+    let before = memory.status.phase.as_deref();
+    let mut now = phase(pod, init, main, memory.finished);
+    if let Some(stop) = &memory.stop {
+        now = "Failed";
+        status.reason = Some(stop.reason.clone());
+        status.message = Some(stop.message.clone());
+    } else if let Some(ended @ ("Succeeded" | "Failed")) = before {
+        // A phase that ended does not come back.
+        now = if ended == "Failed" { "Failed" } else { "Succeeded" };
+        status.reason.clone_from(&memory.status.reason);
+        status.message.clone_from(&memory.status.message);
+    }
+    status.phase = Some(now.to_owned());
+}
+
+fn set_addresses(pod: &Pod, memory: &Memory, node: &[IpAddr], status: &mut PodStatus) {
+    let text = |list: &[IpAddr]| list.iter().map(IpAddr::to_string).collect::<Vec<_>>();
+    let host = text(node);
+    status.host_ip = host.first().cloned();
+    status.host_ips = Some(host.iter().map(|ip| HostIP { ip: ip.clone() }).collect());
+    let own = match pod.on_host_network() {
+        true => host,
+        false if memory.addresses.is_empty() => {
+            // The address of a pod that ended stays in its status.
+            memory.status.pod_ips.iter().flatten().map(|p| p.ip.clone()).collect()
+        }
+        false => text(&memory.addresses),
+    };
+    status.pod_ip = own.first().cloned();
+    status.pod_ips = (!own.is_empty()).then(|| own.into_iter().map(|ip| PodIP { ip }).collect());
+}

@@ -1,0 +1,285 @@
+//! Keeps the Node object: registers it, tells its status, learns its pod range and the ways to the
+//! other nodes.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Node, NodeSpec, NodeStatus, Taint};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kd_network::NodeRoute;
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::machine::architecture;
+use super::status::{NodeFacts, is_same, node_status};
+use crate::config::Config;
+use crate::error::api_code;
+use crate::events::EventType;
+use crate::kubelet::Kubelet;
+use crate::lifecycle::backoff::since;
+use crate::reflector::{Update, reflect};
+
+const RETRY_MIN: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(7);
+
+/// Registers the node, then tells its status when it changed, and now and then when it did not.
+pub(crate) async fn run_node_agent(kubelet: Arc<Kubelet>) {
+    let api: Api<Node> = Api::all(kubelet.client().clone());
+    let registered = register(&kubelet, &api).await;
+    kubelet.set_own_node(registered);
+    kubelet.events().node(EventType::Normal, "Starting", "Starting kubelet.");
+    let mut reported: Option<(NodeStatus, Timestamp)> = None;
+    let mut ready = kubelet.addresses_ready();
+    let mut wake = kubelet.node_wakes();
+    loop {
+        report(&kubelet, &api, &mut reported).await;
+        tokio::select! {
+            () = tokio::time::sleep(kubelet.config().node_check_every) => {}
+            Ok(()) = ready.changed() => {}
+            Ok(()) = wake.changed() => {}
+        }
+    }
+}
+
+/// Creates the Node, or adopts the one that is there.
+async fn register(kubelet: &Kubelet, api: &Api<Node>) -> Node {
+    let wanted = node_object(kubelet.config());
+    let mut delay = RETRY_MIN;
+    loop {
+        let error = match register_once(kubelet, api, &wanted).await {
+            Ok(node) => return node,
+            Err(error) => error,
+        };
+        tracing::info!(%error, "the node could not be registered yet");
+        tokio::time::sleep(delay).await;
+        delay = (delay * 2).min(RETRY_MAX);
+    }
+}
+
+async fn register_once(
+    kubelet: &Kubelet,
+    api: &Api<Node>,
+    wanted: &Node,
+) -> Result<Node, kube::Error> {
+    let mut first = wanted.clone();
+    first.status = Some(status_now(kubelet, &NodeStatus::default()).await);
+    match api.create(&PostParams::default(), &first).await {
+        Err(error) if api_code(&error) == Some(409) => {
+            let labels = json!({"metadata": {"labels": wanted.metadata.labels}});
+            let name = &kubelet.config().node_name;
+            api.patch(name, &PatchParams::default(), &Patch::Strategic(labels)).await
+        }
+        result => result,
+    }
+}
+
+fn node_object(config: &Config) -> Node {
+    let name = config.node_name.clone();
+    let mut labels = BTreeMap::from(
+        [
+            ("beta.kubernetes.io/arch", architecture()),
+            ("beta.kubernetes.io/os", "linux"),
+            ("kubernetes.io/arch", architecture()),
+            ("kubernetes.io/os", "linux"),
+            ("kubernetes.io/hostname", name.as_str()),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned())),
+    );
+    labels.extend(config.node_labels.clone());
+    let taints: Vec<Taint> = config.node_taints.iter().filter_map(|t| taint(t)).collect();
+    Node {
+        metadata: ObjectMeta { name: Some(name), labels: Some(labels), ..ObjectMeta::default() },
+        spec: (!taints.is_empty())
+            .then(|| NodeSpec { taints: Some(taints), ..NodeSpec::default() }),
+        status: None,
+    }
+}
+
+/// `key=value:effect` or `key:effect`.
+fn taint(written: &str) -> Option<Taint> {
+    let (head, effect) = written.rsplit_once(':')?;
+    let (key, value) = head.split_once('=').unwrap_or((head, ""));
+    Some(Taint {
+        key: key.to_owned(),
+        value: (!value.is_empty()).then(|| value.to_owned()),
+        effect: effect.to_owned(),
+        time_added: None,
+    })
+}
+
+async fn status_now(kubelet: &Kubelet, before: &NodeStatus) -> NodeStatus {
+    let config = kubelet.config();
+    let machine = kubelet.machine();
+    let (images, runtime_error) = match kubelet.images().list().await {
+        Ok(images) => (images, None),
+        Err(error) => (Vec::new(), Some(format!("container runtime is down: {error}"))),
+    };
+    let no_network = || {
+        "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady \
+         message:the node has no podCIDR yet"
+            .to_owned()
+    };
+    let not_ready = runtime_error.or_else(|| (!kubelet.addresses().is_ready()).then(no_network));
+    let usage = machine.usage(&config.root_directory);
+    let facts = NodeFacts { config, machine, usage, images: &images, not_ready };
+    node_status(before, &facts, Timestamp::now())
+}
+
+async fn report(
+    kubelet: &Kubelet,
+    api: &Api<Node>,
+    reported: &mut Option<(NodeStatus, Timestamp)>,
+) {
+    let config = kubelet.config();
+    let node = kubelet.node().await;
+    // What the server has now: others (and a deletion) may have changed it.
+    let known = node.status.clone().unwrap_or_default();
+    let status = status_now(kubelet, &known).await;
+    let now = Timestamp::now();
+    let fresh = reported.as_ref().is_some_and(|(_, at)| since(*at, now) < config.node_report_every);
+    if fresh && is_same(&known, &status) {
+        return;
+    }
+    tell_transitions(kubelet, &known, &status);
+    let order: Vec<_> =
+        status.conditions.iter().flatten().map(|c| json!({"type": c.type_})).collect();
+    let mut body = serde_json::to_value(&status).unwrap_or_default();
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert("$setElementOrder/conditions".into(), order.into());
+        // Merged by type: addresses that are gone must be named as gone.
+        let mut addresses = vec![json!({"$patch": "replace"})];
+        addresses.extend(fields["addresses"].as_array().cloned().unwrap_or_default());
+        fields.insert("addresses".into(), addresses.into());
+        // Not the kubelet's.
+        fields.remove("volumesAttached");
+    }
+    let patch = Patch::Strategic(json!({"status": body}));
+    match api.patch_status(&config.node_name, &PatchParams::default(), &patch).await {
+        Ok(node) => {
+            kubelet.set_own_node(node);
+            *reported = Some((status, now));
+        }
+        Err(error) if api_code(&error) == Some(404) => {
+            let node = register(kubelet, api).await;
+            kubelet.set_own_node(node);
+        }
+        Err(error) => tracing::debug!(%error, "the node's status could not be sent"),
+    }
+}
+
+/// `NodeReady` and its sisters, when a condition changes.
+fn tell_transitions(kubelet: &Kubelet, before: &NodeStatus, now: &NodeStatus) {
+    let name = &kubelet.config().node_name;
+    let table = [
+        ("MemoryPressure", "True", "NodeHasInsufficientMemory"),
+        ("MemoryPressure", "False", "NodeHasSufficientMemory"),
+        ("DiskPressure", "True", "NodeHasDiskPressure"),
+        ("DiskPressure", "False", "NodeHasNoDiskPressure"),
+        ("PIDPressure", "True", "NodeHasInsufficientPID"),
+        ("PIDPressure", "False", "NodeHasSufficientPID"),
+        ("Ready", "True", "NodeReady"),
+        ("Ready", "False", "NodeNotReady"),
+    ];
+    let known = |status: &NodeStatus, kind: &str| {
+        let conditions = status.conditions.as_deref().unwrap_or_default();
+        conditions.iter().find(|c| c.type_ == kind).map(|c| c.status.clone())
+    };
+    for (kind, status, reason) in table {
+        if known(now, kind).as_deref() == Some(status)
+            && known(before, kind).as_deref() != Some(status)
+        {
+            let message = format!("Node {name} status is now: {reason}");
+            kubelet.events().node(EventType::Normal, reason, message);
+        }
+    }
+}
+
+/// Follows all nodes: this one's pod range, and the ways to the others.
+pub(crate) async fn watch_nodes(kubelet: Arc<Kubelet>) {
+    let api: Api<Node> = Api::all(kubelet.client().clone());
+    let (routes, mut changed) = watch::channel(None::<Vec<NodeRoute>>);
+    let own = kubelet.config().node_name.clone();
+    let mut others: BTreeMap<String, NodeRoute> = BTreeMap::new();
+    let following = {
+        let kubelet = Arc::clone(&kubelet);
+        reflect(api, None, move |update| {
+            let seen: Vec<(Node, bool)> = match update {
+                Update::Replaced(nodes) => {
+                    others.clear();
+                    nodes.into_iter().map(|n| (n, true)).collect()
+                }
+                Update::Applied(node) => vec![(node, true)],
+                Update::Deleted(node) => vec![(node, false)],
+                Update::Failed(error) => {
+                    return tracing::warn!(error, "the nodes cannot be watched");
+                }
+            };
+            for (node, exists) in seen {
+                let name = node.metadata.name.clone().unwrap_or_default();
+                if name == own {
+                    kubelet.own_node_changed(node, exists);
+                    continue;
+                }
+                match route(&node).filter(|_| exists) {
+                    Some(route) => others.insert(name, route),
+                    None => others.remove(&name),
+                };
+            }
+            let all: Option<Vec<NodeRoute>> = Some(others.values().copied().collect());
+            routes.send_if_modified(|known| {
+                let differs = *known != all;
+                *known = all;
+                differs
+            });
+        })
+    };
+    let applying = async {
+        while changed.changed().await.is_ok() {
+            // Nothing is known before the first list: routes of an earlier kubelet stay till then.
+            let Some(wanted) = changed.borrow_and_update().clone() else { continue };
+            if let Err(error) = kubelet.network().set_node_routes(&wanted).await {
+                tracing::warn!(%error, "the routes to other nodes could not be set");
+                tokio::time::sleep(RETRY_MAX).await;
+                changed.mark_changed();
+            }
+        }
+    };
+    tokio::join!(following, applying);
+}
+
+fn route(node: &Node) -> Option<NodeRoute> {
+    let pod_cidr: IpNet = node.spec.as_ref()?.pod_cidr.as_deref()?.parse().ok()?;
+    let addresses = node.status.as_ref()?.addresses.as_deref()?;
+    let via: IpAddr = addresses.iter().find(|a| a.type_ == "InternalIP")?.address.parse().ok()?;
+    Some(NodeRoute { pod_cidr, via })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_need_range_and_address() {
+        let node = |spec, status| -> Node {
+            serde_json::from_value(json!({"spec": spec, "status": status})).unwrap()
+        };
+        let addresses = json!({"addresses": [{"type": "InternalIP", "address": "172.18.0.3"}]});
+        let found = route(&node(json!({"podCIDR": "10.244.1.0/24"}), addresses.clone())).unwrap();
+        assert_eq!(found.via.to_string(), "172.18.0.3");
+        assert!(route(&node(json!({}), addresses)).is_none());
+        assert!(route(&node(json!({"podCIDR": "10.244.1.0/24"}), json!({}))).is_none());
+    }
+
+    #[test]
+    fn taints() {
+        let made = taint("node-role.kubernetes.io/control-plane:NoSchedule").unwrap();
+        assert_eq!((made.value, made.effect.as_str()), (None, "NoSchedule"));
+        assert_eq!(taint("a=b:NoExecute").unwrap().value.as_deref(), Some("b"));
+        assert!(taint("a").is_none());
+    }
+}

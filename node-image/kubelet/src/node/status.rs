@@ -1,0 +1,210 @@
+//! The Node's status. Pure.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{
+    ContainerImage, DaemonEndpoint, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeStatus,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kd_runtime::Image;
+
+use super::machine::{Machine, Use};
+use crate::config::Config;
+
+/// What is known of the node now.
+pub struct NodeFacts<'a> {
+    /// What it was told.
+    pub config: &'a Config,
+    /// What it has.
+    pub machine: &'a Machine,
+    /// What is left.
+    pub usage: Use,
+    /// Its images.
+    pub images: &'a [Image],
+    /// What keeps it from running pods, if anything.
+    pub not_ready: Option<String>,
+}
+
+/// Images told of; upstream's bound.
+const IMAGES_MAX: usize = 50;
+
+/// The status from what was told before and what is known now. Resources that others put into
+/// the capacity stay.
+pub fn node_status(before: &NodeStatus, facts: &NodeFacts<'_>, now: Timestamp) -> NodeStatus {
+    let mut status = before.clone();
+    let mut capacity = before.capacity.clone().unwrap_or_default();
+    let mut allocatable = before.allocatable.clone().unwrap_or_default();
+    let foreign =
+        |name: &String| !facts.machine.capacity().contains_key(name) && name.contains('/');
+    capacity.retain(|name, _| foreign(name));
+    allocatable.retain(|name, _| foreign(name));
+    for (name, quantity) in &capacity {
+        allocatable.entry(name.clone()).or_insert_with(|| quantity.clone());
+    }
+    capacity.extend(facts.machine.capacity().clone());
+    allocatable.extend(facts.machine.allocatable().clone());
+    status.capacity = Some(capacity);
+    status.allocatable = Some(allocatable);
+    status.addresses = Some(addresses(&facts.config.node_ips, &facts.config.node_name));
+    status.node_info = Some(facts.machine.info().clone());
+    status.daemon_endpoints = Some(NodeDaemonEndpoints {
+        kubelet_endpoint: Some(DaemonEndpoint { port: i32::from(facts.config.port) }),
+    });
+    status.images = Some(images(facts.images));
+    status.conditions =
+        Some(conditions(before.conditions.as_deref().unwrap_or_default(), facts, now));
+    status
+}
+
+/// Whether two statuses tell the same, heartbeats aside.
+pub fn is_same(a: &NodeStatus, b: &NodeStatus) -> bool {
+    let still = |status: &NodeStatus| {
+        let mut status = status.clone();
+        for condition in status.conditions.iter_mut().flatten() {
+            condition.last_heartbeat_time = None;
+        }
+        serde_json::to_value(status).ok()
+    };
+    still(a) == still(b)
+}
+
+fn addresses(ips: &[IpAddr], name: &str) -> Vec<NodeAddress> {
+    let address = |kind: &str, address: String| NodeAddress { type_: kind.to_owned(), address };
+    let mut all: Vec<NodeAddress> =
+        ips.iter().map(|ip| address("InternalIP", ip.to_string())).collect();
+    all.push(address("Hostname", name.to_owned()));
+    all
+}
+
+fn images(images: &[Image]) -> Vec<ContainerImage> {
+    let mut sorted: Vec<&Image> = images.iter().collect();
+    sorted.sort_by(|a, b| b.size_bytes.cmp(&a.size_bytes).then_with(|| a.id.cmp(&b.id)));
+    let told = sorted.into_iter().take(IMAGES_MAX).map(|image| ContainerImage {
+        names: Some(image.repo_digests.iter().chain(&image.repo_tags).cloned().collect()),
+        size_bytes: i64::try_from(image.size_bytes).ok(),
+    });
+    told.collect()
+}
+
+struct Verdict {
+    name: &'static str,
+    status: bool,
+    reason: &'static str,
+    message: String,
+}
+
+fn verdicts(facts: &NodeFacts<'_>) -> [Verdict; 4] {
+    let limits = &facts.config.pressure;
+    let left = &facts.usage;
+    let pressure = |name, under: bool, bad: (&'static str, &str), good: (&'static str, &str)| {
+        let (reason, message) = if under { bad } else { good };
+        Verdict { name, status: under, reason, message: message.to_owned() }
+    };
+    let ready = match &facts.not_ready {
+        None => Verdict {
+            name: "Ready",
+            status: true,
+            reason: "KubeletReady",
+            message: "kubelet is posting ready status".into(),
+        },
+        Some(why) => Verdict {
+            name: "Ready",
+            status: false,
+            reason: "KubeletNotReady",
+            message: why.clone(),
+        },
+    };
+    [
+        pressure(
+            "MemoryPressure",
+            left.memory_available_bytes < limits.memory_available_bytes_min,
+            ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
+            ("KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+        ),
+        pressure(
+            "DiskPressure",
+            left.disk_available_percent < limits.disk_available_percent_min,
+            ("KubeletHasDiskPressure", "kubelet has disk pressure"),
+            ("KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        ),
+        pressure(
+            "PIDPressure",
+            left.pids_available_percent < limits.pids_available_percent_min,
+            ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
+            ("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        ),
+        // Programs read the last condition.
+        ready,
+    ]
+}
+
+fn conditions(
+    before: &[NodeCondition],
+    facts: &NodeFacts<'_>,
+    now: Timestamp,
+) -> Vec<NodeCondition> {
+    let verdicts = verdicts(facts);
+    let own = |c: &&NodeCondition| verdicts.iter().any(|v| v.name == c.type_);
+    let mut all: Vec<NodeCondition> = before.iter().filter(|c| !own(c)).cloned().collect();
+    for verdict in &verdicts {
+        let status = if verdict.status { "True" } else { "False" };
+        let known = before.iter().find(|c| c.type_ == verdict.name && c.status == status);
+        all.push(NodeCondition {
+            type_: verdict.name.to_owned(),
+            status: status.to_owned(),
+            reason: Some(verdict.reason.to_owned()),
+            message: Some(verdict.message.clone()),
+            last_heartbeat_time: Some(Time(now)),
+            last_transition_time: known
+                .and_then(|c| c.last_transition_time.clone())
+                .or(Some(Time(now))),
+        });
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Pressure;
+    use serde_json::json;
+
+    #[test]
+    fn ready_is_last_and_foreign_resources_stay() {
+        let config = Config {
+            node_name: "n".into(),
+            node_ips: vec!["172.18.0.2".parse().unwrap()],
+            pressure: Pressure { disk_available_percent_min: 10, ..Pressure::default() },
+            ..Config::default()
+        };
+        let machine = Machine::read(&config);
+        let facts = |disk| NodeFacts {
+            config: &config,
+            machine: &machine,
+            usage: Use { disk_available_percent: disk, ..Use::default() },
+            images: &[],
+            not_ready: None,
+        };
+        let at = |n| Timestamp::from_second(n).unwrap();
+        let before: NodeStatus = serde_json::from_value(json!({
+            "capacity": {"example.com/dongle": "3", "bogus": "1"},
+            "conditions": [{"type": "Ready", "status": "Unknown"}, {"type": "Other", "status": "True"}]}))
+        .unwrap();
+        let first = node_status(&before, &facts(50), at(1));
+        let names: Vec<&str> =
+            first.conditions.iter().flatten().map(|c| c.type_.as_str()).collect();
+        assert_eq!(names, ["Other", "MemoryPressure", "DiskPressure", "PIDPressure", "Ready"]);
+        assert_eq!(first.allocatable.as_ref().unwrap()["example.com/dongle"].0, "3");
+        assert!(!first.capacity.as_ref().unwrap().contains_key("bogus"));
+        let second = node_status(&first, &facts(50), at(9));
+        assert!(is_same(&first, &second), "only the heartbeat differs");
+        let third = node_status(&second, &facts(5), at(10));
+        assert!(!is_same(&second, &third));
+        let disk = &third.conditions.as_ref().unwrap()[2];
+        assert_eq!(
+            (disk.status.as_str(), disk.last_transition_time.clone()),
+            ("True", Some(Time(at(10))))
+        );
+    }
+}

@@ -1,0 +1,97 @@
+//! The pods of this node as the API server tells them, each given to its worker; and, after a
+//! start, what the runtime still has of pods before.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kd_runtime::SandboxStatus;
+use kube::api::Api;
+
+use crate::entry::PodEntry;
+use crate::kubelet::Kubelet;
+use crate::pod::PodExt;
+use crate::reflector::{Update, reflect};
+use crate::worker::{Worker, remove_orphan};
+
+const RUNTIME_RETRY: Duration = Duration::from_millis(500);
+
+/// Follows the pods bound to this node.
+pub(crate) async fn watch_pods(kubelet: Arc<Kubelet>) {
+    let mut source = Source { sandboxes: sandboxes_by_pod(&kubelet).await, kubelet };
+    let api: Api<Pod> = Api::all(source.kubelet.client().clone());
+    let fields = Some(format!("spec.nodeName={}", source.kubelet.config().node_name));
+    reflect(api, fields, move |update| source.apply(update)).await;
+}
+
+/// What the runtime has, by pod uid; the oldest sandbox first.
+async fn sandboxes_by_pod(kubelet: &Kubelet) -> HashMap<String, Vec<SandboxStatus>> {
+    let all = loop {
+        match kubelet.runtime().list().await {
+            Ok(all) => break all,
+            Err(error) => tracing::warn!(%error, "the runtime does not answer yet"),
+        }
+        tokio::time::sleep(RUNTIME_RETRY).await;
+    };
+    let mut by_pod: HashMap<String, Vec<SandboxStatus>> = HashMap::new();
+    for sandbox in all {
+        kubelet.adopt_address(&sandbox);
+        by_pod.entry(sandbox.spec.pod.uid.clone()).or_default().push(sandbox);
+    }
+    for sandboxes in by_pod.values_mut() {
+        sandboxes.sort_by_key(|s| (s.spec.pod.attempt, s.created_at));
+    }
+    by_pod
+}
+
+struct Source {
+    kubelet: Arc<Kubelet>,
+    /// Of pods not heard of yet since the start.
+    sandboxes: HashMap<String, Vec<SandboxStatus>>,
+}
+
+impl Source {
+    fn apply(&mut self, update: Update<Pod>) {
+        match update {
+            Update::Replaced(pods) => self.replace(pods),
+            Update::Applied(pod) => self.upsert(pod),
+            Update::Deleted(pod) => {
+                if let Some(entry) = self.kubelet.pod_by_uid(pod.uid()) {
+                    entry.remove();
+                }
+            }
+            Update::Failed(error) => tracing::warn!(error, "the pods cannot be watched"),
+        }
+    }
+
+    fn replace(&mut self, pods: Vec<Pod>) {
+        let listed: HashSet<String> = pods.iter().map(|p| p.uid().to_owned()).collect();
+        for entry in self.kubelet.pods() {
+            if !listed.contains(entry.pod().uid()) {
+                entry.remove();
+            }
+        }
+        for pod in pods {
+            self.upsert(pod);
+        }
+        // What is left belongs to pods that were deleted while nobody looked.
+        for (uid, sandboxes) in self.sandboxes.drain() {
+            tracing::info!(uid, "removing an orphaned pod");
+            tokio::spawn(remove_orphan(Arc::clone(&self.kubelet), uid, sandboxes));
+        }
+    }
+
+    fn upsert(&mut self, pod: Pod) {
+        if let Some(entry) = self.kubelet.pod_by_uid(pod.uid()) {
+            return entry.update(Arc::new(pod));
+        }
+        let found = self.sandboxes.remove(pod.uid()).unwrap_or_default();
+        let ids = found.iter().map(|s| s.id.clone()).collect();
+        let entry = Arc::new(PodEntry::new(Arc::new(pod), ids));
+        self.kubelet.add_pod(&entry);
+        let mut worker = Worker::new(Arc::clone(&self.kubelet), entry);
+        worker.adopt(found);
+        tokio::spawn(worker.run());
+    }
+}

@@ -1,0 +1,450 @@
+//! One worker per pod: wakes on events and at its own times, looks, decides, acts, tells.
+
+mod collect;
+mod files;
+mod observe;
+mod sandbox;
+mod start;
+mod stop;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::admit;
+use crate::entry::PodEntry;
+use crate::events::EventType;
+use crate::kubelet::Kubelet;
+use crate::lifecycle::backoff::{later, since};
+use crate::lifecycle::status::pod_status;
+use crate::lifecycle::{
+    Memory, Observation, Outcome, Plan, ProbeKind, Stop, Waiting, backoff_key, deadline, decide,
+    is_running,
+};
+use crate::pod::PodExt;
+use crate::probes::{ProbeContext, Probed, Probers};
+use crate::status_sender::StatusSender;
+use crate::volumes::PodVolumes;
+
+pub(crate) use stop::remove_orphan;
+
+/// What tasks of a worker tell it.
+enum News {
+    /// A sandbox is there, on the network.
+    Sandbox { id: String, address: Option<std::net::IpAddr> },
+    /// No sandbox could be made.
+    NoSandbox(Waiting),
+    /// All volumes were made.
+    Mounted,
+    /// A container could not be started.
+    Waiting { name: String, waiting: Waiting },
+    /// A container runs; with `hook` its postStart hook does too.
+    Started { name: String, id: String, hook: bool },
+    /// Its postStart hook returned.
+    HookReturned { id: String },
+    /// The tries of one plan are over.
+    StartOver,
+    /// A container was stopped, or could not be.
+    Stopped { id: String },
+    /// Every container of the pod was stopped.
+    AllStopped,
+    /// Nothing is left of the pod but its records and logs.
+    CleanedUp,
+    /// Collecting is over.
+    Collected,
+}
+
+/// Where a pod is in its life, seen from its worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// It is to run.
+    Active,
+    /// Its containers are being stopped.
+    Stopping,
+    /// Its network and volumes are being taken away.
+    CleaningUp,
+    /// Nothing will run again.
+    Ended,
+}
+
+/// What happens after a step.
+enum After {
+    /// Wait for events, at most until then.
+    Wait(Option<Timestamp>),
+    /// The pod is no more.
+    Gone,
+}
+
+/// How long an observation that failed is left alone.
+const OBSERVE_RETRY: Duration = Duration::from_secs(1);
+/// How often a volume that could not be refreshed is tried again.
+const REFRESH_RETRY: Duration = Duration::from_secs(10);
+
+pub(crate) struct Worker {
+    kubelet: Arc<Kubelet>,
+    entry: Arc<PodEntry>,
+    memory: Memory,
+    stage: Stage,
+    sender: StatusSender,
+    probers: Probers,
+    probes: ProbeContext,
+    probed: mpsc::UnboundedReceiver<Probed>,
+    tell: mpsc::UnboundedSender<News>,
+    news: mpsc::UnboundedReceiver<News>,
+    volumes: Arc<Mutex<PodVolumes>>,
+    mounted: bool,
+    refresh_at: Option<Timestamp>,
+    /// Cancels the tries of the plan that is being carried out.
+    starting: Option<CancellationToken>,
+    /// By when everything must have stopped; shortened by a second delete.
+    stop_by: Option<watch::Sender<Instant>>,
+    collecting: bool,
+    /// Messages of ended containers, read once.
+    messages: std::collections::HashMap<String, String>,
+    admitted: bool,
+}
+
+impl Worker {
+    /// A worker for an entry.
+    pub(crate) fn new(kubelet: Arc<Kubelet>, entry: Arc<PodEntry>) -> Worker {
+        let pod = entry.pod();
+        let (tell, news) = mpsc::unbounded_channel();
+        let (results, probed) = mpsc::unbounded_channel();
+        let sender = StatusSender::start(kubelet.client().clone(), &pod);
+        let status = PodExt::status(pod.as_ref()).clone();
+        let memory = Memory { status, seen_at: Timestamp::now(), ..Memory::default() };
+        let probes = ProbeContext {
+            runtime: Arc::clone(kubelet.runtime()),
+            events: Arc::clone(kubelet.events()),
+            results,
+        };
+        Worker {
+            // What runs already was admitted before.
+            admitted: !entry.sandboxes().is_empty(),
+            kubelet,
+            entry,
+            memory,
+            stage: Stage::Active,
+            sender,
+            probers: Probers::default(),
+            probes,
+            probed,
+            tell,
+            news,
+            volumes: Arc::default(),
+            mounted: false,
+            refresh_at: None,
+            starting: None,
+            stop_by: None,
+            collecting: false,
+            messages: Default::default(),
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        loop {
+            let wake_at = match self.step().await {
+                After::Gone => return,
+                After::Wait(at) => at,
+            };
+            let delay = wake_at.map(|at| since(Timestamp::now(), at));
+            tokio::select! {
+                () = self.entry.woken() => {}
+                Some(news) = self.news.recv() => self.hear(news),
+                Some(probed) = self.probed.recv() => self.hear_probe(probed),
+                () = asleep(delay) => {}
+            }
+            // Everything that is known already counts for the next decision.
+            while let Ok(news) = self.news.try_recv() {
+                self.hear(news);
+            }
+            while let Ok(probed) = self.probed.try_recv() {
+                self.hear_probe(probed);
+            }
+        }
+    }
+
+    async fn step(&mut self) -> After {
+        let pod = self.entry.pod();
+        let now = Timestamp::now();
+        let seen = match self.observe().await {
+            Ok(seen) => seen,
+            Err(error) => {
+                tracing::warn!(pod = pod.described(), %error, "cannot observe the pod");
+                return After::Wait(Some(later(now, OBSERVE_RETRY)));
+            }
+        };
+        if self.stage == Stage::Ended && self.entry.is_removed() {
+            self.forget(&seen).await;
+            return After::Gone;
+        }
+        let changed = self.entry.take_input_changed();
+        if changed {
+            self.retry_inputs();
+        }
+        let mut wake_at = None;
+        if self.stage == Stage::Active {
+            wake_at = self.step_active(&pod, &seen, now, changed).await;
+        } else {
+            self.step_ending(&pod);
+        }
+        self.watch_probes(&pod, &seen);
+        self.tell_status(&pod, &seen, now);
+        self.collect(&seen);
+        After::Wait(wake_at)
+    }
+
+    /// A pod that is to run, unless it turns out otherwise.
+    async fn step_active(
+        &mut self,
+        pod: &Arc<Pod>,
+        seen: &Observation,
+        now: Timestamp,
+        changed: bool,
+    ) -> Option<Timestamp> {
+        let ending = pod.deleted_at().is_some() || self.entry.is_removed() || pod.is_terminal();
+        if ending {
+            self.stop_all(pod, seen);
+            return None;
+        }
+        if !self.admitted {
+            self.admit(pod).await;
+        }
+        let deadline = deadline(pod, &self.memory);
+        if deadline.is_some_and(|at| at <= now) && self.memory.stop.is_none() {
+            let message = "Pod was active on the node longer than the specified deadline";
+            self.kubelet.events().pod(pod, EventType::Normal, "DeadlineExceeded", message);
+            self.memory.stop =
+                Some(Stop { reason: "DeadlineExceeded".into(), message: message.into() });
+        }
+        if self.memory.stop.is_some() {
+            self.stop_all(pod, seen);
+            return None;
+        }
+        let plan = decide(pod, seen, &self.memory, now);
+        let plan_wakes = plan.wake_at;
+        if plan.finished && self.starting.is_none() {
+            self.stop_all(pod, seen);
+            return None;
+        }
+        self.carry_out(pod, seen, plan, now);
+        let refresh = self.refresh(pod, now, changed).await;
+        [plan_wakes, deadline, refresh].into_iter().flatten().min()
+    }
+
+    fn step_ending(&mut self, pod: &Pod) {
+        if let Some(stop_by) = &self.stop_by
+            && pod.deleted_at().is_some()
+        {
+            // A second delete may be more urgent than the first.
+            let wanted = Instant::now() + pod.grace();
+            stop_by.send_if_modified(|by| {
+                let sooner = wanted + Duration::from_millis(500) < *by;
+                if sooner {
+                    *by = wanted;
+                }
+                sooner
+            });
+        }
+    }
+
+    async fn admit(&mut self, pod: &Pod) {
+        self.admitted = true;
+        let others: Vec<Arc<Pod>> = self.kubelet.admitted_besides(pod.uid());
+        let others: Vec<&Pod> = others.iter().map(Arc::as_ref).collect();
+        let node = self.kubelet.node().await;
+        let allocatable = self.kubelet.machine().allocatable();
+        let pods_max = self.kubelet.config().pods_max;
+        let Err(stop) = admit(pod, &others, &node, allocatable, pods_max) else {
+            self.entry.set_admitted();
+            return;
+        };
+        self.kubelet.events().pod(pod, EventType::Warning, &stop.reason, stop.message.clone());
+        let message = format!("Pod was rejected: {}", stop.message);
+        self.memory.stop = Some(Stop { message, ..stop });
+        self.memory.rejected = true;
+    }
+
+    fn carry_out(&mut self, pod: &Arc<Pod>, seen: &Observation, plan: Plan, now: Timestamp) {
+        for held in plan.held {
+            let known = self.memory.waiting.insert(held.name.clone(), held.waiting.clone());
+            if known.as_ref() != Some(&held.waiting)
+                && let Some(member) = pod.member(&held.name)
+            {
+                let message = format!(
+                    "Back-off restarting failed container {} in pod {}",
+                    held.name,
+                    pod.described()
+                );
+                self.kubelet.events().container(
+                    pod,
+                    &member,
+                    EventType::Warning,
+                    "BackOff",
+                    message,
+                );
+            }
+        }
+        for kill in plan.kill {
+            self.memory.stopping.insert(kill.id.clone());
+            self.stop_one(pod, kill);
+        }
+        let idle = plan.sandbox.is_none() && plan.start.is_empty();
+        if idle || self.starting.is_some() {
+            return;
+        }
+        for start in &plan.start {
+            self.count_restart(pod, seen, &start.name, now);
+        }
+        self.start(pod, seen, plan.sandbox, plan.start);
+    }
+
+    /// A restart after an exit lengthens the next delay.
+    fn count_restart(&mut self, pod: &Pod, seen: &Observation, name: &str, now: Timestamp) {
+        let exited = seen.latest(name).and_then(|c| match &c.state {
+            kd_runtime::ContainerState::Exited(exit) => Some(exit.finished_at),
+            _ => None,
+        });
+        if let (Some(finished_at), Some(member)) = (exited, pod.member(name)) {
+            self.memory.backoff.next(&backoff_key(&member), finished_at, now);
+        }
+    }
+
+    fn hear(&mut self, news: News) {
+        match news {
+            News::Sandbox { id, address } => {
+                self.memory.sandbox_waiting = None;
+                self.memory.addresses = address.into_iter().collect();
+                let mut sandboxes = self.entry.sandboxes();
+                sandboxes.push(id);
+                self.entry.set_sandboxes(sandboxes);
+            }
+            News::NoSandbox(waiting) => self.memory.sandbox_waiting = Some(waiting),
+            News::Mounted => self.mounted = true,
+            News::Waiting { name, waiting } => drop(self.memory.waiting.insert(name, waiting)),
+            News::Started { name, id, hook } => {
+                self.memory.waiting.remove(&name);
+                if hook {
+                    self.memory.hooks.insert(id);
+                }
+            }
+            News::HookReturned { id } => drop(self.memory.hooks.remove(&id)),
+            News::StartOver => self.starting = None,
+            News::Stopped { id } => drop(self.memory.stopping.remove(&id)),
+            News::AllStopped => self.clean_up(),
+            News::CleanedUp => {
+                self.stage = Stage::Ended;
+                self.entry.set_ended();
+            }
+            News::Collected => self.collecting = false,
+        }
+    }
+
+    fn hear_probe(&mut self, probed: Probed) {
+        self.memory.probes.insert((probed.id, probed.kind), probed.outcome);
+    }
+
+    /// Containers that failed for something outside of them may succeed now.
+    fn retry_inputs(&mut self) {
+        let now = Timestamp::now();
+        for waiting in self.memory.waiting.values_mut() {
+            if waiting.reason == "CreateContainerConfigError" {
+                waiting.retry_at = now;
+            }
+        }
+        if let Some(waiting) = &mut self.memory.sandbox_waiting {
+            waiting.retry_at = now;
+        }
+    }
+
+    fn watch_probes(&mut self, pod: &Arc<Pod>, seen: &Observation) {
+        let active = self.stage == Stage::Active;
+        let running: HashSet<&str> =
+            seen.containers().filter(|c| is_running(&c.state)).map(|c| c.id.as_str()).collect();
+        self.memory.probes.retain(|(id, _), _| running.contains(id.as_str()));
+        let stopping = &self.memory.stopping;
+        self.probers.keep(|(id, kind)| {
+            running.contains(id.as_str())
+                && (*kind == ProbeKind::Readiness || (active && !stopping.contains(id)))
+        });
+        if !active {
+            return;
+        }
+        let address = self.address(pod);
+        for member in pod.members() {
+            let Some(container) = seen.current(member.name()) else { continue };
+            if stopping.contains(&container.id) || self.memory.hooks.contains(&container.id) {
+                continue;
+            }
+            let has_startup_probe = member.container.startup_probe.is_some();
+            let started = self.memory.started(container, has_startup_probe);
+            self.probers.watch(&self.probes, pod, &member, container, &address, started);
+        }
+    }
+
+    /// The pod's first address as text.
+    fn address(&self, pod: &Pod) -> String {
+        let own = match pod.on_host_network() {
+            true => self.kubelet.config().node_ip(),
+            false => self.memory.addresses.first().copied(),
+        };
+        own.map(|ip| ip.to_string()).unwrap_or_default()
+    }
+
+    fn tell_status(&mut self, pod: &Pod, seen: &Observation, now: Timestamp) {
+        if self.entry.is_removed() {
+            return;
+        }
+        let node = &self.kubelet.config().node_ips;
+        // Conditions of others may have changed since.
+        let foreign = |t: &str| !crate::lifecycle::status::OWNED_CONDITIONS.contains(&t);
+        let known = self.memory.status.conditions.take().unwrap_or_default();
+        let told = PodExt::status(pod).conditions.clone().unwrap_or_default();
+        let mut conditions: Vec<_> = told.into_iter().filter(|c| foreign(&c.type_)).collect();
+        conditions.extend(known.into_iter().filter(|c| !foreign(&c.type_)));
+        self.memory.status.conditions = Some(conditions);
+        let status = pod_status(pod, seen, &self.memory, node, now);
+        self.memory.status = status.clone();
+        self.entry.set_status(status.clone());
+        self.sender.send(status);
+        if self.stage == Stage::Ended && pod.deleted_at().is_some() {
+            self.sender.delete();
+        }
+    }
+
+    /// Takes over what an earlier kubelet left: the address, and without looking again the results
+    /// of probes of containers that run on.
+    pub(crate) fn adopt(&mut self, sandboxes: Vec<kd_runtime::SandboxStatus>) {
+        let address = sandboxes.last().and_then(|s| self.kubelet.adopt_address(s));
+        self.memory.addresses = address.into_iter().collect();
+        let seen = Observation { sandboxes, ..Observation::default() };
+        let known = self.memory.status.clone();
+        let lists = [&known.container_statuses, &known.init_container_statuses];
+        for status in lists.into_iter().flatten().flatten() {
+            let id = status.container_id.as_deref().unwrap_or_default();
+            let id = id.rsplit('/').next().unwrap_or_default().to_owned();
+            if !seen.containers().any(|c| c.id == id && is_running(&c.state)) {
+                continue;
+            }
+            if status.started == Some(true) {
+                self.memory.probes.insert((id.clone(), ProbeKind::Startup), Outcome::Success);
+            }
+            if status.ready {
+                self.memory.probes.insert((id, ProbeKind::Readiness), Outcome::Success);
+            }
+        }
+    }
+}
+
+async fn asleep(delay: Option<Duration>) {
+    match delay {
+        Some(delay) => tokio::time::sleep(delay).await,
+        None => std::future::pending().await,
+    }
+}

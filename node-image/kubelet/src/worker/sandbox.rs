@@ -1,0 +1,103 @@
+//! Making a pod's sandbox and putting it on the network.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Pod;
+use kd_runtime::{PodMeta, SandboxSpec, SandboxStatus};
+
+use crate::error::{Error, Result};
+use crate::hosts_file::kernel_hostname;
+use crate::kubelet::Kubelet;
+use crate::lifecycle::annotation;
+use crate::pod::PodExt;
+use crate::qos::{pod_cgroup, pod_limits};
+
+/// Makes a sandbox; on error nothing is left behind.
+pub(super) async fn make(
+    kubelet: &Kubelet,
+    pod: &Pod,
+    attempt: u32,
+) -> Result<(SandboxStatus, Option<IpAddr>)> {
+    if pod.on_host_network() {
+        let spec = spec(kubelet, pod, attempt, None)?;
+        return Ok((kubelet.runtime().create_sandbox(spec).await?, None));
+    }
+    let address = kubelet.addresses().allocate(pod.uid()).await?;
+    let made = make_connected(kubelet, pod, attempt, address).await;
+    if made.is_err() {
+        kubelet.addresses().release(pod.uid());
+    }
+    made.map(|sandbox| (sandbox, Some(address)))
+}
+
+async fn make_connected(
+    kubelet: &Kubelet,
+    pod: &Pod,
+    attempt: u32,
+    address: IpAddr,
+) -> Result<SandboxStatus> {
+    let spec = spec(kubelet, pod, attempt, Some(address))?;
+    let sandbox = kubelet.runtime().create_sandbox(spec).await?;
+    let attached = match &sandbox.netns {
+        Some(netns) => {
+            kubelet.network().attach(netns, pod.uid(), address).await.map_err(Error::from)
+        }
+        None => Err(Error::Pod("the sandbox has no network namespace".into())),
+    };
+    if let Err(error) = attached {
+        if let Err(error) = kubelet.runtime().remove_sandbox(&sandbox.id).await {
+            tracing::warn!(pod = pod.described(), %error, "cannot remove a half-made sandbox");
+        }
+        return Err(error);
+    }
+    Ok(sandbox)
+}
+
+/// Stops older sandboxes: one that is not ready any more still holds mounts and processes.
+pub(super) async fn stop_older(kubelet: &Arc<Kubelet>, pod: &Pod, ids: &[String]) -> Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    if !pod.on_host_network() {
+        kubelet.network().detach(pod.uid()).await?;
+        kubelet.addresses().release(pod.uid());
+    }
+    for id in ids {
+        kubelet.runtime().stop_sandbox(id).await?;
+    }
+    Ok(())
+}
+
+fn spec(
+    kubelet: &Kubelet,
+    pod: &Pod,
+    attempt: u32,
+    address: Option<IpAddr>,
+) -> Result<SandboxSpec> {
+    let config = kubelet.config();
+    let asked = pod.spec();
+    let sysctls = asked.security_context.as_ref().and_then(|s| s.sysctls.as_ref());
+    let mut annotations: BTreeMap<String, String> = pod.annotations().clone();
+    annotations.extend(address.map(|ip| (annotation::ADDRESS.to_owned(), ip.to_string())));
+    annotations.insert(annotation::GRACE.to_owned(), pod.grace().as_secs().to_string());
+    Ok(SandboxSpec {
+        pod: PodMeta {
+            name: pod.name().to_owned(),
+            namespace: pod.namespace().to_owned(),
+            uid: pod.uid().to_owned(),
+            attempt,
+        },
+        hostname: kernel_hostname(pod, &config.cluster_domain).map_err(Error::Pod)?,
+        log_directory: config.pod_logs(pod.namespace(), pod.name(), pod.uid()),
+        cgroup_parent: pod_cgroup(&config.cgroup_root, pod),
+        resources: pod_limits(pod, config.pod_pids_max),
+        host_network: pod.on_host_network(),
+        host_pid: asked.host_pid == Some(true),
+        host_ipc: asked.host_ipc == Some(true),
+        share_process_namespace: asked.share_process_namespace == Some(true),
+        sysctls: sysctls.into_iter().flatten().map(|s| (s.name.clone(), s.value.clone())).collect(),
+        annotations,
+    })
+}
