@@ -1,0 +1,85 @@
+//! A cluster is made, used, stopped, started and deleted, and leaves nothing behind.
+
+use crate::harness::{Fixture, Test, docker, eventually, leftovers};
+
+pub const TESTS: &[Test] = &[
+    ("create_use_delete", create_use_delete),
+    ("delete_is_idempotent", delete_is_idempotent),
+    ("kinds_spelling", kinds_spelling),
+    ("lists", lists),
+    ("stop_and_start_keep_everything", stop_and_start_keep_everything),
+];
+
+fn create_use_delete(fixture: &Fixture) {
+    let name = fixture.name("cud");
+    let created = fixture.kd(&["cluster", "create", &name]).ok();
+    assert!(created.out.is_empty(), "stdout is for data: {}", created.out);
+    let context = fixture.command("kubectl").args(["config", "current-context"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&context.stdout).trim(), format!("kd-{name}"));
+    fixture.kubectl_in(&name, &["get", "nodes"], "").ok().prints("Ready");
+    fixture.kubectl_in(&name, &["get", "serviceaccount", "default"], "").ok();
+    docker(&["ps", "--format", "{{.Names}}"]).ok().prints(&format!("kd-{name}-server-0"));
+    fixture.kd(&["cluster", "delete", &name]).ok();
+    assert_eq!(leftovers(&name), Vec::<String>::new());
+    let kubeconfig = std::fs::read_to_string(fixture.kubeconfig()).unwrap_or_default();
+    assert!(!kubeconfig.contains(&name), "{kubeconfig}");
+}
+
+fn delete_is_idempotent(fixture: &Fixture) {
+    let name = fixture.name("never-made");
+    fixture.kd(&["cluster", "delete", &name]).ok();
+}
+
+fn kinds_spelling(fixture: &Fixture) {
+    let name = fixture.name("kind");
+    fixture.kd(&["create", "cluster", "--name", &name]).ok();
+    fixture.kd(&["get", "clusters"]).ok().prints(&name);
+    fixture.kd(&["load", "docker-image", "kd-test/busybox:1", "--name", &name]).ok();
+    fixture.kd(&["delete", "cluster", "--name", &name]).ok();
+    assert_eq!(leftovers(&name), Vec::<String>::new());
+}
+
+fn lists(fixture: &Fixture) {
+    let name = fixture.cluster();
+    let clusters = fixture.kd(&["cluster", "list", "-o", "json"]).ok();
+    let parsed: serde_json::Value = serde_json::from_str(&clusters.out).unwrap();
+    let mut listed = parsed.as_array().unwrap().iter();
+    assert!(listed.any(|cluster| cluster["name"] == name), "{parsed}");
+    fixture.kd(&["node", "list"]).ok().prints(&format!("kd-{name}-server-0"));
+    fixture.kd(&["kubeconfig", "get", name]).ok().prints("certificate-authority-data");
+    fixture.kd(&["version"]).ok();
+    for shell in ["bash", "zsh", "fish", "powershell"] {
+        fixture.kd(&["completion", shell]).ok().prints("cluster");
+    }
+}
+
+fn stop_and_start_keep_everything(fixture: &Fixture) {
+    let name = fixture.name("stop");
+    fixture.kd(&["cluster", "create", &name, "--agents", "1"]).ok();
+    fixture.kd(&["image", "load", "kd-test/busybox:1", "--cluster", &name]).ok();
+    let run = ["run", "sleeper", "--image=kd-test/busybox:1", "--", "sleep", "100000"];
+    fixture.kubectl_in(&name, &run, "").ok();
+    let wait = ["wait", "--for=condition=Ready", "pod/sleeper", "--timeout=90s"];
+    fixture.kubectl_in(&name, &wait, "").ok();
+
+    fixture.kd(&["cluster", "stop", &name]).ok();
+    fixture.kd(&["cluster", "start", &name]).ok();
+    restarted(fixture, &name);
+
+    // Killed, not stopped.
+    docker(&["kill", &format!("kd-{name}-server-0"), &format!("kd-{name}-agent-0")]).ok();
+    fixture.kd(&["cluster", "start", &name]).ok();
+    restarted(fixture, &name);
+    fixture.kd(&["cluster", "delete", &name]).ok();
+}
+
+/// The pod is there, runs again, and can be used.
+fn restarted(fixture: &Fixture, cluster: &str) {
+    eventually("the pod comes back", || {
+        let exec = ["exec", "sleeper", "--", "echo", "alive"];
+        let ran = fixture.kubectl_in(cluster, &exec, "");
+        (ran.code == Some(0) && ran.out.trim() == "alive").then_some(())
+    });
+    let wait = ["wait", "--for=condition=Ready", "nodes", "--all", "--timeout=90s"];
+    fixture.kubectl_in(cluster, &wait, "").ok();
+}

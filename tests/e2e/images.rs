@@ -1,0 +1,118 @@
+//! Images from the local engine, from archives, and from registries.
+
+use crate::harness::{Fixture, Test, docker, eventually};
+
+pub const TESTS: &[Test] =
+    &[("archive", archive), ("list", list), ("missing", missing), ("registry", registry)];
+
+fn archive(fixture: &Fixture) {
+    let file = fixture.directory().join("busybox.tar");
+    let file = file.to_str().unwrap();
+    docker(&["tag", "kd-test/busybox:1", "kd-test/archived:1"]).ok();
+    docker(&["save", "-o", file, "kd-test/archived:1"]).ok();
+    docker(&["rmi", "kd-test/archived:1"]).ok();
+    fixture.kd(&["image", "load", file, "--cluster", fixture.cluster()]).ok();
+    let n = fixture.namespace("archive");
+    let pod = ["run", "box", "--image=kd-test/archived:1", "--restart=Never", "--", "true"];
+    fixture.kubectl(&[&["-n", &n][..], &pod].concat()).ok();
+    let done = "--for=jsonpath={.status.phase}=Succeeded";
+    fixture.kubectl(&["-n", &n, "wait", done, "pod/box", "--timeout=90s"]).ok();
+    let broken = fixture.file("broken.tar", "this is no archive");
+    let broken = broken.to_str().unwrap();
+    let refused = fixture.kd(&["image", "load", broken, "--cluster", fixture.cluster()]);
+    assert!(refused.code != Some(0) && refused.err.contains("archive"), "{refused:?}");
+}
+
+fn list(fixture: &Fixture) {
+    fixture
+        .kd(&["image", "list", "--cluster", fixture.cluster()])
+        .ok()
+        .prints("kd-test/busybox:1")
+        .prints("kd-test/nginx:1");
+}
+
+fn missing(fixture: &Fixture) {
+    let ran = fixture.kd(&["image", "load", "kd-test/none:1", "--cluster", fixture.cluster()]);
+    assert!(ran.code != Some(0), "{ran:?}");
+    ran.says("kd-test/none:1").says("docker pull");
+}
+
+/// A registry server in a container on a cluster's network, removed with the test.
+struct Registry(String);
+
+impl Registry {
+    fn start(cluster: &str, image: &str) -> Registry {
+        let name = format!("{cluster}-registry");
+        let network = format!("kd-{cluster}");
+        docker(&["run", "-d", "--name", &name, "-p", "127.0.0.1::5000", image]).ok();
+        let registry = Registry(name);
+        docker(&["network", "connect", &network, &registry.0]).ok();
+        registry
+    }
+
+    /// Where the engine on this machine pushes to.
+    fn local(&self) -> String {
+        let port = docker(&["port", &self.0, "5000"]).ok().out;
+        port.lines().next().unwrap().trim().to_owned()
+    }
+
+    /// Where nodes pull from.
+    fn address(&self) -> String {
+        format!("{}:5000", self.0)
+    }
+
+    fn push(&self, image: &str, name: &str) {
+        let tag = format!("{}/{name}", self.local());
+        docker(&["tag", image, &tag]).ok();
+        eventually("the registry takes the image", || {
+            (docker(&["push", "-q", &tag]).code == Some(0)).then_some(())
+        });
+        docker(&["rmi", &tag]).ok();
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        docker(&["rm", "-fv", &self.0]);
+    }
+}
+
+fn registry(fixture: &Fixture) {
+    let name = fixture.name("registry");
+    let address = format!("{name}-registry:5000");
+    fixture.kd(&["cluster", "create", &name, "--insecure-registry", &address]).ok();
+    let registry = Registry::start(&name, "kd-test/registry-auth:1");
+    assert_eq!(registry.address(), address);
+    docker(&["login", "-u", "kd", "-p", "secret", &registry.local()]).ok();
+    registry.push("kd-test/busybox:1", "box:1");
+    docker(&["logout", &registry.local()]).ok();
+
+    let k = |arguments: &[&str]| fixture.kubectl_in(&name, arguments, "");
+    for (secret, password) in [("good", "secret"), ("bad", "wrong")] {
+        let server = format!("--docker-server={address}");
+        let password = format!("--docker-password={password}");
+        k(&[
+            "create", "secret", "docker-registry", secret, &server, "--docker-username=kd",
+            &password,
+        ])
+        .ok();
+    }
+    let run = |pod: &str, tag: &str, secret: &str| {
+        let image = format!("--image={address}/box:{tag}");
+        let overrides = format!(r#"{{"spec":{{"imagePullSecrets":[{{"name":"{secret}"}}]}}}}"#);
+        let overrides = format!("--overrides={overrides}");
+        k(&["run", pod, &image, "--restart=Never", &overrides, "--", "sleep", "100000"]).ok();
+    };
+    run("good", "1", "good");
+    run("wrong-password", "1", "bad");
+    run("missing-tag", "2", "good");
+    k(&["wait", "--for=condition=Ready", "pod/good", "--timeout=90s"]).ok();
+    for (pod, reason) in [("wrong-password", "authorization failed"), ("missing-tag", "not found")] {
+        eventually("the pull backs off", || {
+            k(&["get", "pod", pod]).out.contains("ImagePullBackOff").then_some(())
+        });
+        k(&["describe", "pod", pod]).ok().prints("ErrImagePull").prints(reason);
+    }
+    drop(registry);
+    fixture.kd(&["cluster", "delete", &name]).ok();
+}
