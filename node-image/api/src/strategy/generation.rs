@@ -97,8 +97,10 @@ fn asks_for_more(kind: &Kind, new: &Value, old: &Value) -> bool {
         return true;
     }
     let ignores_status = kind.subresource("status").is_some();
-    let counted = |key: &str| {
-        !matches!(key, "apiVersion" | "kind" | "metadata") && !(ignores_status && key == "status")
+    let counted = |key: &str| match key {
+        "apiVersion" | "kind" | "metadata" => false,
+        "status" => !ignores_status,
+        _ => true,
     };
     let keys = |object: &Value| -> Vec<String> {
         object.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect()

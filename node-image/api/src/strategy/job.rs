@@ -27,6 +27,17 @@ pub(super) fn generate_selector(obj: &mut Value) {
     if let Some(labels) = selector.and_then(|selector| selector.object_mut("matchLabels")) {
         labels.set_default(UID_LABEL, json!(uid));
     }
+    take_labels_of_template(obj);
+}
+
+/// A Job without labels has those of its template, as defaulting would say the next time.
+fn take_labels_of_template(obj: &mut Value) {
+    let labels = obj["spec"]["template"]["metadata"]["labels"].clone();
+    if obj["metadata"].entries("labels").next().is_none()
+        && let Some(metadata) = obj.object_mut("metadata")
+    {
+        metadata.put("labels", labels);
+    }
 }
 
 #[cfg(test)]
@@ -39,6 +50,7 @@ mod tests {
         generate_selector(&mut obj);
         assert_eq!(obj["spec"]["selector"], json!({"matchLabels": {UID_LABEL: "u"}}));
         let labels = &obj["spec"]["template"]["metadata"]["labels"];
+        assert_eq!(obj["metadata"]["labels"], *labels);
         assert_eq!(
             *labels,
             json!({"controller-uid": "u", UID_LABEL: "u", "job-name": "j", NAME_LABEL: "j"})

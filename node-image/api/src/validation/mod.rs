@@ -219,15 +219,46 @@ static RULES: &[Rules] = &[
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
     use serde_json::json;
 
     use super::*;
+    use crate::defaults::apply_defaults;
     use crate::testing::kind;
+    use crate::{Kinds, strategy};
 
     #[test]
     fn rules_are_sorted_and_unique() {
         let names: Vec<_> = RULES.iter().map(|row| (row.group, row.kind)).collect();
         assert!(names.windows(2).all(|pair| pair[0] < pair[1]), "{names:?}");
+    }
+
+    /// What passes a create also passes an update that changes nothing, and one that only an old
+    /// client would send: defaulted again.
+    #[test]
+    fn ordinary_objects_are_valid() {
+        let kinds = Kinds::known();
+        let mut count = 0;
+        for document in serde_yaml::Deserializer::from_str(include_str!("ordinary_objects.yaml")) {
+            let mut object = Value::deserialize(document).expect("YAML");
+            let [version, name] =
+                ["apiVersion", "kind"].map(|f| object[f].as_str().unwrap().to_owned());
+            let kind = kinds.by_api_version(&version, &name).expect(&name).clone();
+            apply_defaults(&kind, &mut object);
+            strategy::prepare_create(&kind, &mut object);
+            assert_eq!(texts(validate_create(&kind, &object)), [""; 0], "{name}");
+            let mut again = object.clone();
+            apply_defaults(&kind, &mut again);
+            strategy::prepare_update(&kind, "", &mut again, &object);
+            assert_eq!(again, object, "{name}");
+            assert_eq!(texts(validate_update(&kind, "", &again, &object)), [""; 0], "{name}");
+            count += 1;
+        }
+        assert!(count > 35);
+    }
+
+    fn texts(errors: Errors) -> Vec<String> {
+        errors.iter().map(FieldError::to_string).collect()
     }
 
     #[test]

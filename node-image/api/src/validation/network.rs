@@ -133,8 +133,8 @@ fn ingress_path(errors: &mut Errors, entry: &Value, path: &Path) {
     let types = ["Exact", "ImplementationSpecific", "Prefix"];
     required_choice(errors, entry, "pathType", path, &types);
     let text = entry.text("path");
-    let loose = entry.text("pathType") == "ImplementationSpecific";
-    if !text.starts_with('/') && !(loose && text.is_empty()) {
+    let absent = text.is_empty() && entry.text("pathType") == "ImplementationSpecific";
+    if !absent && !text.starts_with('/') {
         let why = "must be an absolute path";
         errors.push(FieldError::invalid(path.child("path"), text, why));
     }

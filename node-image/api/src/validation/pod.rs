@@ -67,15 +67,20 @@ fn tokens_without_account(errors: &mut Errors, spec: &Value, path: &Path) {
 
 /// The template of a workload: labels, annotations and spec.
 pub(super) fn template(errors: &mut Errors, template: &Value, path: &Path) {
-    let own = path.child("metadata");
-    labels(errors, &template["metadata"], "labels", &own);
-    metadata::annotations(errors, &template["metadata"], &own);
+    template_metadata(errors, template, path);
     let spec = path.child("spec");
     pod_spec(errors, &template["spec"], &spec, false);
     if !template["spec"].list("ephemeralContainers").is_empty() {
         let text = "ephemeral containers not allowed in pod template";
         errors.push(FieldError::forbidden(spec.child("ephemeralContainers"), text));
     }
+}
+
+/// Labels and annotations of a template: all that is checked where claim templates add volumes.
+pub(super) fn template_metadata(errors: &mut Errors, template: &Value, path: &Path) {
+    let own = path.child("metadata");
+    labels(errors, &template["metadata"], "labels", &own);
+    metadata::annotations(errors, &template["metadata"], &own);
 }
 
 /// A pod spec; `whole` for pods, false for templates.

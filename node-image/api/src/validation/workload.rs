@@ -20,8 +20,16 @@ pub(super) fn pod_template(errors: &mut Errors, object: &Value) {
     pod::template(errors, &object["template"], &Path::new("template"));
 }
 
+/// How a template is checked.
+type TemplateRule = fn(&mut Errors, &Value, &Path);
+
 /// A selector that must be there, not be empty, and match the template it selects.
-fn selector_and_template(errors: &mut Errors, spec: &Value, empty_text: &str) {
+fn selector_and_template(
+    errors: &mut Errors,
+    spec: &Value,
+    empty_text: &str,
+    template: TemplateRule,
+) {
     let path = spec_path();
     if !spec.has("selector") {
         errors.push(FieldError::required(path.child("selector"), ""));
@@ -36,7 +44,7 @@ fn selector_and_template(errors: &mut Errors, spec: &Value, empty_text: &str) {
         }
     }
     match Selector::from_object(&spec["selector"]) {
-        Ok(selector) => matching_template(errors, spec, &selector),
+        Ok(selector) => matching_template(errors, spec, &selector, template),
         Err(_) => {
             let value = spec["selector"].clone();
             errors.push(FieldError::invalid(
@@ -48,7 +56,12 @@ fn selector_and_template(errors: &mut Errors, spec: &Value, empty_text: &str) {
     }
 }
 
-fn matching_template(errors: &mut Errors, spec: &Value, selector: &Selector) {
+fn matching_template(
+    errors: &mut Errors,
+    spec: &Value,
+    selector: &Selector,
+    template: TemplateRule,
+) {
     let path = spec_path().child("template");
     if !spec.has("template") {
         errors.push(FieldError::required(path, ""));
@@ -60,7 +73,7 @@ fn matching_template(errors: &mut Errors, spec: &Value, selector: &Selector) {
         let shown = if labels.is_null() { json!({}) } else { labels.clone() };
         errors.push(FieldError::invalid(path.child("metadata").child("labels"), shown, text));
     }
-    pod::template(errors, &spec["template"], &path);
+    template(errors, &spec["template"], &path);
 }
 
 /// Pods of long-running workloads always restart and have no deadline.
@@ -84,7 +97,7 @@ pub(super) fn replication_controller(errors: &mut Errors, object: &Value) {
         errors.push(FieldError::required(path.child("selector"), ""));
     }
     not_negative(errors, spec, "replicas", &path);
-    matching_template(errors, spec, &Selector::from_map(&spec["selector"]));
+    matching_template(errors, spec, &Selector::from_map(&spec["selector"]), pod::template);
     if spec.has("template") {
         always_restarting(errors, spec);
     }
@@ -94,7 +107,7 @@ pub(super) fn replica_set(errors: &mut Errors, object: &Value) {
     let (path, spec) = (spec_path(), &object["spec"]);
     not_negative(errors, spec, "replicas", &path);
     not_negative(errors, spec, "minReadySeconds", &path);
-    selector_and_template(errors, spec, "empty selector is invalid for deployment");
+    selector_and_template(errors, spec, "empty selector is invalid for deployment", pod::template);
     always_restarting(errors, spec);
 }
 
@@ -111,7 +124,7 @@ fn same_selector(errors: &mut Errors, new: &Value, old: &Value) {
 pub(super) fn deployment(errors: &mut Errors, object: &Value) {
     let (path, spec) = (spec_path(), &object["spec"]);
     not_negative(errors, spec, "replicas", &path);
-    selector_and_template(errors, spec, "empty selector is invalid for deployment");
+    selector_and_template(errors, spec, "empty selector is invalid for deployment", pod::template);
     always_restarting(errors, spec);
     deployment_strategy(errors, &spec["strategy"], &path.child("strategy"));
     not_negative(errors, spec, "minReadySeconds", &path);
@@ -169,7 +182,7 @@ pub(super) fn deployment_update(errors: &mut Errors, new: &Value, old: &Value) {
 
 pub(super) fn daemon_set(errors: &mut Errors, object: &Value) {
     let (path, spec) = (spec_path(), &object["spec"]);
-    selector_and_template(errors, spec, "empty selector is invalid for daemonset");
+    selector_and_template(errors, spec, "empty selector is invalid for daemonset", pod::template);
     always_restarting(errors, spec);
     not_negative(errors, spec, "minReadySeconds", &path);
     let strategy = &spec["updateStrategy"];
@@ -226,7 +239,12 @@ pub(super) fn stateful_set(errors: &mut Errors, object: &Value) {
     }
     not_negative(errors, spec, "replicas", &path);
     not_negative(errors, spec, "minReadySeconds", &path);
-    selector_and_template(errors, spec, "empty selector is invalid for statefulset");
+    selector_and_template(
+        errors,
+        spec,
+        "empty selector is invalid for statefulset",
+        pod::template_metadata,
+    );
     always_restarting(errors, spec);
 }
 
