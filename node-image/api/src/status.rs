@@ -100,7 +100,8 @@ impl Status {
 
     /// 404 for a path.
     pub fn no_such_path() -> Status {
-        let mut s = Status::failure(404, "NotFound", "the server could not find the requested resource");
+        let mut s =
+            Status::failure(404, "NotFound", "the server could not find the requested resource");
         s.details = Some(StatusDetails::default());
         s
     }
@@ -172,8 +173,10 @@ impl Status {
 
     /// 405 for a kind that lacks the verb.
     pub fn method_not_supported(group: &str, resource: &str, verb: &str) -> Status {
-        let message =
-            format!("{verb} is not supported on resources of kind {:?}", qualified(group, resource));
+        let message = format!(
+            "{verb} is not supported on resources of kind {:?}",
+            qualified(group, resource)
+        );
         Status::failure(405, "MethodNotAllowed", message).about(group, resource, "")
     }
 
@@ -185,7 +188,8 @@ impl Status {
     /// 500. `message` becomes `Internal error occurred: ...`.
     pub fn internal(message: impl std::fmt::Display) -> Status {
         let text = message.to_string();
-        let mut s = Status::failure(500, "InternalError", format!("Internal error occurred: {text}"));
+        let mut s =
+            Status::failure(500, "InternalError", format!("Internal error occurred: {text}"));
         s.details.get_or_insert_default().causes =
             vec![StatusCause { message: text, ..StatusCause::default() }];
         s
