@@ -1,10 +1,14 @@
-//! The ways to change an object by a patch: JSON Patch, JSON Merge Patch, strategic merge.
+//! The ways to change an object by a patch: JSON Patch, JSON Merge Patch, strategic merge and
+//! server-side apply.
 
+mod apply;
+mod field_set;
 mod json;
 mod merge;
 mod schema;
 mod strategic;
 
+pub use apply::{FieldManager, apply, track_update};
 pub use json::json;
 pub use merge::merge;
 pub use schema::PatchSchema;

@@ -251,10 +251,19 @@ fn same_element(a: &Value, b: &Value, key: &str) -> bool {
     if key.is_empty() { a == b } else { a.get(key).is_some() && a.get(key) == b.get(key) }
 }
 
+fn in_order(merged: Vec<Value>, patch: &[Value], server: &[Value], key: &str) -> Vec<Value> {
+    weave(merged, patch, server, |a, b| same_element(a, b, key))
+}
+
 /// Orders `merged`: what the patch names in the patch's order, the server's other elements woven in
 /// where they stood.
-fn in_order(merged: Vec<Value>, patch: &[Value], server: &[Value], key: &str) -> Vec<Value> {
-    let place = |list: &[Value], item: &Value| list.iter().position(|o| same_element(o, item, key));
+pub(super) fn weave(
+    merged: Vec<Value>,
+    patch: &[Value],
+    server: &[Value],
+    same: impl Fn(&Value, &Value) -> bool,
+) -> Vec<Value> {
+    let place = |list: &[Value], item: &Value| list.iter().position(|other| same(other, item));
     let (mut named, mut others): (Vec<Value>, Vec<Value>) =
         merged.into_iter().partition(|item| place(patch, item).is_some());
     named.sort_by_key(|item| place(patch, item));
