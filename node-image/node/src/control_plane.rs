@@ -10,6 +10,8 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use kd_api::Kinds;
 use kd_apiserver::{ApiServer, NodeProxy, NodeProxyConfig, ServerTls, UserInfo};
+use k8s_openapi::api::core::v1::Node;
+use kd_client::{Keep, PatchKind, Resource, Selectors, Watch, WatchEvent};
 use kd_contract::pki::ClusterAuthority;
 use kd_contract::{
     API_SERVER_PORT, Durability, NODE_CIDR_PREFIX, NodeConfig, STORE_DIRECTORY, ServerSecrets,
@@ -27,6 +29,7 @@ use crate::tls;
 /// The user that kubelets know the API server by.
 const KUBELET_CLIENT: &str = "kube-apiserver-kubelet-client";
 const MASTERS: &str = "system:masters";
+const CONTROL_PLANE_LABEL: &str = "node-role.kubernetes.io/control-plane";
 
 /// Runs until the process is told to stop. Standard input is the listening socket: PID 1 holds it
 /// open, so clients that come early, or while this process starts again, wait and are not refused.
@@ -51,6 +54,7 @@ async fn serve(config: NodeConfig, started: Instant) -> Result<()> {
     tasks.spawn(server.clone().serve(listener, tls, stop.clone().cancelled_owned()));
     println!("kd: phase api-server {}", started.elapsed().as_millis());
     spawn_controllers(&config, &secrets, &server, &stop, &mut tasks)?;
+    tokio::spawn(mark_control_plane(masters_client(&server), config.name.clone()));
     stop_signal().await?;
     stop.cancel();
     while tasks.join_next().await.is_some() {}
@@ -182,6 +186,36 @@ fn spawn_controllers(
     tasks.spawn(driver.run(stop.clone().cancelled_owned()));
     tasks.spawn(scheduler.run(stop.clone().cancelled_owned()));
     Ok(())
+}
+
+fn masters_client(server: &Arc<ApiServer>) -> kube::Client {
+    let user = UserInfo {
+        username: "kubernetes-super-admin".into(),
+        groups: vec![MASTERS.into(), "system:authenticated".into()],
+        ..UserInfo::default()
+    };
+    kube::Client::new(server.service(user), "default")
+}
+
+/// Gives this node its role once it has registered. A kubelet may not do that itself
+/// (NodeRestriction), so upstream's installers do it as administrators, too.
+async fn mark_control_plane(client: kube::Client, node: String) {
+    let client = kd_client::Client::from(client);
+    let nodes = Resource::of::<Node>();
+    let selectors = Selectors { fields: format!("metadata.name={node}"), ..Selectors::default() };
+    let mut watch = Watch::new(client.clone(), nodes.clone(), selectors, Keep::Metadata);
+    loop {
+        let WatchEvent::Applied { new, .. } = watch.next().await else { continue };
+        if new.metadata.labels.contains_key(CONTROL_PLANE_LABEL) {
+            return;
+        }
+        let patch = serde_json::json!({"metadata": {"labels": {CONTROL_PLANE_LABEL: ""}}});
+        match client.patch(&nodes, "", &node, "", PatchKind::Merge, &patch).await {
+            Ok(_) => return,
+            // The next change of the node tries again; it reports itself every few minutes.
+            Err(error) => tracing::warn!(%error, "cannot label the control plane's node"),
+        }
+    }
 }
 
 /// A client inside this process; it goes through the whole request pipeline as its user.

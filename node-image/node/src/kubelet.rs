@@ -106,7 +106,7 @@ async fn build(
 /// Tells kd, by a line on stdout, when the Node is Ready for the first time.
 async fn announce(client: kube::Client, node: String) {
     let selectors =
-        Selectors { field: format!("metadata.name={node}"), ..Selectors::default() };
+        Selectors { fields: format!("metadata.name={node}"), ..Selectors::default() };
     let mut watch = Watch::new(client.into(), Resource::of::<Node>(), selectors, Keep::Full);
     loop {
         if let WatchEvent::Applied { new, .. } = watch.next().await
