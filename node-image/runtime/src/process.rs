@@ -124,7 +124,10 @@ pub fn parse_signal(text: &str) -> Result<i32> {
     if let Some(number) = real_time_signal(name) {
         return Ok(number);
     }
-    format!("SIG{name}").parse::<nix::sys::signal::Signal>().map(|s| s as i32).map_err(|_| invalid())
+    format!("SIG{name}")
+        .parse::<nix::sys::signal::Signal>()
+        .map(|s| s as i32)
+        .map_err(|_| invalid())
 }
 
 /// `RTMIN`, `RTMIN+n`, `RTMAX`, `RTMAX-n`, numbered as programs see them: 34 to 64.

@@ -116,8 +116,7 @@ fn memory_limit_kills() {
     run(|node| async move {
         let mut spec = shell("tail /dev/zero; exit $?");
         spec.command = vec!["tail".into(), "/dev/zero".into()];
-        spec.resources =
-            Resources { memory_limit_bytes: Some(16 << 20), ..Resources::default() };
+        spec.resources = Resources { memory_limit_bytes: Some(16 << 20), ..Resources::default() };
         let id = node.start(spec).await;
         let exit = node.exit(&id).await;
         assert_eq!((exit.code, exit.oom_killed), (137, true));
@@ -279,10 +278,7 @@ fn bad_specifications_are_refused() {
         let mut spec = shell("true");
         spec.security.run_as_non_root = true;
         let error = node.runtime.create_container(&sandbox, spec).await.unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "container has runAsNonRoot and image will run as root"
-        );
+        assert_eq!(error.to_string(), "container has runAsNonRoot and image will run as root");
         let mut spec = node.sandbox_spec();
         spec.sysctls.insert("net.ipv4.no_such".into(), "1".into());
         let error = node.runtime.create_sandbox(spec).await.unwrap_err();

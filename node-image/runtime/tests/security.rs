@@ -9,10 +9,13 @@ use node::{run, shell};
 fn users_and_groups() {
     run(|node| async move {
         let (_, log) = node
-            .script("id -u; id -g; id -G; echo $HOME; cat /proc/self/status | grep CapEff", |spec| {
-                spec.security.run_as_user = Some(101);
-                spec.security.supplemental_groups = vec![5000];
-            })
+            .script(
+                "id -u; id -g; id -G; echo $HOME; cat /proc/self/status | grep CapEff",
+                |spec| {
+                    spec.security.run_as_user = Some(101);
+                    spec.security.supplemental_groups = vec![5000];
+                },
+            )
             .await;
         let expect = "101\n102\n102 200 5000\n/srv/web\nCapEff:\t0000000000000000\n";
         assert_eq!(log, expect);
@@ -43,12 +46,15 @@ fn capabilities() {
             )
         );
         let (_, log) = node
-            .script("grep -E 'CapEff|NoNewPrivs' /proc/self/status; chown 1 /tmp 2>&1 || echo no", |spec| {
-                spec.name = "few".into();
-                spec.security.drop_capabilities = vec!["ALL".into()];
-                spec.security.add_capabilities = vec!["NET_ADMIN".into()];
-                spec.security.no_new_privileges = true;
-            })
+            .script(
+                "grep -E 'CapEff|NoNewPrivs' /proc/self/status; chown 1 /tmp 2>&1 || echo no",
+                |spec| {
+                    spec.name = "few".into();
+                    spec.security.drop_capabilities = vec!["ALL".into()];
+                    spec.security.add_capabilities = vec!["NET_ADMIN".into()];
+                    spec.security.no_new_privileges = true;
+                },
+            )
             .await;
         assert!(log.starts_with("CapEff:\t0000000000001000\nNoNewPrivs:\t1\n"), "{log}");
         assert!(log.ends_with("no\n"), "{log}");
@@ -208,5 +214,35 @@ fn namespaces_of_the_pod() {
         node.exit(&id).await;
         let log = node.log(&id).await;
         assert_eq!(log, format!("{}\n/proc/{pid}\n", ours.display()));
+    });
+}
+
+#[test]
+fn runtime_program_is_out_of_reach() {
+    run(|node| async move {
+        // A script's interpreter is opened by the kernel, past every check of the command's name.
+        let script = "printf '#!/proc/self/exe\\n' > /tmp/x; chmod 755 /tmp/x; /tmp/x; \
+                      while read -r line; do :; done < /dev/null; sleep 1000";
+        let id = node.start(shell(script)).await;
+        let command = ["/tmp/x"].map(str::to_owned).to_vec();
+        // It runs the runtime's program, which ends on arguments that it does not know.
+        let wait = ["sh", "-c", "while [ ! -x /tmp/x ]; do sleep 0.02; done"].map(str::to_owned);
+        node.runtime.exec_sync(&id, wait.to_vec(), None).await.unwrap();
+        let output = node.runtime.exec_sync(&id, command, None).await.unwrap();
+        assert_eq!(output.code, 1, "{}", String::from_utf8_lossy(&output.stderr));
+        let shim = env!("CARGO_BIN_EXE_kd-shim");
+        let run = node.path("run");
+        let shims = std::fs::read_dir("/proc").unwrap().flatten().filter(|process| {
+            std::fs::read_to_string(process.path().join("cmdline"))
+                .is_ok_and(|line| line.starts_with(shim) && line.contains(run.to_str().unwrap()))
+        });
+        let mut count = 0;
+        for process in shims {
+            count += 1;
+            let program = process.path().join("exe");
+            let mount = nix::sys::statvfs::statvfs(&program).unwrap().flags();
+            assert!(mount.contains(nix::sys::statvfs::FsFlags::ST_RDONLY), "{program:?}");
+        }
+        assert_eq!(count, 1);
     });
 }

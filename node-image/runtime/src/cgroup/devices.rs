@@ -31,14 +31,8 @@ impl DeviceRule {
 
     /// What every container may do: make any node, use the harmless ones and terminals.
     pub fn defaults() -> Vec<Self> {
-        let make = |block| Self {
-            block,
-            major: None,
-            minor: None,
-            read: false,
-            write: false,
-            make: true,
-        };
+        let make =
+            |block| Self { block, major: None, minor: None, read: false, write: false, make: true };
         let memory = [3, 5, 7, 8, 9].map(|minor| Self::character(1, Some(minor)));
         let terminals = [0, 1, 2].map(|minor| Self::character(5, Some(minor)));
         let mut rules = vec![make(false), make(true)];

@@ -68,7 +68,9 @@ impl Cgroups {
     pub fn update(&self, group: &str, resources: &Resources) -> io::Result<()> {
         match self {
             Self::Unified { root, .. } => unified::update(&root.join(group), resources),
-            Self::V1 { hierarchies, base } => v1::update(hierarchies, &join(base, group), resources),
+            Self::V1 { hierarchies, base } => {
+                v1::update(hierarchies, &join(base, group), resources)
+            }
         }
     }
 
@@ -288,7 +290,8 @@ fn read_number(file: &Path) -> Option<u64> {
 /// The number after a key, in a file of `key value` lines.
 fn read_key(file: &Path, key: &str) -> Option<u64> {
     let text = std::fs::read_to_string(file).ok()?;
-    text.lines().find_map(|line| line.split_once(' ').filter(|(name, _)| *name == key)?.1.parse().ok())
+    text.lines()
+        .find_map(|line| line.split_once(' ').filter(|(name, _)| *name == key)?.1.parse().ok())
 }
 
 /// Writes a value; a controller that is not there is left out.

@@ -88,11 +88,11 @@ pub fn create(hierarchies: &[Hierarchy], path: &str) -> io::Result<()> {
 
 /// Sets the limits that are given.
 pub fn update(hierarchies: &[Hierarchy], path: &str, resources: &Resources) -> io::Result<()> {
-    let write = |controller: &str, file: &str, value: String| match at(hierarchies, controller, path)
-    {
-        Some(directory) => set(&directory.join(file), value),
-        None => Ok(()),
-    };
+    let write =
+        |controller: &str, file: &str, value: String| match at(hierarchies, controller, path) {
+            Some(directory) => set(&directory.join(file), value),
+            None => Ok(()),
+        };
     if let Some(shares) = resources.cpu_shares {
         write("cpu", "cpu.shares", shares.max(2).to_string())?;
     }
@@ -125,8 +125,7 @@ fn set_memory(hierarchies: &[Hierarchy], path: &str, limit: i64) -> io::Result<(
     let Some(directory) = at(hierarchies, "memory", path) else { return Ok(()) };
     let memory = directory.join("memory.limit_in_bytes");
     let sum = directory.join("memory.memsw.limit_in_bytes");
-    let grows =
-        limit < 0 || read_number(&memory).is_some_and(|now| limit as u64 > now);
+    let grows = limit < 0 || read_number(&memory).is_some_and(|now| limit as u64 > now);
     let (first, second) = if grows { (sum, memory) } else { (memory, sum) };
     set(&first, limit)?;
     set(&second, limit)

@@ -87,9 +87,10 @@ pub fn wanted(security: &Security) -> Result<Set, String> {
     }
     let is_all = |name: &&String| name.eq_ignore_ascii_case("ALL");
     let bits = |names: &[String]| {
-        names.iter().filter(|name| !is_all(name)).try_fold(0, |set, name| {
-            bit(name).map(|bit| set | bit).ok_or_else(|| name.clone())
-        })
+        names
+            .iter()
+            .filter(|name| !is_all(name))
+            .try_fold(0, |set, name| bit(name).map(|bit| set | bit).ok_or_else(|| name.clone()))
     };
     let mut set = DEFAULT.iter().filter_map(|name| bit(name)).sum();
     if security.add_capabilities.iter().any(|name| is_all(&name)) {

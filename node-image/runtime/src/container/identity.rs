@@ -145,20 +145,17 @@ fn c_strings(list: &[String]) -> Result<Vec<CString>, Failed> {
 }
 
 /// Makes the streams descriptors 0, 1 and 2.
-fn connect(
-    streams: Streams,
-    user: &ContainerUser,
-    reporter: &Reporter,
-) -> Result<(), Failed> {
+fn connect(streams: Streams, user: &ContainerUser, reporter: &Reporter) -> Result<(), Failed> {
     let operation = || "connect standard streams".to_owned();
-    let null = || {
-        std::fs::File::options().read(true).write(true).open("/dev/null").map(OwnedFd::from)
-    };
+    let null =
+        || std::fs::File::options().read(true).write(true).open("/dev/null").map(OwnedFd::from);
     let take = |stream: Option<OwnedFd>| stream.map_or_else(null, Ok);
     let [stdin, stdout, stderr] = match streams {
-        Streams::Pipes { stdin, stdout, stderr } => {
-            [take(stdin).step(operation)?, take(stdout).step(operation)?, take(stderr).step(operation)?]
-        }
+        Streams::Pipes { stdin, stdout, stderr } => [
+            take(stdin).step(operation)?,
+            take(stdout).step(operation)?,
+            take(stderr).step(operation)?,
+        ],
         Streams::Terminal { console } => {
             open_terminal(console, reporter).step(|| "open terminal".into())?
         }

@@ -42,10 +42,8 @@ impl Join<'_> {
         let namespaces = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWCGROUP;
         nix::sched::setns(self.target, namespaces).step(|| "join the container".into())?;
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
-        let mut process = Process {
-            arguments: self.spec.command.clone(),
-            ..self.record.process.clone()
-        };
+        let mut process =
+            Process { arguments: self.spec.command.clone(), ..self.record.process.clone() };
         if process.arguments.is_empty() {
             return Err(Failed::invalid("no command specified"));
         }

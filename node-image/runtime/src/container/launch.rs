@@ -50,11 +50,7 @@ impl Launch<'_> {
         let (spec, process) = (&self.record.spec, &self.record.process);
         let security = &spec.security;
         die_with_parent().step(|| "tie process to its shim".into())?;
-        reporter.wait().step(|| "wait for the shim".into())?;
         nix::unistd::setsid().step(|| "start session".into())?;
-        if !security.privileged {
-            nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP).step(|| "unshare cgroups".into())?;
-        }
         set_oom_score(spec.resources.oom_score_adj);
         let identity = Identity::of(security)?;
         let found = devices::find(&spec.devices, security.privileged)?;
@@ -71,6 +67,11 @@ impl Launch<'_> {
             _ => "/dev/shm".into(),
         };
         mounts::mount_special(at, &shared_memory, security.privileged)?;
+        // On cgroup v1 the shim's part takes as long as all that is above.
+        reporter.wait().step(|| "wait for the shim".into())?;
+        if !security.privileged {
+            nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP).step(|| "unshare cgroups".into())?;
+        }
         mounts::mount_cgroups(at, self.cgroups, security.privileged)?;
         devices::make(at, &found)?;
         mounts::mount_volumes(at, volumes)?;

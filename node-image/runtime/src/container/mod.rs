@@ -15,10 +15,10 @@ mod user;
 
 use std::os::fd::OwnedFd;
 
-pub use join::{Join, run as join};
-pub use launch::{Launch, run as launch};
 pub use devices::rules as device_rules;
 pub use identity::die_with_parent;
+pub use join::{Join, run as join};
+pub use launch::{Launch, run as launch};
 pub use report::Report;
 pub use user::User;
 

@@ -101,8 +101,8 @@ pub fn mount_special(
         let attributes = entry.attributes | if read_only { RDONLY } else { 0 };
         match mount::mount_new(entry.kind, entry.options, attributes, target.as_fd()) {
             // A kernel without POSIX message queues.
-            Err(error)
-                if entry.kind == c"mqueue" && error.raw_os_error() == Some(libc::ENODEV) => {}
+            Err(error) if entry.kind == c"mqueue" && error.raw_os_error() == Some(libc::ENODEV) => {
+            }
             other => drop(other.step(operation)?),
         }
     }
@@ -225,7 +225,10 @@ fn existing(root: BorrowedFd<'_>, path: impl AsRef<Path>) -> Result<Option<Owned
     match open_in_root(root, path, OFlag::O_PATH) {
         Ok(found) => Ok(Some(found)),
         Err(error)
-            if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::EACCES)) =>
+            if matches!(
+                error.raw_os_error(),
+                Some(libc::ENOENT | libc::ENOTDIR | libc::EACCES)
+            ) =>
         {
             Ok(None)
         }

@@ -104,9 +104,7 @@ fn find_group(file: &str, group: &str) -> Result<i64, Failed> {
         (fields.first() == Some(&group)).then(|| fields.get(2)?.parse().ok()).flatten()
     });
     named.or_else(|| group.parse().ok()).ok_or_else(|| {
-        Failed::invalid(format!(
-            "unable to find group {group}: no matching entries in group file"
-        ))
+        Failed::invalid(format!("unable to find group {group}: no matching entries in group file"))
     })
 }
 
@@ -127,9 +125,8 @@ mod tests {
     const GROUP: &str = "root:x:0:\nweb:x:102:\nlogs:x:200:web,other\nalone:x:300:\n";
 
     fn check(image: &str, security: Security, expect: Result<(i64, i64, &[i64], &str), &str>) {
-        let result = resolve_in(PASSWD, GROUP, image, &security).map_err(|failed| {
-            crate::interface::Error::from(failed.0).to_string()
-        });
+        let result = resolve_in(PASSWD, GROUP, image, &security)
+            .map_err(|failed| crate::interface::Error::from(failed.0).to_string());
         let expect = expect
             .map(|(uid, gid, groups, home)| User {
                 ids: ContainerUser { uid, gid, supplemental_groups: groups.to_vec() },

@@ -10,10 +10,10 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::stream::register;
 use crate::interface::{Error, Result};
 use crate::layout::SHIM_SOCKET;
 use crate::protocol::{Call, Failure, Message, Reply, Request};
-use super::stream::register;
 use crate::sys::message;
 
 type Answer = std::result::Result<(Reply, Vec<OwnedFd>), Failure>;
@@ -145,9 +145,8 @@ async fn read(
     events: mpsc::UnboundedSender<Message>,
 ) {
     loop {
-        let received = socket
-            .async_io(Interest::READABLE, |socket| message::receive(socket.as_fd()))
-            .await;
+        let received =
+            socket.async_io(Interest::READABLE, |socket| message::receive(socket.as_fd())).await;
         let Ok(Some((bytes, descriptors))) = received else { break };
         match serde_json::from_slice(&bytes) {
             Ok(Message::Reply { sequence, result }) => {

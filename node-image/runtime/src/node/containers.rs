@@ -1,6 +1,7 @@
 //! Creating, starting, stopping and removing containers.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,15 +32,15 @@ impl Inner {
         let process = process::resolve(&spec, &sandbox_spec, &root.config)?;
         let log_path =
             sandbox_spec.log_directory.join(&spec.name).join(format!("{}.log", spec.attempt));
-        let id = new_id()
-            .map_err(|source| Error::System { operation: "make an id".into(), source })?;
+        let id =
+            new_id().map_err(|source| Error::System { operation: "make an id".into(), source })?;
         let record = ContainerRecord {
             id: id.clone(),
             sandbox_id: sandbox.id.clone(),
             spec,
             created_at: Timestamp::now(),
             log_path,
-            layers: root.layers,
+            layers: distinct(root.layers),
             process,
         };
         let (files, stored) = (self.layout.container(&id), record.clone());
@@ -67,7 +68,11 @@ impl Inner {
         Ok(())
     }
 
-    pub(super) async fn stop_container(&self, container: &Container, grace: Duration) -> Result<()> {
+    pub(super) async fn stop_container(
+        &self,
+        container: &Container,
+        grace: Duration,
+    ) -> Result<()> {
         if !container.is_running() {
             return Ok(());
         }
@@ -148,6 +153,12 @@ impl Inner {
         let cgroups = self.cgroups.clone();
         blocking("read a container's use", move || Ok(cgroups.stats(&group))).await
     }
+}
+
+/// overlayfs takes a directory once. Of a layer that an image has twice, only the upper one shows.
+fn distinct(layers: Vec<PathBuf>) -> Vec<PathBuf> {
+    let mut seen = std::collections::HashSet::new();
+    layers.into_iter().filter(|layer| seen.insert(layer.clone())).collect()
 }
 
 /// The record goes first: a directory without one is rubbish to whoever comes next.

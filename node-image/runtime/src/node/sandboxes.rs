@@ -23,10 +23,13 @@ const SHIM_STOP_MAX: Duration = Duration::from_secs(10);
 const KILLED_CODE: i32 = 137;
 
 impl Inner {
-    pub(super) async fn create_sandbox(self: &Arc<Self>, spec: SandboxSpec) -> Result<SandboxStatus> {
+    pub(super) async fn create_sandbox(
+        self: &Arc<Self>,
+        spec: SandboxSpec,
+    ) -> Result<SandboxStatus> {
         check(&spec)?;
-        let id = new_id()
-            .map_err(|source| Error::System { operation: "make an id".into(), source })?;
+        let id =
+            new_id().map_err(|source| Error::System { operation: "make an id".into(), source })?;
         let record =
             SandboxRecord { id: id.clone(), spec, created_at: Timestamp::now(), stopped: false };
         let (path, run) = (self.layout.sandbox_record(&id), self.layout.sandbox_run(&id));
@@ -60,7 +63,8 @@ impl Inner {
             self.config.cgroup_mount.as_os_str(),
             self.config.cgroup_base.as_ref(),
         ];
-        let options = shim::OPTIONS.iter().zip(values).flat_map(|(name, value)| [(*name).as_ref(), value]);
+        let options =
+            shim::OPTIONS.iter().zip(values).flat_map(|(name, value)| [(*name).as_ref(), value]);
         let output = tokio::process::Command::new(&command.program)
             .args(&command.arguments)
             .args(options)
@@ -200,8 +204,7 @@ impl Inner {
         }
         let connection = lock(&sandbox.connection).clone();
         if let Some(connection) = connection {
-            let stopped =
-                tokio::time::timeout(SHIM_STOP_MAX, connection.call(Request::Stop)).await;
+            let stopped = tokio::time::timeout(SHIM_STOP_MAX, connection.call(Request::Stop)).await;
             if stopped.is_err() {
                 kill_shim(&connection);
             }
@@ -286,7 +289,10 @@ fn kill_shim(connection: &Connection) {
 fn check(spec: &SandboxSpec) -> Result<()> {
     let parts = spec.cgroup_parent.trim_matches('/');
     if parts.is_empty() || parts.split('/').any(|part| matches!(part, "" | "." | "..")) {
-        return Err(Error::Invalid(format!("cgroup parent {:?} is not a path", spec.cgroup_parent)));
+        return Err(Error::Invalid(format!(
+            "cgroup parent {:?} is not a path",
+            spec.cgroup_parent
+        )));
     }
     if !spec.log_directory.is_absolute() {
         let shown = spec.log_directory.display();

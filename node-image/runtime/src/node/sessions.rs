@@ -69,10 +69,7 @@ impl Inner {
 
 /// Reads both streams until the command has ended. What a process left behind writes later is not
 /// waited for.
-async fn collect(
-    streams: Streams,
-    mut exit: oneshot::Receiver<Result<i32>>,
-) -> Result<ExecOutput> {
+async fn collect(streams: Streams, mut exit: oneshot::Receiver<Result<i32>>) -> Result<ExecOutput> {
     let mut output = ExecOutput::default();
     let (mut stdout, mut stderr) = (streams.stdout, streams.stderr);
     let lost = || Error::State("the sandbox's shim is gone".into());

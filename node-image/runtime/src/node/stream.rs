@@ -59,8 +59,7 @@ impl AsyncRead for Stream {
         loop {
             let mut guard = ready!(descriptor.poll_read_ready(context))?;
             let space = buffer.initialize_unfilled();
-            let result =
-                guard.try_io(|fd| nix::unistd::read(fd, space).map_err(io::Error::from));
+            let result = guard.try_io(|fd| nix::unistd::read(fd, space).map_err(io::Error::from));
             match result {
                 Ok(Ok(count)) => {
                     buffer.advance(count);
@@ -89,8 +88,7 @@ impl AsyncWrite for Stream {
         };
         loop {
             let mut guard = ready!(descriptor.poll_write_ready(context))?;
-            let result =
-                guard.try_io(|fd| nix::unistd::write(fd, bytes).map_err(io::Error::from));
+            let result = guard.try_io(|fd| nix::unistd::write(fd, bytes).map_err(io::Error::from));
             match result {
                 Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Ok(result) => return Poll::Ready(result),
@@ -129,10 +127,10 @@ impl Streams {
         let mut rest = descriptors.into_iter();
         let mut take = |present: bool| if present { rest.next() } else { None };
         let open = |descriptor: Option<OwnedFd>| {
-            descriptor.map(Stream::new).transpose().map_err(|source| Error::System {
-                operation: "take over a stream".into(),
-                source,
-            })
+            descriptor
+                .map(Stream::new)
+                .transpose()
+                .map_err(|source| Error::System { operation: "take over a stream".into(), source })
         };
         let mut stdin = open(take(reply.stdin))?;
         let stdout = open(take(reply.stdout))?;

@@ -102,17 +102,18 @@ impl Container {
             leases: Vec::new(),
             record,
         };
-        container.let_go(cgroups).map_err(failed("add to the cgroup"))?;
+        let groups = if cgroup.is_some() { None } else { Some(cgroups) };
+        container.let_go(groups).map_err(failed("add to the cgroup"))?;
         Ok(container)
     }
 
-    /// Puts the child into its cgroups, then lets it run.
-    fn let_go(&self, cgroups: &Cgroups) -> io::Result<()> {
+    /// Puts the child into its cgroups, if the fork has not, then lets it run.
+    fn let_go(&self, cgroups: Option<&Cgroups>) -> io::Result<()> {
         let Phase::Starting { conversation, .. } = &self.phase else { return Ok(()) };
-        let result = cgroups
-            .add(&self.group, self.pid)
-            .and_then(|()| message::send(conversation.as_fd(), b"go", &[]))
-            .and_then(|()| message::set_nonblocking(conversation, true));
+        let result = release(conversation, || match cgroups {
+            Some(cgroups) => cgroups.add(&self.group, self.pid),
+            None => Ok(()),
+        });
         if result.is_err() {
             self.kill();
         }
@@ -222,12 +223,19 @@ impl Ends {
         Ok(Self {
             streams: Streams::Pipes { stdin, stdout: Some(out_writer), stderr: Some(error_writer) },
             stdin: writer,
-            outputs: vec![
-                Output::new("stdout", out_reader),
-                Output::new("stderr", error_reader),
-            ],
+            outputs: vec![Output::new("stdout", out_reader), Output::new("stderr", error_reader)],
         })
     }
+}
+
+/// Places a child, then lets it go on. One that has failed by then has told why.
+pub fn release(conversation: &OwnedFd, place: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    let placed = place().and_then(|()| message::send(conversation.as_fd(), b"go", &[]));
+    match placed {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ESRCH | libc::EPIPE)) => {}
+        other => other?,
+    }
+    message::set_nonblocking(conversation, true)
 }
 
 /// A close-on-exec pipe: (read end, write end).

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::sched::CloneFlags;
 
-use super::container::{Container, has_pid_namespace, pipe};
+use super::container::{Container, has_pid_namespace, pipe, release};
 use crate::cgroup::Cgroups;
 use crate::container::{self, Join, Streams};
 use crate::interface::ExecSpec;
@@ -38,29 +38,28 @@ impl Exec {
         spec: &ExecSpec,
         caller: (u64, u64),
     ) -> Result<Self, Failure> {
-        let failed = |operation: &'static str| {
-            move |error: io::Error| Failure::system(operation, &error)
-        };
+        let failed =
+            |operation: &'static str| move |error: io::Error| Failure::system(operation, &error);
         let target = pidfd_open(container.pid).map_err(failed("open the container's process"))?;
         let (ours, theirs) = message::pair().map_err(failed("open the streams"))?;
         let mut reply = Reply::default();
         let mut descriptors = Vec::new();
-        let streams = open_streams(spec, &mut reply, &mut descriptors)
-            .map_err(failed("open the streams"))?;
-        let join =
-            Join { record: &container.record, user: &container.user, target: &target, spec };
+        let streams =
+            open_streams(spec, &mut reply, &mut descriptors).map_err(failed("open the streams"))?;
+        let join = Join { record: &container.record, user: &container.user, target: &target, spec };
         let namespace = has_pid_namespace(sandbox).then_some((&target, own_namespace));
-        let pid = fork_inside(namespace, cgroups.open(&container.group).as_ref())
-            .map_err(failed("fork into the container"))?;
+        let cgroup = cgroups.open(&container.group);
+        let pid =
+            fork_inside(namespace, cgroup.as_ref()).map_err(failed("fork into the container"))?;
         if pid == 0 {
             drop(ours);
             container::join(&join, streams, theirs);
         }
         let exec = Self { pid, caller, conversation: None, reply, descriptors };
-        let released = cgroups
-            .add(&container.group, pid)
-            .and_then(|()| message::send(ours.as_fd(), b"go", &[]))
-            .and_then(|()| message::set_nonblocking(&ours, true));
+        let released = release(&ours, || match cgroup {
+            Some(_) => Ok(()),
+            None => cgroups.add(&container.group, pid),
+        });
         if let Err(error) = released {
             exec.kill();
             return Err(Failure::system("add to the cgroup", &error));

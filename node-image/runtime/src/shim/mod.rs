@@ -3,6 +3,7 @@
 
 mod container;
 mod exec;
+mod guard;
 mod log;
 mod output;
 mod sandbox;
@@ -27,6 +28,8 @@ pub const OPTIONS: [&str; 5] = ["--id", "--state", "--run", "--cgroups", "--cgro
 /// Runs the program with the arguments after its name; returns its exit code. The first process
 /// ends when the shim is ready to serve; an error is written to stderr.
 pub fn shim_main(arguments: impl IntoIterator<Item = OsString>) -> i32 {
+    // Without it all works, only less guarded; kernels before 5.2 do not have the call.
+    let _ = guard::run_from_read_only_mount();
     match start(arguments) {
         Ok(()) => 0,
         Err(message) => {
@@ -75,8 +78,7 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Setting, Strin
         values.insert(known, value);
     }
     let mut take = |name: &str| values.remove(name).ok_or_else(|| format!("{name} is missing"));
-    let layout =
-        Layout::new(&PathBuf::from(take("--state")?), &PathBuf::from(take("--run")?));
+    let layout = Layout::new(&PathBuf::from(take("--state")?), &PathBuf::from(take("--run")?));
     let mount = PathBuf::from(take("--cgroups")?);
     let base = take("--cgroup-base")?;
     let cgroups = Cgroups::detect(&mount, &base.to_string_lossy())
@@ -91,9 +93,8 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Setting, Strin
 
 /// The long-lived process.
 fn serve(setting: Setting, mut ready: std::io::PipeWriter) -> i32 {
-    let prepared = detach(&setting).and_then(|()| {
-        service::Service::prepare(setting.layout, setting.cgroups, setting.record)
-    });
+    let prepared = detach(&setting)
+        .and_then(|()| service::Service::prepare(setting.layout, setting.cgroups, setting.record));
     let mut service = match prepared {
         Ok(service) => service,
         Err(message) => {

@@ -2,7 +2,7 @@
 //! inherited by the containers.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, MsFlags};
@@ -18,10 +18,8 @@ use crate::sys::process::{exit_now, fork_into, prctl, reset_signals};
 
 /// What every pod with its own network gets unless it says otherwise: any user may listen on low
 /// ports and send pings.
-const SYSCTLS: &[(&str, &str)] = &[
-    ("net.ipv4.ip_unprivileged_port_start", "0"),
-    ("net.ipv4.ping_group_range", "0 2147483647"),
-];
+const SYSCTLS: &[(&str, &str)] =
+    &[("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")];
 
 /// Makes everything a sandbox holds. On an error the caller calls [`release`].
 pub fn prepare(layout: &Layout, cgroups: &Cgroups, record: &SandboxRecord) -> Result<(), String> {
@@ -131,12 +129,15 @@ fn sysctl_path(name: &str) -> PathBuf {
 fn start_pod_init(cgroups: &Cgroups, record: &SandboxRecord) -> io::Result<()> {
     let group = format!("{}/{}", record.spec.cgroup_parent, record.id);
     cgroups.create(&group, &Resources::default())?;
+    let cgroup = cgroups.open(&group);
     // SAFETY: the shim has one thread.
-    let pid = unsafe { fork_into(CloneFlags::CLONE_NEWPID, None) }?;
+    let pid = unsafe { fork_into(CloneFlags::CLONE_NEWPID, cgroup.as_ref().map(AsFd::as_fd)) }?;
     if pid == 0 {
         reap_forever();
     }
-    cgroups.add(&group, pid)?;
+    if cgroup.is_none() {
+        cgroups.add(&group, pid)?;
+    }
     let target = crate::sys::process::pidfd_open(pid)?;
     Ok(nix::sched::setns(&target, CloneFlags::CLONE_NEWPID)?)
 }

@@ -99,10 +99,9 @@ impl Service {
             for (token, events) in self.wait()? {
                 self.handle(token, events);
             }
-            self.containers
-                .retain(|_, container| {
-                    container.is_alive() || !container.outputs.iter().all(|out| out.is_done())
-                });
+            self.containers.retain(|_, container| {
+                container.is_alive() || !container.outputs.iter().all(|out| out.is_done())
+            });
             let idle = !self.containers.values().any(Container::is_alive);
             if !self.stopping.is_empty() && idle {
                 return self.finish();
@@ -293,14 +292,8 @@ impl Service {
     fn exec(&mut self, caller: Caller, id: &str, spec: ExecSpec) -> Answer {
         self.running(id)?;
         let Some(container) = self.containers.get(id) else { return Ok(None) };
-        let exec = Exec::start(
-            &self.cgroups,
-            &self.record,
-            &self.namespace,
-            container,
-            &spec,
-            caller,
-        )?;
+        let exec =
+            Exec::start(&self.cgroups, &self.record, &self.namespace, container, &spec, caller)?;
         self.execs.insert(exec.pid, (exec, spec));
         Ok(None)
     }
@@ -322,9 +315,7 @@ impl Service {
     }
 
     fn container_reports(&mut self, id: &str) {
-        while let Some((report, descriptor)) =
-            self.containers.get(id).and_then(Container::report)
-        {
+        while let Some((report, descriptor)) = self.containers.get(id).and_then(Container::report) {
             let Some(container) = self.containers.get_mut(id) else { return };
             match (report, descriptor) {
                 (Report::Terminal, Some(master)) => {
@@ -372,8 +363,7 @@ impl Service {
             _ => None,
         };
         let error = caller.map(|_| start_error(failure));
-        let exit =
-            container.set_ended(&self.layout, &self.cgroups, code, signal, error.clone());
+        let exit = container.set_ended(&self.layout, &self.cgroups, code, signal, error.clone());
         self.broadcast(&Message::Exited { container: id.to_owned(), exit });
         if let (Some(caller), Some(error)) = (caller, error) {
             self.answer(caller, Err(Failure::Invalid(error)));
@@ -472,10 +462,7 @@ impl Service {
     }
 }
 
-fn attach_streams(
-    container: &mut Container,
-    spec: &ExecSpec,
-) -> io::Result<(Reply, Vec<OwnedFd>)> {
+fn attach_streams(container: &mut Container, spec: &ExecSpec) -> io::Result<(Reply, Vec<OwnedFd>)> {
     let mut reply = Reply::default();
     let mut descriptors = Vec::new();
     if let Some(stdin) = container.stdin.as_ref().filter(|_| spec.stdin) {

@@ -95,7 +95,12 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[RawFd]) -> io::
 /// Receives one message; `None` when the other side has closed.
 pub fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
     let peek = MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC;
-    let length = nix::sys::socket::recv(socket.as_raw_fd(), &mut [], peek)?;
+    let length = match nix::sys::socket::recv(socket.as_raw_fd(), &mut [], peek) {
+        // Told once, when the other side has closed with messages of ours unread; its own come
+        // after.
+        Err(nix::Error::ECONNRESET) => nix::sys::socket::recv(socket.as_raw_fd(), &mut [], peek)?,
+        other => other?,
+    };
     if length > MESSAGE_BYTES_MAX {
         return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
     }

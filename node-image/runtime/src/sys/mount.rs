@@ -88,8 +88,7 @@ pub fn change(
 ) -> io::Result<()> {
     let attributes =
         MountAttributes { set, propagation: propagation.bits(), ..MountAttributes::default() };
-    let flags =
-        libc::AT_EMPTY_PATH as libc::c_uint | if recursive { AT_RECURSIVE } else { 0 };
+    let flags = libc::AT_EMPTY_PATH as libc::c_uint | if recursive { AT_RECURSIVE } else { 0 };
     // SAFETY: the path is a static C string; `attributes` lives through the call and its size is
     // the one passed.
     let result = check(unsafe {

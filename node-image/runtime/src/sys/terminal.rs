@@ -17,8 +17,9 @@ pub fn open(ptmx: &Path) -> io::Result<(OwnedFd, OwnedFd)> {
     // SAFETY: TIOCSPTLCK reads an int, which outlives the call.
     check(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlock) }.into())?;
     // SAFETY: TIOCGPTPEER takes open flags and returns a new descriptor.
-    let slave =
-        check_fd(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, flags.bits()) }.into())?;
+    let slave = check_fd(
+        unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, flags.bits()) }.into(),
+    )?;
     Ok((master, slave))
 }
 

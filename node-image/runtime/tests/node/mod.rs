@@ -124,7 +124,11 @@ impl Node {
     }
 
     /// Runs a shell script to its end: (exit code, stdout of the log).
-    pub async fn script(&self, script: &str, change: impl FnOnce(&mut ContainerSpec)) -> (i32, String) {
+    pub async fn script(
+        &self,
+        script: &str,
+        change: impl FnOnce(&mut ContainerSpec),
+    ) -> (i32, String) {
         let mut spec = shell(script);
         change(&mut spec);
         let id = self.start(spec).await;
@@ -140,7 +144,9 @@ impl Node {
     pub async fn log(&self, id: &str) -> String {
         let status = self.runtime.container(id).await.expect("status");
         let text = std::fs::read_to_string(status.log_path).expect("log");
-        text.lines().map(|line| line.splitn(4, ' ').nth(3).unwrap_or_default().to_owned() + "\n").collect()
+        text.lines()
+            .map(|line| line.splitn(4, ' ').nth(3).unwrap_or_default().to_owned() + "\n")
+            .collect()
     }
 
     async fn clean(&self) {
@@ -199,10 +205,7 @@ async fn open(directory: &Path, cgroups: &Path, cgroup_base: &str) -> NodeRuntim
     let config = RuntimeConfig {
         state: directory.join("state"),
         run: directory.join("run"),
-        shim: ShimCommand {
-            program: env!("CARGO_BIN_EXE_kd-shim").into(),
-            arguments: Vec::new(),
-        },
+        shim: ShimCommand { program: env!("CARGO_BIN_EXE_kd-shim").into(), arguments: Vec::new() },
         cgroup_mount: cgroups.to_owned(),
         cgroup_base: cgroup_base.to_owned(),
     };
