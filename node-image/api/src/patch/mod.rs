@@ -23,3 +23,46 @@ fn unprocessable() -> Status {
     status.details = Some(Default::default());
     status
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::schema;
+    use crate::testing::kind;
+
+    #[test]
+    fn a_pod_by_its_own_schema() {
+        let schema = schema::for_kind(&kind("", "v1", "Pod")).unwrap();
+        let pod = json!({"metadata": {"finalizers": ["a/b"]}, "spec": {
+            "containers": [{"name": "a", "image": "1", "ports": [{"containerPort": 80, "protocol": "TCP"}]}],
+            "tolerations": [{"key": "x"}]}});
+        let patch = json!({"metadata": {"finalizers": ["c/d"]}, "spec": {
+            "containers": [{"name": "a", "image": "2"}, {"name": "b"}], "tolerations": [{"key": "y"}]}});
+        let patched = strategic(&pod, &patch, &schema).unwrap();
+        assert_eq!(patched["metadata"]["finalizers"], json!(["c/d", "a/b"]));
+        assert_eq!(
+            patched["spec"]["containers"][0]["ports"],
+            pod["spec"]["containers"][0]["ports"]
+        );
+        assert_eq!(patched["spec"]["containers"][0]["image"], "2");
+        assert_eq!(patched["spec"]["containers"][1]["name"], "b");
+        assert_eq!(patched["spec"]["tolerations"], json!([{"key": "y"}]));
+    }
+
+    #[test]
+    fn ports_are_told_apart_by_defaulted_keys() {
+        let schema = schema::for_kind(&kind("", "v1", "Pod")).unwrap();
+        let now = Timestamp::UNIX_EPOCH;
+        let manager = FieldManager { name: "me", api_version: "v1", subresource: "", now };
+        let live = json!({"spec": {"containers": [{"name": "a", "ports": [{"containerPort": 80, "protocol": "TCP"}]}]}});
+        let config = json!({"spec": {"containers": [{"name": "a", "ports": [{"containerPort": 80, "name": "http"}]}]}});
+        let merged = apply(&live, &config, &schema, manager, false).unwrap();
+        assert_eq!(
+            merged["spec"]["containers"][0]["ports"],
+            json!([{"containerPort": 80, "protocol": "TCP", "name": "http"}])
+        );
+    }
+}

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::Kind;
-use crate::walk::{Shape, Walk};
+use crate::walk::Walk;
 
 /// What of the object a row carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,19 +79,22 @@ pub fn table<'a>(
 }
 
 fn line(printer: &rows::Printer, object: &Value, include: IncludeObject, now: Timestamp) -> Value {
-    let carried = match include {
-        IncludeObject::None => Value::Null,
-        IncludeObject::Metadata => partial_object(object),
-        IncludeObject::Object => object.clone(),
-    };
     let mut row = Map::new();
     row.insert("cells".into(), Value::Array((printer.cells)(object, now)));
     let conditions = (printer.conditions)(object);
     if !conditions.is_null() {
         row.insert("conditions".into(), conditions);
     }
-    row.insert("object".into(), carried);
+    row.insert("object".into(), carried(object, include));
     Value::Object(row)
+}
+
+fn carried(object: &Value, include: IncludeObject) -> Value {
+    match include {
+        IncludeObject::None => Value::Null,
+        IncludeObject::Metadata => partial_object(object),
+        IncludeObject::Object => object.clone(),
+    }
 }
 
 /// A PartialObjectMetadata of an object.
@@ -144,16 +147,7 @@ pub fn custom_table<'a>(
             cells.extend(
                 columns.iter().map(|c| custom_cell(c, cell(object, c.text("jsonPath")), now)),
             );
-            let mut row = json!({ "cells": cells });
-            row.put(
-                "object",
-                match include {
-                    IncludeObject::None => Value::Null,
-                    IncludeObject::Metadata => partial_object(object),
-                    IncludeObject::Object => object.clone(),
-                },
-            );
-            row
+            json!({"cells": cells, "object": carried(object, include)})
         })
         .collect();
     json!({
@@ -201,6 +195,24 @@ mod tests {
         assert_eq!(table["rows"][0]["cells"], json!(["a", 1, "90s"]));
         assert_eq!(table["rows"][0]["object"]["kind"], "PartialObjectMetadata");
         assert_eq!(table["columnDefinitions"][1]["name"], "Data");
+    }
+
+    #[test]
+    fn custom_columns() {
+        let now: Timestamp = "2026-01-01T00:01:30Z".parse().unwrap();
+        let object = json!({"metadata": {"name": "a", "creationTimestamp": "2026-01-01T00:00:00Z"}, "spec": {"n": 3}});
+        let columns = [
+            json!({"name": "N", "type": "integer", "jsonPath": ".spec.n"}),
+            json!({"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}),
+            json!({"name": "None", "type": "string", "jsonPath": ".spec.none", "priority": 1}),
+        ];
+        let cell = |object: &Value, path: &str| {
+            path.split('.').skip(1).fold(object, |value, key| &value[key]).clone()
+        };
+        let include = IncludeObject::None;
+        let table = custom_table([&object], &columns, cell, &json!({}), include, now);
+        assert_eq!(table["rows"][0]["cells"], json!(["a", 3, "90s", null]));
+        assert_eq!(table["columnDefinitions"][3]["priority"], 1);
     }
 
     #[test]
