@@ -1,0 +1,100 @@
+//! The scheduler against an API server in memory.
+
+use std::time::Duration;
+
+use kd_scheduler::{Config, Scheduler};
+use kd_testkit::FakeApi;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+const WAIT_MAX: Duration = Duration::from_secs(20);
+
+fn node(name: &str, cpu: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name},
+        "status": {"allocatable": {"cpu": cpu, "memory": "8Gi", "pods": "10"}}})
+}
+
+fn pod(name: &str, cpu: &str, priority: i32) -> Value {
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "a"},
+        "spec": {"schedulerName": "default-scheduler", "priority": priority, "containers": [
+            {"name": "c", "resources": {"requests": {"cpu": cpu}}}]}})
+}
+
+async fn until(api: &FakeApi, what: &str, holds: impl Fn(&FakeApi) -> bool) {
+    let waited = timeout(WAIT_MAX, api.until(holds)).await;
+    assert!(waited.is_ok(), "never: {what}; writes: {:#?}", api.writes());
+}
+
+fn node_of(api: &FakeApi, pod: &str) -> String {
+    api.get("", "pods", "a", pod)["spec"]["nodeName"].as_str().unwrap_or_default().to_owned()
+}
+
+fn start(api: &FakeApi) -> tokio::task::JoinHandle<()> {
+    let scheduler = Scheduler::new(api.client(), Config::default());
+    tokio::spawn(scheduler.run(std::future::pending()))
+}
+
+#[tokio::test]
+async fn pods_wait_for_room_and_get_it() {
+    let api = FakeApi::new();
+    api.put(pod("p", "1", 0));
+    let task = start(&api);
+    let message = |api: &FakeApi| {
+        let pod = api.get("", "pods", "a", "p");
+        pod["status"]["conditions"][0]["message"].as_str().unwrap_or_default().to_owned()
+    };
+    until(&api, "no nodes", |api| message(api) == "no nodes available to schedule pods").await;
+    api.put(node("small", "500m"));
+    until(&api, "too small", |api| {
+        message(api).starts_with("0/1 nodes are available: 1 Insufficient cpu. preemption: ")
+    })
+    .await;
+    api.put(node("big", "2"));
+    until(&api, "placed", |api| node_of(api, "p") == "big").await;
+    until(&api, "events", |api| {
+        let events = api.list("events.k8s.io", "events");
+        events.iter().any(|e| e["note"] == "Successfully assigned a/p to big")
+            && events.iter().any(|e| e["reason"] == "FailedScheduling")
+    })
+    .await;
+    task.abort();
+}
+
+#[tokio::test]
+async fn important_pods_take_the_place_of_others() {
+    let api = FakeApi::new();
+    api.put(node("n", "1"));
+    api.put(pod("low", "1", 0));
+    let task = start(&api);
+    until(&api, "low is placed", |api| node_of(api, "low") == "n").await;
+    api.put(pod("high", "1", 100));
+    until(&api, "high is placed", |api| node_of(api, "high") == "n").await;
+    assert!(api.get("", "pods", "a", "low").is_null());
+    task.abort();
+}
+
+#[tokio::test]
+async fn no_node_is_overbooked() {
+    let api = FakeApi::new();
+    for name in ["x", "y"] {
+        api.put(node(name, "5"));
+    }
+    for i in 0..12 {
+        api.put(pod(&format!("p{i}"), "1", 0));
+    }
+    let task = start(&api);
+    let placed = |api: &FakeApi, node: &str| {
+        api.list("", "pods").iter().filter(|p| p["spec"]["nodeName"] == node).count()
+    };
+    until(&api, "ten are placed", |api| placed(api, "x") == 5 && placed(api, "y") == 5).await;
+    let refused = |api: &FakeApi| {
+        let pods = api.list("", "pods");
+        pods.iter().filter(|p| p["status"]["conditions"][0]["reason"] == "Unschedulable").count()
+    };
+    until(&api, "two are told why not", |api| refused(api) == 2).await;
+    api.break_watches();
+    let one = api.list("", "pods").into_iter().find(|p| p["spec"]["nodeName"] == "x").unwrap();
+    api.delete("", "pods", "a", one["metadata"]["name"].as_str().unwrap());
+    until(&api, "the room is used", |api| placed(api, "x") == 5).await;
+    task.abort();
+}
