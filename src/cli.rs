@@ -111,3 +111,113 @@ pub enum Export {
     /// Merge a cluster's kubeconfig into yours.
     Kubeconfig(commands::kubeconfig::merge::Arguments),
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// What clap says to a wrong or asking command line, whatever terminal the test runs in.
+    fn said(line: &str) -> String {
+        let command = Cli::command().term_width(100);
+        let error = command.try_get_matches_from(line.split_whitespace()).unwrap_err();
+        error.to_string()
+    }
+
+    #[test]
+    fn the_commands_are_consistent_and_documented() {
+        fn walk(command: &clap::Command) {
+            let name = command.get_name();
+            assert!(command.get_about().is_some(), "{name} has no text");
+            for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+                assert!(argument.get_help().is_some(), "{name}: {} has no text", argument.get_id());
+            }
+            command.get_subcommands().for_each(walk);
+        }
+        Cli::command().debug_assert();
+        walk(&Cli::command());
+    }
+
+    #[test]
+    fn both_spellings_parse() {
+        let good = |line: &str| assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        good("kd cluster create");
+        good("kd cluster create x --agents 2 --timings --api-port 6443");
+        good("kd cluster create x --kubeconfig-update --switch-context");
+        good("kd create cluster --name x --wait 5m --image node:1 --retain");
+        good("kd create cluster -n x --wait");
+        good("kd cluster delete a b");
+        good("kd cluster rm --all");
+        good("kd delete cluster --name x");
+        good("kd delete clusters --all");
+        good("kd get clusters");
+        good("kd get nodes --name x");
+        good("kd get kubeconfig --name x --internal");
+        good("kd export kubeconfig --name x");
+        good("kd load docker-image a:1 b:2 --name x");
+        good("kd load image-archive a.tar --name x");
+        good("kd image import a:1 -c x");
+        good("kd port-forward svc/web 8080:80 :443 -n y --address localhost,10.0.0.1");
+        good("kd port-forward nginx http --pod-running-timeout 1m30s -q");
+    }
+
+    #[test]
+    fn mistakes() {
+        insta::assert_snapshot!(said("kd clutser list"), @r"
+        error: unrecognized subcommand 'clutser'
+
+          tip: some similar subcommands exist: 'clusters', 'cluster'
+
+        Usage: kd [OPTIONS] <COMMAND>
+
+        For more information, try '--help'.
+        ");
+        insta::assert_snapshot!(said("kd port-forward node/x 80"), @r#"
+        error: invalid value 'node/x' for '<TYPE/NAME>': "node" has no pods to forward to; use one of pod, service, replicationcontroller, daemonset, deployment, replicaset, statefulset, job
+
+        For more information, try '--help'.
+        "#);
+        insta::assert_snapshot!(said("kd port-forward nginx 80:x:y"), @r#"
+        error: invalid value '80:x:y' for '<[LOCAL:]REMOTE>...': "x:y" is not a port
+
+        For more information, try '--help'.
+        "#);
+        insta::assert_snapshot!(said("kd cluster create --timeout soon"), @r#"
+        error: invalid value 'soon' for '--timeout <DURATION>': "soon" is not a duration such as 90s, 1m30s or 2h
+
+        For more information, try '--help'.
+        "#);
+        insta::assert_snapshot!(said("kd cluster delete a --all"), @r"
+        error: the argument '[NAME]...' cannot be used with '--all'
+
+        Usage: kd cluster delete <NAME>...
+
+        For more information, try '--help'.
+        ");
+    }
+
+    #[test]
+    fn help() {
+        insta::assert_snapshot!(said("kd --help"), @r"
+        Kubernetes in Docker: clusters that start in about a second
+
+        Usage: kd [OPTIONS] <COMMAND>
+
+        Commands:
+          cluster       Create, list, stop, start and delete clusters [alias: clusters]
+          node          Look at the nodes of clusters [alias: nodes]
+          kubeconfig    Print a cluster's kubeconfig or merge it into yours
+          image         Load images into a cluster and list them [alias: images]
+          port-forward  Forward local ports to a pod
+          node-image    Build and inspect the image that nodes are made of
+          completion    Print a completion script for a shell
+          version       Print the version
+
+        Options:
+          -q, --quiet    Print errors and data only
+          -h, --help     Print help
+          -V, --version  Print version
+        ");
+    }
+}

@@ -12,6 +12,7 @@ mod image;
 mod interrupt;
 mod output;
 mod port_forward;
+mod resolver;
 mod ui;
 
 use std::ffi::OsString;

@@ -138,7 +138,7 @@ impl Creation<'_> {
             lacking_capabilities(self.engine.socket()),
         );
         if there?.is_some() {
-            let message = format!("the cluster {:?} is there already", options.name);
+            let message = format!("the cluster {:?} already exists", options.name);
             return Err(Error::new(ExitCode::ClusterExists, message)
                 .hint(format!("delete it: kd cluster delete {}", options.name))
                 .hint(format!("or start it: kd cluster start {}", options.name)));

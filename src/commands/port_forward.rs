@@ -1,10 +1,12 @@
 //! `kd port-forward`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use futures::future::select_all;
+use http::uri::Authority;
 use kube::ResourceExt;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
@@ -14,6 +16,7 @@ use crate::cluster::{access, inventory};
 use crate::duration;
 use crate::error::{Error, ExitCode, Result};
 use crate::port_forward::{Addresses, Forward, PodAddress, PortSpec, TargetReference, bind, serve};
+use crate::resolver;
 
 /// Arguments of `kd port-forward`.
 #[derive(Debug, Args)]
@@ -94,6 +97,28 @@ async fn client(context: &Context, arguments: &Arguments) -> Result<kube::Client
         kube::Config::from_custom_kubeconfig(merged, &options).await.map_err(|source| {
             failed("the kubeconfig does not lead to a cluster".to_owned()).because(source)
         })?;
+    let config = with_literal_address(config).await?;
     kube::Client::try_from(config)
         .map_err(|source| failed("use the kubeconfig".to_owned()).because(source))
+}
+
+/// The server by address; its certificate is still checked against its name.
+async fn with_literal_address(mut config: kube::Config) -> Result<kube::Config> {
+    let Some(host) = config.cluster_url.host().map(str::to_owned) else { return Ok(config) };
+    if host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
+        return Ok(config);
+    }
+    let failed = || Error::new(ExitCode::Api, format!("find the API server {host}"));
+    let address = resolver::address_of(&host).await.map_err(|error| failed().because(error))?;
+    let port = config.cluster_url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let authority = match address {
+        IpAddr::V4(address) => format!("{address}{port}"),
+        IpAddr::V6(address) => format!("[{address}]{port}"),
+    };
+    let mut parts = config.cluster_url.clone().into_parts();
+    let parsed: std::result::Result<Authority, _> = authority.parse();
+    parts.authority = Some(parsed.map_err(|error| failed().because(error))?);
+    config.cluster_url = http::Uri::from_parts(parts).map_err(|error| failed().because(error))?;
+    config.tls_server_name.get_or_insert(host);
+    Ok(config)
 }

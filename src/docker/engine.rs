@@ -9,6 +9,10 @@ use bollard::errors::Error as DockerError;
 use super::endpoint;
 use crate::config::Environment;
 use crate::error::{Error, ExitCode, Result};
+use crate::resolver;
+
+/// The port of an engine on another machine.
+const DEFAULT_PORT: &str = "2375";
 
 /// A Docker engine that answers.
 #[derive(Clone, Debug)]
@@ -22,7 +26,7 @@ impl Engine {
     /// Finds the engine, connects to it and agrees on an API version.
     pub async fn connect(environment: &Environment) -> Result<Engine> {
         let address = endpoint::find(environment)?;
-        let docker = client(&address)?;
+        let docker = client(&address).await?;
         match docker.negotiate_version().await {
             Ok(docker) => Ok(Engine { docker, address }),
             Err(source) => Err(unreachable_engine(&address, source)),
@@ -67,9 +71,9 @@ pub fn label_filter(label: &str) -> HashMap<String, Vec<String>> {
     HashMap::from([("label".to_owned(), vec![label.to_owned()])])
 }
 
-fn client(address: &str) -> Result<Docker> {
-    let name_free = literal_address(address)?;
-    Docker::connect_with_host(&name_free).map_err(|source| match source {
+async fn client(address: &str) -> Result<Docker> {
+    let literal = literal_address(address).await?;
+    Docker::connect_with_host(&literal).map_err(|source| match source {
         DockerError::SocketNotFoundError(_) => unreachable_engine(address, source),
         source => Error::new(ExitCode::NoEngine, format!("use the Docker engine at {address}"))
             .because(source)
@@ -77,22 +81,26 @@ fn client(address: &str) -> Result<Docker> {
     })
 }
 
-/// A static binary must not ask the system's resolver, so `localhost` is the only name.
-fn literal_address(address: &str) -> Result<String> {
+/// The engine's address with the host's address instead of its name.
+async fn literal_address(address: &str) -> Result<String> {
     let Some((scheme @ ("tcp" | "http"), authority)) = address.split_once("://") else {
         return Ok(address.to_owned());
     };
-    let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "2375"));
-    let literal = match host.trim_start_matches('[').trim_end_matches(']') {
-        "localhost" | "" => "127.0.0.1",
-        host if host.parse::<IpAddr>().is_ok() => return Ok(address.to_owned()),
-        _ => {
-            let message = format!("the Docker engine's address {address} is not an IP address");
-            return Err(Error::new(ExitCode::NoEngine, message)
-                .hint("write the address of the machine in DOCKER_HOST instead of its name"));
-        }
+    let authority = authority.trim_end_matches('/');
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if port.parse::<u16>().is_ok() => (host, port),
+        _ => (authority, DEFAULT_PORT),
     };
-    Ok(format!("{scheme}://{literal}:{port}"))
+    let host = if host.is_empty() { "localhost" } else { host };
+    let literal = resolver::address_of(host).await.map_err(|source| {
+        Error::new(ExitCode::NoEngine, format!("find the Docker engine at {address}"))
+            .because(source)
+            .hint("check the name in DOCKER_HOST, or write an address instead")
+    })?;
+    Ok(match literal {
+        IpAddr::V4(literal) => format!("{scheme}://{literal}:{port}"),
+        IpAddr::V6(literal) => format!("{scheme}://[{literal}]:{port}"),
+    })
 }
 
 fn unreachable_engine(address: &str, source: DockerError) -> Error {
@@ -144,17 +152,17 @@ fn busy_port(error: &DockerError) -> Option<u16> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn addresses_without_a_resolver() {
-        let check = |address: &str, expect: Option<&str>| {
-            assert_eq!(literal_address(address).ok().as_deref(), expect, "{address}");
+    #[tokio::test]
+    async fn addresses_without_a_resolver() {
+        let check = async |address: &str, expect: &str| {
+            assert_eq!(literal_address(address).await.unwrap(), expect);
         };
-        check("unix:///var/run/docker.sock", Some("unix:///var/run/docker.sock"));
-        check("tcp://127.0.0.1:2375", Some("tcp://127.0.0.1:2375"));
-        check("tcp://[::1]:2375", Some("tcp://[::1]:2375"));
-        check("tcp://localhost:2375", Some("tcp://127.0.0.1:2375"));
-        check("tcp://:2375", Some("tcp://127.0.0.1:2375"));
-        check("tcp://engine.example:2375", None);
+        check("unix:///var/run/docker.sock", "unix:///var/run/docker.sock").await;
+        check("tcp://127.0.0.1:2376", "tcp://127.0.0.1:2376").await;
+        check("tcp://192.0.2.1", "tcp://192.0.2.1:2375").await;
+        check("tcp://[::1]:2375", "tcp://[::1]:2375").await;
+        check("tcp://localhost:2375/", "tcp://127.0.0.1:2375").await;
+        check("tcp://:2375", "tcp://127.0.0.1:2375").await;
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl ContainerSpec {
         match engine.docker.create_container(Some(options), self.body()).await {
             Ok(created) => Ok(Container { id: created.id, name: self.name.clone() }),
             Err(error) if has_status(&error, 409) => {
-                let message = format!("a container named {} is there already", self.name);
+                let message = format!("a container named {} already exists", self.name);
                 Err(Error::new(ExitCode::ClusterExists, message)
                     .because(error)
                     .hint(format!("remove it: docker rm -f {}", self.name)))
