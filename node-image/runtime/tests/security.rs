@@ -2,7 +2,7 @@
 
 mod node;
 
-use kd_runtime::{Mount, Runtime, Seccomp};
+use kd_runtime::{Mount, Propagation, Runtime, Seccomp};
 use node::{run, shell};
 
 #[test]
@@ -168,13 +168,21 @@ fn devices() {
 fn privileged() {
     run(|node| async move {
         let script = "mkdir /m; mount -t tmpfs x /m && echo mounted; touch /proc/sys/kernel/ostype \
-                      && echo unmasked; ls /dev/vda /dev/loop0 2>/dev/null | head -1 | wc -l; \
-                      grep CapEff /proc/self/status";
+                      && echo unmasked; grep CapEff /proc/self/status; ls /dev";
         let (_, log) = node.script(script, |spec| spec.security.privileged = true).await;
-        assert!(log.starts_with("mounted\nunmasked\n1\n"), "{log}");
         let held = std::fs::read_to_string("/proc/self/status").unwrap();
         let bounding = held.lines().find_map(|line| line.strip_prefix("CapBnd:\t")).unwrap();
-        assert!(log.contains(&format!("CapEff:\t{bounding}")), "{log}");
+        let expect = format!("mounted\nunmasked\nCapEff:\t{bounding}\n");
+        assert!(log.starts_with(&expect), "{log}");
+        for entry in std::fs::read_dir("/dev").unwrap().flatten() {
+            use std::os::unix::fs::FileTypeExt;
+            let kind = entry.file_type().unwrap();
+            if kind.is_char_device() || kind.is_block_device() {
+                let name = entry.file_name().into_string().unwrap();
+                let shown = log.lines().any(|line| line == name);
+                assert!(shown || name == "console", "{name} is not in\n{log}");
+            }
+        }
     });
 }
 
@@ -244,5 +252,61 @@ fn runtime_program_is_out_of_reach() {
             assert!(mount.contains(nix::sys::statvfs::FsFlags::ST_RDONLY), "{program:?}");
         }
         assert_eq!(count, 1);
+    });
+}
+
+#[test]
+fn many_layers() {
+    run(|node| async move {
+        let (code, log) = node
+            .script("ls -d /file-* | wc -l; cat /top", |spec| spec.image_id = "many".into())
+            .await;
+        assert_eq!((code, log.as_str()), (0, "450\ntop\n"));
+    });
+}
+
+#[test]
+fn mounts_travel_as_asked() {
+    use nix::mount::{MntFlags, MsFlags, mount, umount2};
+    run(|node| async move {
+        let volume = node.path("volume");
+        std::fs::create_dir(&volume).unwrap();
+        let none = None::<&str>;
+        let tmpfs = Some("tmpfs");
+        mount(tmpfs, &volume, tmpfs, MsFlags::empty(), none).unwrap();
+        mount(none, &volume, none, MsFlags::MS_SHARED, none).unwrap();
+        for name in ["up", "down"] {
+            std::fs::create_dir(volume.join(name)).unwrap();
+        }
+        let targets = [
+            ("/both", Propagation::Bidirectional),
+            ("/from", Propagation::HostToContainer),
+            ("/none", Propagation::Private),
+        ];
+        let mut spec = shell("mount -t tmpfs x /both/up && touch /both/up/file; sleep 1000");
+        spec.security.privileged = true;
+        spec.mounts = targets
+            .map(|(target, propagation)| Mount {
+                source: volume.clone(),
+                target: target.into(),
+                propagation,
+                ..Mount::default()
+            })
+            .to_vec();
+        let id = node.start(spec).await;
+        let exec = async |script: &str| {
+            let command = ["sh", "-c", script].map(str::to_owned).to_vec();
+            let output = node.runtime.exec_sync(&id, command, Some(node::WAIT_MAX)).await.unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        exec("while [ ! -e /both/up/file ]; do sleep 0.02; done").await;
+        assert!(volume.join("up/file").exists());
+        mount(tmpfs, &volume.join("down"), tmpfs, MsFlags::empty(), none).unwrap();
+        std::fs::write(volume.join("down/file"), "").unwrap();
+        assert_eq!(exec("cd /; ls -d */down/file").await, "both/down/file\nfrom/down/file\n");
+        assert_eq!(exec("cd /; ls -d */up/file").await, "both/up/file\nfrom/up/file\n");
+        for path in [volume.join("down"), volume.join("up"), volume] {
+            umount2(&path, MntFlags::MNT_DETACH).unwrap();
+        }
     });
 }

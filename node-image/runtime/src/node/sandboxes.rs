@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, FromRawFd, IntoRawFd};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -90,24 +90,18 @@ impl Inner {
         let (sender, receiver) = mpsc::unbounded_channel();
         let connection = Connection::open(&self.layout.sandbox_run(&sandbox.id), sender)?;
         *lock(&sandbox.connection) = Some(Arc::new(connection));
-        tokio::spawn(self.clone().follow(sandbox.clone(), receiver));
+        tokio::spawn(follow(Arc::downgrade(self), Arc::downgrade(sandbox), receiver));
         Ok(())
     }
 
-    async fn follow(
-        self: Arc<Self>,
-        sandbox: Arc<Sandbox>,
-        mut events: mpsc::UnboundedReceiver<Message>,
-    ) {
-        while let Some(event) = events.recv().await {
-            self.take_in(event);
-        }
+    /// The connection to a shim has ended without our doing.
+    async fn disconnected(self: &Arc<Self>, sandbox: &Arc<Sandbox>) {
         let _turn = sandbox.turn.lock().await;
         if lock(&sandbox.record).stopped {
             return;
         }
         // The shim may only have let us go.
-        if self.connect(&sandbox).is_ok() {
+        if self.connect(sandbox).is_ok() {
             for container in lock(&sandbox.containers).iter() {
                 if container.refresh(&self.layout).unwrap_or(false) {
                     self.emit_exit(&sandbox.id, &container.id);
@@ -115,7 +109,7 @@ impl Inner {
             }
             return;
         }
-        if let Err(error) = self.account_for(&sandbox, KILLED_CODE).await {
+        if let Err(error) = self.account_for(sandbox, KILLED_CODE).await {
             tracing::error!(sandbox = sandbox.id, %error, "clean up after a lost shim");
         }
         self.emit(RuntimeEvent::SandboxLost { sandbox_id: sandbox.id.clone() });
@@ -272,6 +266,22 @@ impl Inner {
         let group = lock(&sandbox.record).spec.cgroup_parent.clone();
         let cgroups = self.cgroups.clone();
         blocking("read a pod's use", move || Ok(cgroups.stats(&group))).await
+    }
+}
+
+/// Takes in what a shim says. Holds neither the runtime nor the sandbox: letting go of the runtime
+/// ends its connections, and with them this.
+async fn follow(
+    inner: Weak<Inner>,
+    sandbox: Weak<Sandbox>,
+    mut events: mpsc::UnboundedReceiver<Message>,
+) {
+    while let Some(event) = events.recv().await {
+        let Some(inner) = inner.upgrade() else { return };
+        inner.take_in(event);
+    }
+    if let (Some(inner), Some(sandbox)) = (inner.upgrade(), sandbox.upgrade()) {
+        inner.disconnected(&sandbox).await;
     }
 }
 

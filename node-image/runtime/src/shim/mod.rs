@@ -1,8 +1,10 @@
 //! The program `kd shim`: one per sandbox, one thread, one poll loop. It holds the pod's
 //! namespaces, streams and logs, and outlives the process that started it.
 
+mod attach;
 mod container;
 mod exec;
+mod failure;
 mod guard;
 mod log;
 mod output;

@@ -7,14 +7,14 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
-use super::container::{Container, Phase, has_pid_namespace, pipe, receive_report};
+use super::container::{Container, Phase, has_pid_namespace, receive_report};
 use super::exec::Exec;
-use super::sandbox;
+use super::failure::{exec_error, start_error};
+use super::{attach, sandbox};
 use crate::cgroup::Cgroups;
 use crate::container::Report;
-use crate::interface::{Error, ExecSpec};
+use crate::interface::ExecSpec;
 use crate::layout::{Layout, SHIM_SOCKET};
 use crate::protocol::{self, Call, Failure, Message, Reply, Request};
 use crate::record::{self, SandboxRecord};
@@ -244,7 +244,9 @@ impl Service {
                     .and(done),
                 None => done,
             },
-            Request::Socket { ipv6 } => tcp_socket(ipv6),
+            Request::Socket { ipv6 } => attach::tcp_socket(ipv6)
+                .map(Some)
+                .map_err(|error| Failure::system("make a socket", &error)),
             Request::Stop => {
                 self.stopping.push(caller);
                 self.kill_all();
@@ -300,7 +302,7 @@ impl Service {
 
     fn attach(&mut self, id: &str, spec: &ExecSpec) -> Answer {
         let container = self.running(id)?;
-        attach_streams(container, spec)
+        attach::attach(container, spec)
             .map(Some)
             .map_err(|error| Failure::system("attach to the container", &error))
     }
@@ -308,7 +310,7 @@ impl Service {
     fn end_leases(&mut self, id: &str) {
         let Some(container) = self.containers.get_mut(id) else { return };
         let before = container.leases.len();
-        container.leases.retain(|lease| !has_hung_up(lease));
+        container.leases.retain(|lease| !attach::has_hung_up(lease));
         if container.leases.len() < before && container.record.spec.stdin_once {
             container.stdin = None;
         }
@@ -459,77 +461,5 @@ impl Service {
         if protocol::send(socket.as_fd(), message, &raw).is_err() {
             self.clients.remove(&client);
         }
-    }
-}
-
-fn attach_streams(container: &mut Container, spec: &ExecSpec) -> io::Result<(Reply, Vec<OwnedFd>)> {
-    let mut reply = Reply::default();
-    let mut descriptors = Vec::new();
-    if let Some(stdin) = container.stdin.as_ref().filter(|_| spec.stdin) {
-        descriptors.push(stdin.try_clone()?);
-        reply.stdin = true;
-    }
-    let wanted = [spec.stdout, spec.stderr && container.terminal.is_none()];
-    for (output, wanted) in container.outputs.iter_mut().zip(wanted) {
-        if wanted {
-            let (reader, writer) = pipe()?;
-            message::set_nonblocking(&writer, true)?;
-            output.add_sink(writer);
-            descriptors.push(reader);
-        }
-    }
-    reply.stdout = wanted[0] && !container.outputs.is_empty();
-    reply.stderr = wanted[1] && container.outputs.len() > 1;
-    if reply.stdin {
-        let (reader, writer) = pipe()?;
-        container.leases.push(reader);
-        descriptors.push(writer);
-        reply.lease = true;
-    }
-    if let Some(terminal) = &container.terminal {
-        descriptors.push(terminal.try_clone()?);
-        reply.control = true;
-    }
-    Ok((reply, descriptors))
-}
-
-fn has_hung_up(lease: &OwnedFd) -> bool {
-    let mut fds = [PollFd::new(lease.as_fd(), PollFlags::empty())];
-    poll(&mut fds, PollTimeout::ZERO).is_ok()
-        && fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP))
-}
-
-fn tcp_socket(ipv6: bool) -> Answer {
-    let family = if ipv6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let socket = socket(family, SockType::Stream, flags, None)
-        .map_err(|error| Failure::system("make a socket", &error.into()))?;
-    Ok(Some((Reply { control: true, ..Reply::default() }, vec![socket])))
-}
-
-/// A failed start in the words that users and programs know.
-fn start_error(failure: Option<Failure>) -> String {
-    let cause = match failure {
-        Some(failure) => explain(failure),
-        None => "the process ended during its setup".into(),
-    };
-    format!(
-        "failed to create containerd task: failed to create shim task: OCI runtime create failed: \
-         runc create failed: unable to start container process: error during container init: \
-         {cause}: unknown"
-    )
-}
-
-fn exec_error(failure: Failure) -> String {
-    format!(
-        "OCI runtime exec failed: exec failed: unable to start container process: {}: unknown",
-        explain(failure)
-    )
-}
-
-fn explain(failure: Failure) -> String {
-    match Error::from(failure) {
-        Error::System { operation, source } => format!("{operation}: {source}"),
-        error => error.to_string(),
     }
 }

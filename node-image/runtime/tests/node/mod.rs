@@ -23,7 +23,10 @@ const GROUP: &str = "root:x:0:\nweb:x:102:\nlogs:x:200:web\n";
 /// No wait in a test may be longer.
 pub const WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// The one image of a node: busybox in two layers.
+/// More than mount(2) can take.
+const LAYERS_MANY: usize = 450;
+
+/// The one image of a node: busybox in two layers; as "many" with more between them, one twice.
 struct OneImage {
     layers: Vec<PathBuf>,
 }
@@ -42,12 +45,24 @@ impl Images for OneImage {
     async fn remove(&self, _: &str) -> Result<()> {
         Ok(())
     }
-    async fn root_file_system(&self, _: &str) -> Result<RootFileSystem> {
+    async fn root_file_system(&self, id: &str) -> Result<RootFileSystem> {
         let config = r#"{"architecture":"amd64","os":"linux",
             "rootfs":{"type":"layers","diff_ids":[]},
             "config":{"Env":["PATH=/bin","FROM=image"],"Cmd":["sh"]}}"#;
         let config = serde_json::from_str(config).expect("image configuration");
-        Ok(RootFileSystem { layers: self.layers.clone(), config })
+        let mut layers = self.layers.clone();
+        if id == "many" {
+            let parent = layers[0].with_file_name("many");
+            let more = (0..LAYERS_MANY).map(|number| {
+                let layer = parent.join(number.to_string());
+                std::fs::create_dir_all(&layer).expect("layer");
+                std::fs::write(layer.join(format!("file-{number}")), "").expect("file");
+                layer
+            });
+            layers.splice(1..1, more);
+            layers.push(layers[1].clone());
+        }
+        Ok(RootFileSystem { layers, config })
     }
 }
 
