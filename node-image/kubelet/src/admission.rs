@@ -19,6 +19,7 @@ pub fn admit(
     pods_max: u32,
 ) -> Result<(), Stop> {
     checked_system(pod)?;
+    checked_sysctls(pod)?;
     checked_count(others, pods_max)?;
     checked_resources(pod, others, allocatable)?;
     checked_affinity(pod, node)?;
@@ -37,6 +38,35 @@ fn checked_system(pod: &Pod) -> Result<(), Stop> {
     }
     let message = "Failed to admit pod as the OS field doesn't match node OS";
     Err(refused("PodOSNotSupported", message))
+}
+
+/// Sysctls that concern the pod alone.
+const SAFE_SYSCTLS: [&str; 12] = [
+    "kernel.shm_rmid_forced",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.ip_local_reserved_ports",
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.ping_group_range",
+    "net.ipv4.tcp_fin_timeout",
+    "net.ipv4.tcp_keepalive_intvl",
+    "net.ipv4.tcp_keepalive_probes",
+    "net.ipv4.tcp_keepalive_time",
+    "net.ipv4.tcp_rmem",
+    "net.ipv4.tcp_syncookies",
+    "net.ipv4.tcp_wmem",
+];
+
+fn checked_sysctls(pod: &Pod) -> Result<(), Stop> {
+    let context = pod.spec().security_context.as_ref();
+    let asked = context.and_then(|c| c.sysctls.as_deref()).unwrap_or_default();
+    // Both spellings of the separator are accepted.
+    match asked.iter().find(|s| !SAFE_SYSCTLS.contains(&s.name.replace('/', ".").as_str())) {
+        None => Ok(()),
+        Some(s) => {
+            let message = format!("forbidden sysctl: \"{}\" not allowlisted", s.name);
+            Err(refused("SysctlForbidden", message))
+        }
+    }
 }
 
 fn checked_count(others: &[&Pod], pods_max: u32) -> Result<(), Stop> {
@@ -221,6 +251,9 @@ mod tests {
         let field = |name: &str| json!({"matchFields": [{"key": "metadata.name", "operator": "In", "values": [name]}]});
         check(affinity(field("n")), none(), Ok(()));
         check(affinity(field("m")), none(), Err("NodeAffinity"));
+        let sysctl = |name: &str| json!({"containers": [], "securityContext": {"sysctls": [{"name": name, "value": "1"}]}});
+        check(sysctl("net/ipv4/tcp_syncookies"), none(), Ok(()));
+        check(sysctl("kernel.msgmax"), none(), Err("SysctlForbidden"));
         check(
             json!({"containers": [], "os": {"name": "windows"}}),
             none(),

@@ -118,7 +118,8 @@ mod tests {
     fn files() {
         let alias =
             HostAlias { ip: "1.2.3.4".into(), hostnames: Some(vec!["a".into(), "b".into()]) };
-        let text = hosts(&["10.0.0.5".parse().unwrap()], "p", "s.n.svc.c", &[alias.clone()]);
+        let text =
+            hosts(&["10.0.0.5".parse().unwrap()], "p", "s.n.svc.c", std::slice::from_ref(&alias));
         assert!(text.starts_with("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n"));
         assert!(text.ends_with(
             "10.0.0.5\tp.s.n.svc.c\tp\n\n# Entries added by HostAliases.\n1.2.3.4\ta\tb\n"

@@ -26,6 +26,9 @@ use crate::reflector::{Update, reflect};
 use crate::source::watch_pods;
 use crate::volumes::VolumeContext;
 
+/// By namespace and name.
+type Services = HashMap<(String, String), Service>;
+
 /// A node's kubelet.
 pub struct Kubelet {
     config: Config,
@@ -40,11 +43,13 @@ pub struct Kubelet {
     config_maps: Arc<ObjectCache<ConfigMap>>,
     secrets: Arc<ObjectCache<Secret>>,
     object_changes: Mutex<Option<mpsc::UnboundedReceiver<(String, String)>>>,
-    services: watch::Sender<Option<Arc<HashMap<(String, String), Service>>>>,
+    services: watch::Sender<Option<Arc<Services>>>,
     node: watch::Sender<Option<Node>>,
     node_wakes: watch::Sender<()>,
     pods: RwLock<HashMap<String, Arc<PodEntry>>>,
     sandbox_owners: RwLock<HashMap<String, Arc<PodEntry>>>,
+    /// Ends the workers.
+    over: CancellationToken,
 }
 
 impl Kubelet {
@@ -70,6 +75,7 @@ impl Kubelet {
             node_wakes: watch::Sender::new(()),
             pods: RwLock::default(),
             sandbox_owners: RwLock::default(),
+            over: CancellationToken::new(),
             config,
             client,
             runtime,
@@ -106,6 +112,12 @@ impl Kubelet {
                 tracing::error!(?ended, "a part of the kubelet ended");
             }
         }
+        self.over.cancel();
+    }
+
+    /// Cancelled when the kubelet is to end.
+    pub(crate) fn over(&self) -> &CancellationToken {
+        &self.over
     }
 
     /// What it was told.
@@ -295,7 +307,7 @@ impl Kubelet {
             let text = |t: &Option<String>| t.clone().unwrap_or_default();
             (text(&service.metadata.namespace), text(&service.metadata.name))
         };
-        let mut all: HashMap<(String, String), Service> = HashMap::new();
+        let mut all = Services::new();
         let kubelet = Arc::clone(&self);
         reflect(api, None, move |update| {
             match update {

@@ -13,13 +13,14 @@ use crate::entry::PodEntry;
 use crate::kubelet::Kubelet;
 use crate::pod::PodExt;
 use crate::reflector::{Update, reflect};
-use crate::worker::{Worker, remove_orphan};
+use crate::worker::{Worker, remove_in_background, remove_orphan};
 
 const RUNTIME_RETRY: Duration = Duration::from_millis(500);
 
 /// Follows the pods bound to this node.
 pub(crate) async fn watch_pods(kubelet: Arc<Kubelet>) {
-    let mut source = Source { sandboxes: sandboxes_by_pod(&kubelet).await, kubelet };
+    let sandboxes = sandboxes_by_pod(&kubelet).await;
+    let mut source = Source { starting: true, sandboxes, kubelet };
     let api: Api<Pod> = Api::all(source.kubelet.client().clone());
     let fields = Some(format!("spec.nodeName={}", source.kubelet.config().node_name));
     reflect(api, fields, move |update| source.apply(update)).await;
@@ -47,6 +48,8 @@ async fn sandboxes_by_pod(kubelet: &Kubelet) -> HashMap<String, Vec<SandboxStatu
 
 struct Source {
     kubelet: Arc<Kubelet>,
+    /// No list was seen yet.
+    starting: bool,
     /// Of pods not heard of yet since the start.
     sandboxes: HashMap<String, Vec<SandboxStatus>>,
 }
@@ -58,6 +61,8 @@ impl Source {
             Update::Applied(pod) => self.upsert(pod),
             Update::Deleted(pod) => {
                 if let Some(entry) = self.kubelet.pod_by_uid(pod.uid()) {
+                    // Its last state tells how long its containers may take.
+                    entry.update(Arc::new(pod));
                     entry.remove();
                 }
             }
@@ -75,11 +80,26 @@ impl Source {
         for pod in pods {
             self.upsert(pod);
         }
+        if std::mem::take(&mut self.starting) {
+            self.remove_old_directories(&listed);
+        }
         // What is left belongs to pods that were deleted while nobody looked.
         for (uid, sandboxes) in self.sandboxes.drain() {
             tracing::info!(uid, "removing an orphaned pod");
             tokio::spawn(remove_orphan(Arc::clone(&self.kubelet), uid, sandboxes));
         }
+    }
+
+    /// Directories of pods that neither the server nor the runtime knows.
+    fn remove_old_directories(&self, listed: &HashSet<String>) {
+        let pods = self.kubelet.config().root_directory.join("pods");
+        let names = std::fs::read_dir(&pods).into_iter().flatten().flatten();
+        let uids = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let old: Vec<std::path::PathBuf> = uids
+            .filter(|uid| !listed.contains(uid) && !self.sandboxes.contains_key(uid))
+            .map(|uid| pods.join(uid))
+            .collect();
+        tokio::spawn(remove_in_background(old));
     }
 
     fn upsert(&mut self, pod: Pod) {

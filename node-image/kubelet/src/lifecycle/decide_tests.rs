@@ -5,6 +5,7 @@ use std::time::Duration;
 use kd_runtime::ContainerState;
 use serde_json::{Value, json};
 
+use super::decide::shown as shown_delay;
 use super::testing::{at, container, exited, pod, running, sandbox, seen};
 use super::{Memory, Observation, Outcome, Plan, ProbeKind, Waiting, backoff_key, decide};
 use crate::pod::PodExt;
@@ -116,8 +117,8 @@ fn crash_loops() {
         "back-off 10s restarting failed container=a pod=p_n(u)"
     );
     assert_eq!(shown(&decide(&pod, &found, &memory, at(110))), "start:a#4");
-    assert_eq!(super::decide::shown(Duration::from_secs(80)), "1m20s");
-    assert_eq!(super::decide::shown(Duration::from_secs(300)), "5m0s");
+    assert_eq!(shown_delay(Duration::from_secs(80)), "1m20s");
+    assert_eq!(shown_delay(Duration::from_secs(300)), "5m0s");
 }
 
 #[test]

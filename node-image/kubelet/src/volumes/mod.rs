@@ -10,7 +10,7 @@ mod sub_path;
 mod token;
 
 pub use directory::remove_all;
-pub use pod_volumes::{PodVolumes, VolumeContext};
+pub use pod_volumes::{MountError, PodVolumes, VolumeContext};
 pub use sub_path::{make_sub_path, release_sub_paths};
 
 use k8s_openapi::api::core::v1::Volume;

@@ -1,7 +1,7 @@
 //! The volumes of one pod as its worker holds them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -42,6 +42,14 @@ pub struct MountError {
     pub volume: String,
     /// Why.
     pub reason: String,
+}
+
+impl MountError {
+    /// The API server took too long.
+    pub fn too_late() -> MountError {
+        let reason = "timed out waiting for the API server".to_owned();
+        MountError { volume: "*".into(), reason }
+    }
 }
 
 /// The volumes of one pod.
@@ -239,7 +247,7 @@ fn token_payload(pod: &Pod, path: &str, text: &str, mode: u32) -> Payload {
 
 fn empty_dir(
     source: &EmptyDirVolumeSource,
-    target: &PathBuf,
+    target: &Path,
     ownership: &Ownership,
 ) -> Result<(), String> {
     // Anyone in the pod may use it.

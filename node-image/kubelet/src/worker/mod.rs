@@ -32,7 +32,7 @@ use crate::probes::{ProbeContext, Probed, Probers};
 use crate::status_sender::StatusSender;
 use crate::volumes::PodVolumes;
 
-pub(crate) use stop::remove_orphan;
+pub(crate) use stop::{remove_in_background, remove_orphan};
 
 /// What tasks of a worker tell it.
 enum News {
@@ -41,7 +41,7 @@ enum News {
     /// No sandbox could be made.
     NoSandbox(Waiting),
     /// All volumes were made.
-    Mounted,
+    Mounted { renew_at: Option<Timestamp> },
     /// A container could not be started.
     Waiting { name: String, waiting: Waiting },
     /// A container runs; with `hook` its postStart hook does too.
@@ -99,7 +99,10 @@ pub(crate) struct Worker {
     news: mpsc::UnboundedReceiver<News>,
     volumes: Arc<Mutex<PodVolumes>>,
     mounted: bool,
+    /// When a token is to be renewed.
     refresh_at: Option<Timestamp>,
+    /// A source of the volumes may have changed.
+    refresh_due: bool,
     /// Cancels the tries of the plan that is being carried out.
     starting: Option<CancellationToken>,
     /// By when everything must have stopped; shortened by a second delete.
@@ -118,7 +121,9 @@ impl Worker {
         let (results, probed) = mpsc::unbounded_channel();
         let sender = StatusSender::start(kubelet.client().clone(), &pod);
         let status = PodExt::status(pod.as_ref()).clone();
-        let memory = Memory { status, seen_at: Timestamp::now(), ..Memory::default() };
+        // A pod that was refused by an earlier kubelet has no containers to tell of.
+        let rejected = pod.is_terminal() && status.container_statuses.is_none();
+        let memory = Memory { status, rejected, seen_at: Timestamp::now(), ..Memory::default() };
         let probes = ProbeContext {
             runtime: Arc::clone(kubelet.runtime()),
             events: Arc::clone(kubelet.events()),
@@ -140,6 +145,7 @@ impl Worker {
             volumes: Arc::default(),
             mounted: false,
             refresh_at: None,
+            refresh_due: false,
             starting: None,
             stop_by: None,
             collecting: false,
@@ -155,6 +161,7 @@ impl Worker {
             };
             let delay = wake_at.map(|at| since(Timestamp::now(), at));
             tokio::select! {
+                () = self.kubelet.over().cancelled() => return,
                 () = self.entry.woken() => {}
                 Some(news) = self.news.recv() => self.hear(news),
                 Some(probed) = self.probed.recv() => self.hear_probe(probed),
@@ -184,13 +191,13 @@ impl Worker {
             self.forget(&seen).await;
             return After::Gone;
         }
-        let changed = self.entry.take_input_changed();
-        if changed {
+        if self.entry.take_input_changed() {
+            self.refresh_due = true;
             self.retry_inputs();
         }
         let mut wake_at = None;
         if self.stage == Stage::Active {
-            wake_at = self.step_active(&pod, &seen, now, changed).await;
+            wake_at = self.step_active(&pod, &seen, now).await;
         } else {
             self.step_ending(&pod);
         }
@@ -206,7 +213,6 @@ impl Worker {
         pod: &Arc<Pod>,
         seen: &Observation,
         now: Timestamp,
-        changed: bool,
     ) -> Option<Timestamp> {
         let ending = pod.deleted_at().is_some() || self.entry.is_removed() || pod.is_terminal();
         if ending {
@@ -234,7 +240,7 @@ impl Worker {
             return None;
         }
         self.carry_out(pod, seen, plan, now);
-        let refresh = self.refresh(pod, now, changed).await;
+        let refresh = self.refresh(pod, now).await;
         [plan_wakes, deadline, refresh].into_iter().flatten().min()
     }
 
@@ -326,7 +332,10 @@ impl Worker {
                 self.entry.set_sandboxes(sandboxes);
             }
             News::NoSandbox(waiting) => self.memory.sandbox_waiting = Some(waiting),
-            News::Mounted => self.mounted = true,
+            News::Mounted { renew_at } => {
+                self.mounted = true;
+                self.refresh_at = renew_at;
+            }
             News::Waiting { name, waiting } => drop(self.memory.waiting.insert(name, waiting)),
             News::Started { name, id, hook } => {
                 self.memory.waiting.remove(&name);
@@ -350,13 +359,12 @@ impl Worker {
         self.memory.probes.insert((probed.id, probed.kind), probed.outcome);
     }
 
-    /// Containers that failed for something outside of them may succeed now.
+    /// What failed for something outside of the containers may succeed now; what is held back for
+    /// another reason is held again.
     fn retry_inputs(&mut self) {
         let now = Timestamp::now();
         for waiting in self.memory.waiting.values_mut() {
-            if waiting.reason == "CreateContainerConfigError" {
-                waiting.retry_at = now;
-            }
+            waiting.retry_at = now;
         }
         if let Some(waiting) = &mut self.memory.sandbox_waiting {
             waiting.retry_at = now;

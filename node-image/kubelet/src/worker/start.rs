@@ -22,10 +22,12 @@ use crate::lifecycle::{Observation, Start, Waiting};
 use crate::pod::{Member, PodExt};
 use crate::pull_secrets::credentials;
 use crate::qos::container_limits;
-use crate::volumes::{self, PodVolumes, VolumeContext, make_sub_path};
+use crate::volumes::{self, MountError, PodVolumes, VolumeContext, make_sub_path};
 
 /// How long after a failure the same is tried again, unless an event comes first.
 const RETRY: Duration = Duration::from_secs(10);
+/// How long the worker waits for the server when it brings volumes up to date.
+const REFRESH_MAX: Duration = Duration::from_secs(10);
 /// The same for sandboxes and volumes, which often wait for something short.
 const SANDBOX_RETRY: Duration = Duration::from_secs(1);
 
@@ -56,25 +58,21 @@ impl Worker {
 
     /// Brings live volumes up to date when something changed or a token is to be renewed; when to
     /// do so next.
-    pub(super) async fn refresh(
-        &mut self,
-        pod: &Pod,
-        now: Timestamp,
-        changed: bool,
-    ) -> Option<Timestamp> {
+    pub(super) async fn refresh(&mut self, pod: &Pod, now: Timestamp) -> Option<Timestamp> {
         // A job that holds the volumes brings them up to date itself.
         if !self.mounted || self.starting.is_some() {
             return None;
         }
-        if changed || self.refresh_at.is_none_or(|at| at <= now) {
+        if self.refresh_due || self.refresh_at.is_some_and(|at| at <= now) {
+            self.refresh_due = false;
             let context =
                 self.kubelet.volume_context(&fields(&self.kubelet, pod, &self.memory.addresses));
             let directory = self.kubelet.config().pod_directory(pod.uid());
             let mut volumes = self.volumes.lock().await;
-            let refreshed = volumes.mount(&context, pod, &directory, now).await;
-            let renewal = volumes.renew_at();
-            self.refresh_at = match refreshed {
-                Ok(()) => Some(renewal.unwrap_or(Timestamp::MAX)),
+            let refreshing = volumes.mount(&context, pod, &directory, now);
+            let refreshed = tokio::time::timeout(REFRESH_MAX, refreshing).await;
+            self.refresh_at = match refreshed.unwrap_or_else(|_| Err(MountError::too_late())) {
+                Ok(()) => volumes.renew_at(),
                 Err(error) => {
                     self.kubelet.events().pod(
                         pod,
@@ -86,7 +84,7 @@ impl Worker {
                 }
             };
         }
-        self.refresh_at.filter(|at| *at < Timestamp::MAX)
+        self.refresh_at
     }
 }
 
@@ -155,7 +153,7 @@ impl StartJob {
         };
         match mounted {
             Ok(()) => {
-                self.say(News::Mounted);
+                self.say(News::Mounted { renew_at: volumes.renew_at() });
                 true
             }
             Err(error) => {

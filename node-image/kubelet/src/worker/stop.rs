@@ -254,7 +254,8 @@ pub(super) fn remove_log_link(
     let _ = std::fs::remove_file(link);
 }
 
-async fn remove_in_background(directories: Vec<std::path::PathBuf>) {
+/// Removes directories with what is mounted below them.
+pub(crate) async fn remove_in_background(directories: Vec<std::path::PathBuf>) {
     let removal = tokio::task::spawn_blocking(move || {
         for directory in directories {
             if let Err(error) = remove_all(&directory) {
