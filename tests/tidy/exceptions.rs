@@ -16,6 +16,7 @@ pub enum Rule {
     Header,
     Layers,
     Names,
+    Prints,
     Unfinished,
     Unsafe,
     Words,

@@ -14,6 +14,7 @@ const UNSAFE_ALLOWED: &[&str] = &["node-image/network/", "node-image/runtime/"];
 const EMPTY_NAMES: &[&str] =
     &["common", "helper", "helpers", "manager", "managers", "misc", "util", "utilities", "utils"];
 
+const PRINTING: &[&str] = &["eprint", "eprintln", "print", "println"];
 const UNFINISHED: &[&str] = &["dbg", "todo", "unimplemented"];
 
 /// Folders of somebody's own machine, and talk about how a text came to be.
@@ -85,16 +86,30 @@ fn names_say_something() {
 
 #[test]
 fn nothing_is_left_for_later() {
+    judge(Rule::Unfinished, &calls_of(tree::rust_files(), UNFINISHED));
+}
+
+/// Standard output is data and standard error is status, so one file decides.
+#[test]
+fn one_file_prints() {
+    let is_of_command = |file: &tree::File| file.path.starts_with("src/");
+    let files = product_files().into_iter().filter(is_of_command);
+    let files = files.filter(|file| file.path != "src/ui.rs").collect();
+    judge(Rule::Prints, &calls_of(files, PRINTING));
+}
+
+/// The files that use one of these macros.
+fn calls_of(files: Vec<tree::File>, macros: &[&str]) -> Vec<Violation> {
     let mut violations = Vec::new();
-    for file in tree::rust_files() {
+    for file in files {
         let code = code::without_texts(&file.text);
         let is_macro = |at: usize, word: &str| code[at + word.len()..].starts_with('!');
-        let found = code::words(&code).find(|(at, w)| UNFINISHED.contains(w) && is_macro(*at, w));
+        let found = code::words(&code).find(|(at, w)| macros.contains(w) && is_macro(*at, w));
         if let Some((_, word)) = found {
             violations.push(Violation::new(file.path, format!("{word}!")));
         }
     }
-    judge(Rule::Unfinished, &violations);
+    violations
 }
 
 #[test]
