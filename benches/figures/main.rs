@@ -1,0 +1,77 @@
+//! The figures that README quotes, measured on the Docker engine of this machine: `cargo bench --bench
+//! figures`, or some of them by name. What a figure is compared with is measured in the same run.
+//! `BENCH_KD` and `BENCH_KUBECTL` choose other programs.
+
+mod create;
+mod idle;
+mod machine;
+mod pods;
+mod port_forward;
+mod size;
+mod table;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use machine::{Measured, Workbench};
+use table::Row;
+
+type Figure = (&'static str, fn(&Workbench) -> Measured<Vec<Row>>);
+
+/// In running order: the later ones share a cluster, which is idle for the first of them.
+const FIGURES: &[Figure] = &[
+    ("size", size::measure),
+    ("create", create::measure),
+    ("idle", idle::measure),
+    ("pods", pods::measure),
+    ("port-forward", port_forward::measure),
+];
+
+fn main() -> ExitCode {
+    // Cargo adds flags of its own.
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let known = |name: &String| FIGURES.iter().any(|(figure, _)| figure == name);
+    if let Some(unknown) = wanted.iter().find(|name| !known(name)) {
+        let names: Vec<&str> = FIGURES.iter().map(|(name, _)| *name).collect();
+        eprintln!("there is no figure {unknown:?}; there are {}", names.join(", "));
+        return ExitCode::from(2);
+    }
+    let bench = Arc::new(Workbench::new());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let code = runtime.block_on(async {
+        let worker = bench.clone();
+        tokio::select! {
+            done = tokio::task::spawn_blocking(move || measure(&worker, &wanted)) => {
+                done.unwrap_or(ExitCode::FAILURE)
+            }
+            _ = tokio::signal::ctrl_c() => ExitCode::from(130),
+        }
+    });
+    bench.clean();
+    // After Ctrl-C a figure may still wait for a program that was told to end.
+    runtime.shutdown_background();
+    code
+}
+
+fn measure(bench: &Workbench, wanted: &[String]) -> ExitCode {
+    let mut rows = Vec::new();
+    let mut failed = false;
+    for (name, figure) in FIGURES {
+        if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == name) {
+            continue;
+        }
+        eprintln!("measuring {name}");
+        match figure(bench) {
+            Ok(measured) => rows.extend(measured),
+            Err(error) => {
+                eprintln!("{name}: {error}");
+                failed = true;
+            }
+        }
+    }
+    print!("{}", table::render(&rows));
+    match failed || rows.iter().any(|row| !row.holds) {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    }
+}
