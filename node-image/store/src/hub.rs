@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::record::{end_of, revision_of, row};
 use crate::{Change, Entry, Error, Event, Revision, Snapshot, Transaction};
@@ -30,6 +30,7 @@ const WATCH_QUEUE_MAX: usize = 256;
 /// The shared state.
 pub(crate) struct Hub {
     limits: HistoryLimits,
+    revision: watch::Sender<Revision>,
     state: Mutex<State>,
 }
 
@@ -62,10 +63,11 @@ impl Hub {
         history: Vec<Event>,
         compacted: Revision,
     ) -> Hub {
+        let revision = watch::Sender::new(snapshot.revision);
         let history_bytes = history.iter().map(Event::weight).sum();
         let history = history.into_iter().map(Arc::new).collect();
         let state = State { snapshot, history, history_bytes, compacted, ..State::default() };
-        Hub { limits, state: Mutex::new(state) }
+        Hub { limits, revision, state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -78,6 +80,10 @@ impl Hub {
 
     pub(crate) fn revision(&self) -> Revision {
         self.state().snapshot.revision
+    }
+
+    pub(crate) fn revisions(&self) -> watch::Receiver<Revision> {
+        self.revision.subscribe()
     }
 
     pub(crate) fn snapshot_at(&self, revision: Revision) -> Result<Snapshot, Error> {
@@ -128,6 +134,7 @@ impl Hub {
         for event in events {
             state.record(Arc::new(event));
         }
+        self.revision.send_replace(snapshot.revision);
         state.snapshot = snapshot;
         state.trim(self.limits)
     }

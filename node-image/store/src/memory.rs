@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 
 use crate::hub::{HistoryLimits, Hub, apply};
 use crate::sqlite::write_copy;
@@ -46,6 +47,10 @@ impl Store for MemoryStore {
 
     fn last_change(&self, prefix: &str) -> Revision {
         self.hub.last_change(prefix)
+    }
+
+    fn revisions(&self) -> watch::Receiver<Revision> {
+        self.hub.revisions()
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<Revision, Error> {

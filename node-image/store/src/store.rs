@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::watch;
 
 use crate::{Entry, Error, Expect, Revision, Snapshot, Transaction, Watch};
 
@@ -24,6 +25,9 @@ pub trait Store: Send + Sync + 'static {
     /// A revision that grows with each change of a key that begins with `prefix`: what a cache
     /// derived from those keys compares.
     fn last_change(&self, prefix: &str) -> Revision;
+
+    /// The current revision, and each later one as it comes.
+    fn revisions(&self) -> watch::Receiver<Revision>;
 
     /// Does all writes of a transaction, or none; returns their revision. A transaction that
     /// changes nothing returns the current one.

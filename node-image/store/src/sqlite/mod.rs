@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::hub::{HistoryLimits, Hub};
 use crate::{Error, Revision, Snapshot, Store, Transaction, Watch};
@@ -91,6 +91,10 @@ impl Store for SqliteStore {
 
     fn last_change(&self, prefix: &str) -> Revision {
         self.hub.last_change(prefix)
+    }
+
+    fn revisions(&self) -> watch::Receiver<Revision> {
+        self.hub.revisions()
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<Revision, Error> {

@@ -1,0 +1,65 @@
+//! What an API server is told when it is built.
+
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+pub use crate::token::Clock;
+
+/// Where randomness comes from: 128 bits at a time.
+pub type Random = Arc<dyn Fn() -> u128 + Send + Sync>;
+
+/// Plain data; [`Config::new`] fills in upstream's defaults.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The key that signs ServiceAccount tokens, PKCS#8 PEM.
+    pub token_key_pem: String,
+    /// `--token-auth-file`'s content, may be empty.
+    pub static_tokens: String,
+    /// The cluster's CA certificate, for the ConfigMap `kube-root-ca.crt` of each namespace.
+    pub ca_certificate_pem: String,
+    /// Cluster IPs come from here; the first range is the preferred family.
+    pub service_ranges: Vec<IpNet>,
+    /// Node ports come from here.
+    pub node_ports: RangeInclusive<u16>,
+    /// Where this server is reached by pods: the endpoints of the service `default/kubernetes`.
+    pub advertised: Vec<IpAddr>,
+    /// The port there.
+    pub port: u16,
+    /// How long Events are kept.
+    pub event_lifetime: Duration,
+    /// Requests that only read, running at the same time; more wait.
+    pub reads_max: usize,
+    /// Requests that write, running at the same time.
+    pub writes_max: usize,
+    /// Requests that wait at most, of each sort; more are refused with 429.
+    pub waiting_max: usize,
+    /// `v1.36.0+kd0.1.0`
+    pub version: String,
+    /// The commit this was built from, hexadecimal.
+    pub commit: String,
+}
+
+impl Config {
+    /// A cluster with one range of service addresses.
+    pub fn new(token_key_pem: String, ca_certificate_pem: String, services: IpNet) -> Config {
+        Config {
+            token_key_pem,
+            static_tokens: String::new(),
+            ca_certificate_pem,
+            service_ranges: vec![services],
+            node_ports: 30000..=32767,
+            advertised: Vec::new(),
+            port: 6443,
+            event_lifetime: Duration::from_secs(3600),
+            reads_max: 400,
+            writes_max: 200,
+            waiting_max: 4096,
+            version: concat!("v1.36.0+kd", env!("CARGO_PKG_VERSION")).into(),
+            commit: "0000000000000000000000000000000000000000".into(),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! `/api` and `/apis`: what is served, in the plain and in the aggregated form.
+
+use http::HeaderValue;
+use http::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use kd_api::discovery::{self, AggregatedVersion};
+use serde_json::Value;
+
+use super::{json, segments};
+use crate::answer::{self, Answer};
+use crate::pipeline::Exchange;
+
+const AGGREGATED: &[(&str, AggregatedVersion, &str)] = &[
+    (
+        "v=v2;",
+        AggregatedVersion::V2,
+        "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+    ),
+    (
+        "v=v2beta1;",
+        AggregatedVersion::V2Beta1,
+        "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList",
+    ),
+];
+
+/// `/api` and `/api/v1`.
+pub(super) fn core(exchange: &Exchange) -> Option<Answer> {
+    let kinds = exchange.server.objects.kinds();
+    match segments(exchange).as_slice() {
+        [] => Some(aggregated(exchange, true).unwrap_or_else(|| {
+            let address = exchange.server.config.advertised.first();
+            let address = address.map(|ip| format!("{ip}:{}", exchange.server.config.port));
+            let addresses: Vec<(&str, &str)> =
+                address.iter().map(|address| ("0.0.0.0/0", address.as_str())).collect();
+            json(&discovery::core_versions(&kinds, &addresses))
+        })),
+        [version] => discovery::resource_list(&kinds, "", version).map(|list| json(&list)),
+        _ => None,
+    }
+}
+
+/// `/apis`, `/apis/<group>`, `/apis/<group>/<version>`.
+pub(super) fn groups(exchange: &Exchange) -> Option<Answer> {
+    let kinds = exchange.server.objects.kinds();
+    match segments(exchange).as_slice() {
+        [] => Some(
+            aggregated(exchange, false).unwrap_or_else(|| json(&discovery::group_list(&kinds))),
+        ),
+        [group] => discovery::group(&kinds, group).map(|group| json(&group)),
+        [group, version] => {
+            discovery::resource_list(&kinds, group, version).map(|list| json(&list))
+        }
+        _ => None,
+    }
+}
+
+/// The aggregated document, if the client names it before the plain one.
+fn aggregated(exchange: &Exchange, core: bool) -> Option<Answer> {
+    let accept = exchange.parts.headers.get(ACCEPT)?.to_str().ok()?;
+    let (form, content_type) = accept.split(',').find_map(|range| {
+        let range: String = range.chars().filter(|c| !c.is_whitespace()).collect();
+        if matches!(range.as_str(), "application/json" | "*/*") {
+            return Some(None);
+        }
+        let is_discovery = range.contains("g=apidiscovery.k8s.io")
+            && range.contains("as=APIGroupDiscoveryList");
+        let terminated = format!("{range};");
+        let row = AGGREGATED.iter().find(|(v, ..)| is_discovery && terminated.contains(v));
+        row.map(|(_, form, content_type)| Some((*form, *content_type)))
+    })??;
+    let document = discovery::aggregated(&exchange.server.objects.kinds(), core, form);
+    Some(tagged(exchange, &document, content_type))
+}
+
+/// With an ETag made of the content; 304 when the client has it.
+fn tagged(exchange: &Exchange, document: &Value, content_type: &'static str) -> Answer {
+    let body = document.to_string();
+    let digest = ring::digest::digest(&ring::digest::SHA256, body.as_bytes());
+    let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
+    let tag = format!("\"{hex}\"");
+    let known = exchange.parts.headers.get(IF_NONE_MATCH);
+    let mut answer = match known.is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
+        true => answer::bytes(304, content_type, ""),
+        false => answer::bytes(200, content_type, body),
+    };
+    if let Ok(value) = HeaderValue::from_str(&tag) {
+        answer.headers_mut().insert(ETAG, value);
+    }
+    let vary = HeaderValue::from_name(ACCEPT);
+    answer.headers_mut().insert(http::header::VARY, vary);
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
+}

@@ -1,0 +1,64 @@
+//! How many requests run at the same time, and how many wait.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use kd_api::Status;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The places for requests that read and for those that write.
+pub(crate) struct Limits {
+    reads: Lane,
+    writes: Lane,
+}
+
+struct Lane {
+    places: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    waiting_max: usize,
+}
+
+impl Limits {
+    pub(crate) fn new(reads_max: usize, writes_max: usize, waiting_max: usize) -> Limits {
+        let lane = |places| Lane {
+            places: Arc::new(Semaphore::new(places)),
+            waiting: AtomicUsize::new(0),
+            waiting_max,
+        };
+        Limits { reads: lane(reads_max), writes: lane(writes_max) }
+    }
+
+    /// A place, given back when it is dropped; 429 when too many wait already.
+    pub(crate) async fn acquire(&self, verb: &str) -> Result<OwnedSemaphorePermit, Status> {
+        let lane = if matches!(verb, "get" | "list") { &self.reads } else { &self.writes };
+        if let Ok(place) = lane.places.clone().try_acquire_owned() {
+            return Ok(place);
+        }
+        let refused =
+            || Status::too_many_requests("Too many requests, please try again later.", 1);
+        let waiting = Waiting::join(&lane.waiting);
+        if waiting.position > lane.waiting_max {
+            return Err(refused());
+        }
+        lane.places.clone().acquire_owned().await.map_err(|_| refused())
+    }
+}
+
+/// Counts a request that waits, until it is served or gives up.
+struct Waiting<'a> {
+    count: &'a AtomicUsize,
+    position: usize,
+}
+
+impl<'a> Waiting<'a> {
+    fn join(count: &'a AtomicUsize) -> Waiting<'a> {
+        let position = count.fetch_add(1, Ordering::Relaxed) + 1;
+        Waiting { count, position }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,199 @@
+//! One request over one new connection, with its upgrade.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Version, header};
+use http_body_util::BodyExt;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use kd_api::Status;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional_with_sizes};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::Builder;
+use crate::answer::{Answer, RequestBody};
+
+/// A node that does not answer for this long is not there.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes under way in each direction of an upgraded connection.
+const COPY_BYTES: usize = 128 << 10;
+
+/// Where a request goes.
+#[derive(Debug)]
+pub(super) struct Destination {
+    pub address: IpAddr,
+    pub port: u16,
+    pub security: Security,
+    /// Path and query.
+    pub path: String,
+}
+
+/// How a connection is secured.
+#[derive(Debug)]
+pub(super) enum Security {
+    Plain,
+    Tls { name: String, config: Arc<ClientConfig> },
+}
+
+/// Sends the request and returns the answer, whose body streams. An upgrade goes on in a task.
+pub(super) async fn forward(
+    destination: Destination,
+    mut request: Request<RequestBody>,
+) -> Result<Answer, Status> {
+    let client = hyper::upgrade::on(&mut request);
+    let wants_upgrade = request.headers().contains_key(header::UPGRADE);
+    rewrite(&mut request, &destination)?;
+    let address = SocketAddr::new(destination.address, destination.port);
+    let connection = dial(address).await?;
+    let mut response = match destination.security {
+        Security::Plain => send(connection, request).await,
+        Security::Tls { name, config } => {
+            let name = ServerName::try_from(name).map_err(Status::internal)?;
+            let secured = TlsConnector::from(config).connect(name, connection).await;
+            send(secured.map_err(|error| dial_failure(address, &error))?, request).await
+        }
+    }
+    .map_err(|error| Status::internal(format!("error dialing backend: {error}")))?;
+    if wants_upgrade && response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let backend = hyper::upgrade::on(&mut response);
+        tokio::spawn(async move {
+            let Ok((client, backend)) = tokio::try_join!(client, backend) else { return };
+            let (mut client, mut backend) = (TokioIo::new(client), TokioIo::new(backend));
+            // An end that breaks off ends the other: that is all there is to say about it.
+            let _ =
+                copy_bidirectional_with_sizes(&mut client, &mut backend, COPY_BYTES, COPY_BYTES)
+                    .await;
+        });
+    } else {
+        remove_hop_by_hop(response.headers_mut());
+    }
+    Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
+}
+
+async fn dial(address: SocketAddr) -> Result<TcpStream, Status> {
+    let connected = tokio::time::timeout(DIAL_TIMEOUT, TcpStream::connect(address)).await;
+    let connection = connected
+        .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+        .map_err(|error| dial_failure(address, &error))?;
+    // Single keys of a terminal must not wait for more.
+    let _ = connection.set_nodelay(true);
+    Ok(connection)
+}
+
+fn dial_failure(address: SocketAddr, error: &std::io::Error) -> Status {
+    let text = match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
+        std::io::ErrorKind::TimedOut => "i/o timeout".to_owned(),
+        _ => error.to_string(),
+    };
+    Status::internal(format!("error dialing backend: dial tcp {address}: {text}"))
+}
+
+async fn send<C>(
+    connection: C,
+    request: Request<RequestBody>,
+) -> hyper::Result<http::Response<hyper::body::Incoming>>
+where
+    C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, driver) = http1::handshake(TokioIo::new(connection)).await?;
+    tokio::spawn(async move {
+        // The request's own result tells what went wrong.
+        let _ = driver.with_upgrades().await;
+    });
+    sender.send_request(request).await
+}
+
+/// Makes it the backend's request: its path, its host, no credentials of the client.
+fn rewrite(request: &mut Request<RequestBody>, destination: &Destination) -> Result<(), Status> {
+    let upgrade = request.headers().get(header::UPGRADE).cloned();
+    let headers = request.headers_mut();
+    remove_hop_by_hop(headers);
+    headers.remove(header::AUTHORIZATION);
+    headers.remove(header::HOST);
+    if let Some(upgrade) = upgrade {
+        headers.insert(header::UPGRADE, upgrade);
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    }
+    let host = SocketAddr::new(destination.address, destination.port).to_string();
+    headers.insert(header::HOST, HeaderValue::from_str(&host).map_err(Status::internal)?);
+    *request.version_mut() = Version::HTTP_11;
+    *request.uri_mut() = destination.path.parse().map_err(Status::internal)?;
+    Ok(())
+}
+
+/// Headers that are about one connection (RFC 9110, section 7.6.1).
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    for name in
+        [header::CONNECTION, header::TE, header::TRAILER, header::TRANSFER_ENCODING, header::UPGRADE]
+    {
+        headers.remove(name);
+    }
+    headers.remove("keep-alive");
+    headers.remove("proxy-connection");
+}
+
+/// TLS that asks nobody who the other side is.
+pub(super) fn unverified(builder: Builder) -> ClientConfig {
+    builder
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier::AnyCertificate::default()))
+        .with_no_client_auth()
+}
+
+mod verifier {
+    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+    use rustls::crypto::{WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
+    use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+    use rustls::{DigitallySignedStruct, Error, SignatureScheme};
+
+    /// Accepts any certificate whose holder has its key.
+    #[derive(Debug)]
+    pub(super) struct AnyCertificate(WebPkiSupportedAlgorithms);
+
+    impl Default for AnyCertificate {
+        fn default() -> Self {
+            AnyCertificate(ring::default_provider().signature_verification_algorithms)
+        }
+    }
+
+    impl ServerCertVerifier for AnyCertificate {
+        fn verify_server_cert(
+            &self,
+            _: &CertificateDer<'_>,
+            _: &[CertificateDer<'_>],
+            _: &ServerName<'_>,
+            _: &[u8],
+            _: UnixTime,
+        ) -> Result<ServerCertVerified, Error> {
+            Ok(ServerCertVerified::assertion())
+        }
+
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            verify_tls12_signature(message, certificate, signed, &self.0)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            verify_tls13_signature(message, certificate, signed, &self.0)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.0.supported_schemes()
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Why an API server cannot be built.
+
+use kd_api::Status;
+
+use crate::authn::StaticTokenError;
+use crate::token::KeyError;
+
+/// Why an API server cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The key that signs tokens.
+    #[error("cannot use the key that signs tokens")]
+    TokenKey(#[source] KeyError),
+    /// The static tokens.
+    #[error("cannot use the static tokens")]
+    Tokens(#[source] StaticTokenError),
+    /// What a cluster begins with cannot be stored.
+    #[error("cannot store what a cluster begins with")]
+    Bootstrap(#[source] Status),
+}

@@ -1,0 +1,125 @@
+//! The API server, wired: what each request uses.
+
+mod error;
+mod listen;
+mod local;
+
+use std::sync::{Arc, RwLock};
+
+use futures::future::BoxFuture;
+use http::Request;
+use kd_api::Kinds;
+use kd_store::Store;
+use tokio::task::JoinSet;
+
+pub use error::Error;
+pub use listen::{ServerTls, TlsError};
+pub use local::LocalService;
+
+use crate::admission::{AdmissionConfig, default_plugins};
+use crate::answer::{Answer, RequestBody};
+use crate::authn::{StaticTokens, UnionAuthenticator};
+use crate::authz::UnionAuthorizer;
+use crate::config::{Clock, Config, Random};
+use crate::connect::Connect;
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::pipeline::{self, Peer};
+use crate::request::{AdmissionPlugin, UserInfo};
+use crate::storage::{Objects, StoreReader};
+use crate::token::ServiceAccountTokens;
+use crate::{bootstrap, event_lifetime};
+
+/// An API server.
+pub struct ApiServer {
+    pub(crate) config: Config,
+    pub(crate) objects: Objects,
+    pub(crate) clock: Clock,
+    pub(crate) random: Random,
+    pub(crate) authenticator: Arc<UnionAuthenticator>,
+    pub(crate) authorizer: Arc<UnionAuthorizer>,
+    pub(crate) tokens: Arc<ServiceAccountTokens>,
+    pub(crate) admission: Vec<Box<dyn AdmissionPlugin>>,
+    pub(crate) connect: RwLock<Option<Arc<dyn Connect>>>,
+    pub(crate) limits: Limits,
+    pub(crate) metrics: Metrics,
+    /// Work in the background; ends with the server.
+    tasks: std::sync::Mutex<JoinSet<()>>,
+}
+
+impl ApiServer {
+    /// Wires a server, writes what a cluster begins with, and starts its background work. Must run
+    /// inside a tokio runtime.
+    pub async fn build(
+        config: Config,
+        store: Arc<dyn Store>,
+        kinds: Kinds,
+        clock: Clock,
+        random: Random,
+    ) -> Result<Arc<ApiServer>, Error> {
+        let objects = Objects::new(store, kinds);
+        let reader = Arc::new(StoreReader::new(objects.clone()));
+        let tokens = ServiceAccountTokens::new(&config.token_key_pem, reader.clone(), clock.clone());
+        let tokens = Arc::new(tokens.map_err(Error::TokenKey)?);
+        let static_tokens = StaticTokens::parse(&config.static_tokens).map_err(Error::Tokens)?;
+        let authenticator =
+            UnionAuthenticator::new(tokens.clone(), static_tokens, reader.clone(), clock.clone());
+        let authorizer = Arc::new(UnionAuthorizer::new(reader.clone()));
+        let admission = default_plugins(&AdmissionConfig { reader, authorizer: authorizer.clone() });
+        let server = Arc::new(ApiServer {
+            limits: Limits::new(config.reads_max, config.writes_max, config.waiting_max),
+            authenticator: Arc::new(authenticator),
+            authorizer,
+            tokens,
+            admission,
+            connect: RwLock::default(),
+            metrics: Metrics::default(),
+            tasks: std::sync::Mutex::default(),
+            config,
+            objects,
+            clock,
+            random,
+        });
+        bootstrap::run(&server).await.map_err(Error::Bootstrap)?;
+        server.spawn(event_lifetime::run(
+            server.objects.clone(),
+            server.clock.clone(),
+            server.config.event_lifetime,
+        ));
+        Ok(server)
+    }
+
+    /// Answers requests in this process as a user, through the whole pipeline; what
+    /// `kube::Client::new` takes.
+    pub fn service(self: &Arc<Self>, user: UserInfo) -> LocalService {
+        LocalService::new(self.clone(), user)
+    }
+
+    /// What reads the stored objects from inside.
+    pub fn reader(&self) -> StoreReader {
+        StoreReader::new(self.objects.clone())
+    }
+
+    /// Sets how exec, attach, port-forward, logs and proxies reach nodes, pods and services. Until
+    /// then they answer 503.
+    pub fn set_connect(&self, connect: Arc<dyn Connect>) {
+        *self.connect.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(connect);
+    }
+
+    /// Sets the addresses of the service `default/kubernetes`.
+    pub async fn advertise(&self, addresses: &[std::net::IpAddr]) -> Result<(), Error> {
+        bootstrap::advertise(self, addresses).await.map_err(Error::Bootstrap)
+    }
+
+    pub(crate) fn answer(
+        self: &Arc<Self>,
+        peer: Peer,
+        request: Request<RequestBody>,
+    ) -> BoxFuture<'static, Answer> {
+        Box::pin(pipeline::run(self.clone(), peer, request))
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).spawn(task);
+    }
+}

@@ -1,0 +1,104 @@
+//! `scale`: the replicas of a workload, as an `autoscaling/v1` Scale.
+
+use kd_api::decode::normalize;
+use kd_api::selector::Selector;
+use kd_api::{Kind, Object, Status, patch};
+use serde_json::{Value, json};
+
+use crate::negotiate::{media_type, unsupported_media_type};
+use crate::storage::key_of;
+use crate::verbs::{Proposal, Reply, VerbRequest, update_object};
+
+const SCALE: (&str, &str, &str) = ("autoscaling", "v1", "Scale");
+const MERGE: [&str; 2] =
+    ["application/merge-patch+json", "application/strategic-merge-patch+json"];
+const JSON: &str = "application/json-patch+json";
+
+/// GET, PUT and PATCH.
+pub(super) async fn scale(request: &mut VerbRequest) -> Result<Reply, Status> {
+    match request.info().verb.as_str() {
+        "get" => get(request),
+        "update" => {
+            let scale = request.read_other(SCALE).await?;
+            change(request, |_| Ok(scale.clone())).await
+        }
+        _ => {
+            let sort = media_type(&request.exchange.parts.headers).to_owned();
+            let body = request.read_body().await?;
+            let document: Value = serde_json::from_slice(&body)
+                .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
+            change(request, |old| match sort.as_str() {
+                JSON => patch::json(old, &document),
+                sort if MERGE.contains(&sort) => Ok(patch::merge(old, &document)),
+                _ => Err(unsupported_media_type(&format!("{JSON}, {}", MERGE.join(", ")))),
+            })
+            .await
+        }
+    }
+}
+
+fn get(request: &VerbRequest) -> Result<Reply, Status> {
+    let key = key_of(&request.kind, request.namespace(), request.name());
+    let entry = request.objects().store.get(&key);
+    let entry = entry.ok_or_else(|| request.not_found(request.name()))?;
+    let object = request.objects().decode(&request.kind, &entry)?;
+    Ok(Reply::Value(200, scale_of(&request.kind, &object)?))
+}
+
+/// Replaces the replicas by those of the Scale that `propose` makes of the current one.
+async fn change(
+    request: &mut VerbRequest,
+    propose: impl Fn(&Value) -> Result<Value, Status>,
+) -> Result<Reply, Status> {
+    let kind = request.kind.clone();
+    let proposal = |old: &Value| {
+        let scale = propose(&scale_of(&kind, old)?)?;
+        let replicas = scale.i64_at(&["spec", "replicas"]).unwrap_or(0);
+        if replicas < 0 {
+            let field = kd_api::Path::new("spec").child("replicas");
+            let why = "must be greater than or equal to 0";
+            let error = kd_api::FieldError::invalid(field, replicas, why);
+            return Err(Status::invalid(SCALE.0, SCALE.2, old.name(), &[error]));
+        }
+        let mut new = old.clone();
+        new.set_at(&["spec", "replicas"], replicas.into());
+        new.set_resource_version(scale.resource_version());
+        if !scale.uid().is_empty() {
+            new.set_uid(scale.uid());
+        }
+        let new = normalize(new, &kind).map_err(Status::bad_request)?;
+        Ok(new.object)
+    };
+    let bytes = update_object(request, Proposal::new("scale"), proposal).await?;
+    let object: Value = serde_json::from_slice(&bytes).map_err(Status::internal)?;
+    Ok(Reply::Value(200, scale_of(&request.kind, &object)?))
+}
+
+fn scale_of(kind: &Kind, object: &Value) -> Result<Value, Status> {
+    let selector = object.at(&["spec", "selector"]).unwrap_or(&Value::Null);
+    let selector = match kind.kind.as_str() {
+        "ReplicationController" => Selector::from_map(selector),
+        _ => Selector::from_object(selector)?,
+    };
+    let mut metadata = json!({});
+    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        if let Some(value) = object.at(&["metadata", field]) {
+            metadata[field] = value.clone();
+        }
+    }
+    let mut scale = json!({
+        "kind": SCALE.2,
+        "apiVersion": format!("{}/{}", SCALE.0, SCALE.1),
+        "metadata": metadata,
+        "spec": {},
+        "status": {"replicas": object.i64_at(&["status", "replicas"]).unwrap_or(0)},
+    });
+    if let Some(replicas) = object.i64_at(&["spec", "replicas"]).filter(|count| *count != 0) {
+        scale["spec"]["replicas"] = replicas.into();
+    }
+    let text = selector.to_string();
+    if !text.is_empty() {
+        scale["status"]["selector"] = text.into();
+    }
+    Ok(scale)
+}

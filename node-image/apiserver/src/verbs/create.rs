@@ -1,0 +1,195 @@
+//! `create`: a new object.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use kd_api::defaults::apply_defaults;
+use kd_api::validation::validate_create;
+use kd_api::{Kind, Object, Status, strategy};
+use kd_store::{Error, Transaction};
+use serde_json::Value;
+
+use super::write::{Write, valid};
+use super::{Reply, VerbRequest, effects};
+use crate::pipeline::uuid;
+use crate::request::Operation;
+use crate::server::ApiServer;
+use crate::storage::{key_of, store_failed};
+
+/// Generated names that are tried before the client is told.
+const GENERATED_NAMES_MAX: usize = 8;
+/// Times that a create begins again because something else it wrote (a node port) was taken.
+const ATTEMPTS_MAX: usize = 16;
+const NAME_LENGTH_MAX: usize = 63;
+const SUFFIX_LENGTH: usize = 5;
+/// No vowels, so that no words come about.
+const SUFFIX_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// POST to a collection.
+pub(super) async fn create(request: &mut VerbRequest) -> Result<Reply, Status> {
+    request.wanted()?;
+    let object = request.read_object().await?;
+    let bytes = create_object(request, object).await?;
+    Ok(Reply::Object(201, bytes))
+}
+
+/// Stores a new object of the request's kind; returns what the client sees.
+pub(super) async fn create_object(
+    request: &mut VerbRequest,
+    mut object: Value,
+) -> Result<Bytes, Status> {
+    request.settle_namespace(&mut object)?;
+    if !matches!(object.resource_version(), "" | "0") {
+        let why = "resourceVersion should not be set on objects to be created";
+        return Err(Status::failure(500, "", why));
+    }
+    let dry_run = request.query().dry_run()?;
+    let options = request.options("CreateOptions")?;
+    let kind = request.kind.clone();
+    let server = request.server().clone();
+    let info = request.info().clone();
+    let generated = object.name().is_empty() && !object.generate_name().is_empty();
+    let write = Write {
+        operation: Operation::Create,
+        info: &info,
+        kind: (&kind.group, &kind.version, &kind.kind),
+        object,
+        old: None,
+        options,
+        dry_run,
+    };
+    let object = request.admit(write, |object| prepare(&server, &kind, object)).await?;
+    let new = New { server, kind, generated };
+    match dry_run {
+        true => new.rehearse(object),
+        false => new.store(object).await,
+    }
+}
+
+/// What the server sets, then whether the object may be stored.
+fn prepare(server: &ApiServer, kind: &Kind, object: &mut Value) -> Result<(), Status> {
+    set_system_fields(server, object);
+    apply_defaults(kind, object);
+    strategy::prepare_create(kind, object);
+    valid(kind, object.name(), validate_create(kind, object))
+}
+
+/// Sets what no client chooses.
+pub(crate) fn set_system_fields(server: &ApiServer, object: &mut Value) {
+    let metadata = object.metadata_mut();
+    for field in [
+        "deletionGracePeriodSeconds",
+        "deletionTimestamp",
+        "managedFields",
+        "resourceVersion",
+        "selfLink",
+    ] {
+        metadata.remove(field);
+    }
+    object.set_uid(&uuid((server.random)()));
+    object.set_creation_timestamp((server.clock)());
+    if object.name().is_empty() && !object.generate_name().is_empty() {
+        let name = generated_name(object.generate_name(), (server.random)());
+        object.set_name(&name);
+    }
+}
+
+/// The base, cut so that the name fits a label, and a random suffix.
+fn generated_name(base: &str, mut random: u128) -> String {
+    let mut name: String = base.chars().take(NAME_LENGTH_MAX - SUFFIX_LENGTH).collect();
+    for _ in 0..SUFFIX_LENGTH {
+        let letter = random % SUFFIX_ALPHABET.len() as u128;
+        name.push(char::from(SUFFIX_ALPHABET[letter as usize]));
+        random /= SUFFIX_ALPHABET.len() as u128;
+    }
+    name
+}
+
+/// An object that was admitted.
+struct New {
+    server: Arc<ApiServer>,
+    kind: Arc<Kind>,
+    /// Whether its name is generated and may be generated again.
+    generated: bool,
+}
+
+impl New {
+    fn already_exists(&self, name: &str) -> Status {
+        let (group, plural) = (&self.kind.group, &self.kind.plural);
+        Status::already_exists(group, plural, name)
+    }
+
+    fn key(&self, object: &Value) -> Arc<str> {
+        key_of(&self.kind, object.namespace(), object.name()).into()
+    }
+
+    /// What would be stored.
+    fn rehearse(&self, mut object: Value) -> Result<Bytes, Status> {
+        let snapshot = self.server.objects.snapshot();
+        if snapshot.get(&self.key(&object)).is_some() {
+            return Err(self.already_exists(object.name()));
+        }
+        effects::of_create(&self.server, &snapshot, &self.kind, &mut object)?;
+        Ok(crate::storage::encode(&object))
+    }
+
+    /// Boxed: see `VerbRequest::read_body`.
+    fn store(self, object: Value) -> BoxFuture<'static, Result<Bytes, Status>> {
+        Box::pin(self.stored(object))
+    }
+
+    async fn stored(self, mut object: Value) -> Result<Bytes, Status> {
+        let objects = &self.server.objects;
+        let mut names = 0;
+        for _ in 0..ATTEMPTS_MAX + GENERATED_NAMES_MAX {
+            let key = self.key(&object);
+            let mut stored = object.clone();
+            let effects = effects::of_create(
+                &self.server,
+                &objects.snapshot(),
+                &self.kind,
+                &mut stored,
+            )?;
+            let bytes = objects.encode(&self.kind, &stored);
+            let transaction = Transaction::new().create(key.clone(), bytes.clone()).and(effects);
+            match objects.store.commit(transaction).await {
+                Ok(revision) => return objects.show_at(&self.kind, &bytes, revision),
+                Err(Error::Conflict { key: taken, .. }) if taken != key => {}
+                Err(Error::Conflict { .. }) if self.generated && names < GENERATED_NAMES_MAX => {
+                    names += 1;
+                    let random = (self.server.random)();
+                    let name = generated_name(object.generate_name(), random);
+                    object.set_name(&name);
+                }
+                Err(Error::Conflict { .. }) => return Err(self.refused(object.name())),
+                Err(other) => return Err(store_failed(other)),
+            }
+        }
+        Err(Status::internal("what the object needs was taken again and again"))
+    }
+
+    fn refused(&self, name: &str) -> Status {
+        let mut status = self.already_exists(name);
+        if self.generated {
+            status.message = format!(
+                "{}, the server was not able to generate a unique name for the object",
+                status.message
+            );
+            status.details.get_or_insert_default().retry_after_seconds = Some(1);
+        }
+        status
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generated_names() {
+        assert_eq!(generated_name("web-", 0), "web-bbbbb");
+        assert_eq!(generated_name("web-", 1), "web-cbbbb");
+        assert_eq!(generated_name(&"x".repeat(70), u128::MAX).len(), 63);
+    }
+}

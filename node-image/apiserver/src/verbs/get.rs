@@ -1,0 +1,18 @@
+//! `get`: one object.
+
+use kd_api::Status;
+
+use super::{Reply, VerbRequest};
+use crate::storage::key_of;
+use crate::verbs::list::check_revision;
+
+/// GET of one object.
+pub(super) async fn get(request: &mut VerbRequest) -> Result<Reply, Status> {
+    request.wanted()?;
+    // The newest state is as new as any that can be asked for.
+    check_revision(request)?;
+    let key = key_of(&request.kind, request.namespace(), request.name());
+    let entry = request.objects().store.get(&key);
+    let entry = entry.ok_or_else(|| request.not_found(request.name()))?;
+    Ok(Reply::Object(200, request.objects().show(&request.kind, &entry)?))
+}

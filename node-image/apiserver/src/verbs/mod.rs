@@ -1,0 +1,102 @@
+//! What is done to objects: one file per verb. A request comes here authorized; admission happens
+//! inside the verbs that write.
+
+mod create;
+mod delete;
+mod delete_collection;
+mod effects;
+mod get;
+mod list;
+mod patch;
+mod request;
+mod update;
+mod watch;
+mod write;
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use kd_api::{Kind, Status};
+
+pub(crate) use delete::{DeleteOptions, delete_object};
+pub(crate) use create::set_system_fields;
+pub(crate) use request::{Reply, VerbRequest};
+pub(crate) use update::{Proposal, update_object};
+pub(crate) use write::Write;
+
+use crate::answer::{self, Answer, RequestBody};
+use crate::pipeline::Exchange;
+use crate::subresources;
+
+type Verb = for<'a> fn(&'a mut VerbRequest) -> BoxFuture<'a, Result<Reply, Status>>;
+
+/// The verbs of a collection and of its objects.
+const VERBS: &[(&str, Verb)] = &[
+    ("create", |r| Box::pin(create::create(r))),
+    ("delete", |r| Box::pin(delete::delete(r))),
+    ("deletecollection", |r| Box::pin(delete_collection::delete_collection(r))),
+    ("get", |r| Box::pin(get::get(r))),
+    ("list", |r| Box::pin(list::list(r))),
+    ("patch", |r| Box::pin(patch::patch(r, ""))),
+    ("update", |r| Box::pin(update::update(r, ""))),
+    ("watch", |r| Box::pin(watch::watch(r))),
+];
+
+/// The verbs of a subresource that is a view of its object (status, scale, ...).
+pub(crate) async fn view_verb(
+    request: &mut VerbRequest,
+    subresource: &'static str,
+) -> Result<Reply, Status> {
+    match request.info().verb.as_str() {
+        "get" => get::get(request).await,
+        "patch" => patch::patch(request, subresource).await,
+        "update" => update::update(request, subresource).await,
+        other => Err(request.no_such_verb(other)),
+    }
+}
+
+/// Answers a request for a resource.
+pub(crate) async fn dispatch(exchange: Exchange, body: RequestBody) -> Answer {
+    let info = &exchange.info;
+    let kinds = exchange.server.objects.kinds();
+    let Some(kind) = kinds.get(&info.group, &info.version, &info.resource).cloned() else {
+        return answer::page_not_found();
+    };
+    if !has_path(&kind, &exchange) {
+        return answer::page_not_found();
+    }
+    let mut request = VerbRequest::new(exchange, kind, body);
+    let outcome = match request.info().subresource.as_str() {
+        "" => verb(&mut request).await,
+        _ => subresources::dispatch(&mut request).await,
+    };
+    request.answer(outcome)
+}
+
+async fn verb(request: &mut VerbRequest) -> Result<Reply, Status> {
+    let name = request.info().verb.clone();
+    let kind: Arc<Kind> = request.kind.clone();
+    if !kind.has_verb(&name) {
+        return Err(request.no_such_verb(&name));
+    }
+    if kind.kind == "Binding" && kind.group.is_empty() {
+        return subresources::bind(request).await;
+    }
+    if !kind.is_stored() {
+        return subresources::review(request).await;
+    }
+    let verb = VERBS.iter().find(|(verb, _)| *verb == name);
+    let (_, verb) = verb.ok_or_else(|| request.no_such_verb(&name))?;
+    verb(request).await
+}
+
+/// Whether the path exists: objects of a namespaced kind only inside a namespace, those of a
+/// cluster's kind only outside.
+fn has_path(kind: &Kind, exchange: &Exchange) -> bool {
+    let info = &exchange.info;
+    if kind.namespaced() {
+        let collection = matches!(&*info.verb, "list" | "watch");
+        return !info.namespace.is_empty() || collection;
+    }
+    info.namespace.is_empty() || (kind.plural == "namespaces" && kind.group.is_empty())
+}

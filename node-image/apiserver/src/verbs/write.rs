@@ -1,0 +1,140 @@
+//! What all writes share: reading the object of the body, admission, refusals of the store.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kd_api::decode::{Decoded, decode, decode_as};
+use kd_api::defaults::apply_defaults;
+use kd_api::{FieldError, Kind, Object, Status, StatusDetails};
+use serde_json::{Value, json};
+
+use super::VerbRequest;
+use crate::negotiate::body_encoding;
+use crate::request::{AdmissionAttributes, Operation, RequestInfo};
+
+/// What admission is told of a write.
+pub(crate) struct Write<'a> {
+    pub(crate) operation: Operation,
+    pub(crate) info: &'a RequestInfo,
+    /// Group, version and kind of the object.
+    pub(crate) kind: (&'a str, &'a str, &'a str),
+    pub(crate) object: Value,
+    pub(crate) old: Option<Arc<Value>>,
+    pub(crate) options: Value,
+    pub(crate) dry_run: bool,
+}
+
+impl VerbRequest {
+    /// The object in the body, of this request's kind, with defaults.
+    pub(crate) async fn read_object(&mut self) -> Result<Value, Status> {
+        let encoding = body_encoding(&self.exchange.parts.headers)?;
+        let validation = self.field_validation()?;
+        let body = self.read_body().await?;
+        let Decoded { mut object, warnings } = decode(&body, encoding, &self.kind, validation)?;
+        self.warnings.extend(warnings);
+        apply_defaults(&self.kind, &mut object);
+        Ok(object)
+    }
+
+    /// The object in the body, of another kind (a subresource's).
+    pub(crate) async fn read_other(&mut self, gvk: (&str, &str, &str)) -> Result<Value, Status> {
+        let encoding = body_encoding(&self.exchange.parts.headers)?;
+        let validation = self.field_validation()?;
+        let body = self.read_body().await?;
+        let decoded = decode_as(&body, encoding, gvk, validation)?;
+        self.warnings.extend(decoded.warnings);
+        Ok(decoded.object)
+    }
+
+    /// The object's namespace must be the request's; it is filled in when absent.
+    pub(crate) fn settle_namespace(&self, object: &mut Value) -> Result<(), Status> {
+        let asked = self.namespace();
+        let given = object.namespace();
+        if !given.is_empty() && given != asked {
+            return Err(Status::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request",
+            ));
+        }
+        object.set_namespace(asked);
+        Ok(())
+    }
+
+    /// Lets the plugins change the object, then `prepare` it (defaults, strategy, validation), then
+    /// lets the plugins refuse it.
+    pub(crate) async fn admit(
+        &mut self,
+        write: Write<'_>,
+        prepare: impl FnOnce(&mut Value) -> Result<(), Status>,
+    ) -> Result<Value, Status> {
+        let server = self.server().clone();
+        let user = self.exchange.user.clone();
+        let mut attributes = AdmissionAttributes {
+            operation: write.operation,
+            info: write.info,
+            kind: write.kind,
+            user: &user,
+            object: write.object,
+            old: write.old,
+            options: write.options,
+            dry_run: write.dry_run,
+            warnings: Mutex::default(),
+        };
+        let plugins = server.admission.iter().filter(|p| p.handles(write.operation));
+        let mut outcome = Ok(());
+        for plugin in plugins.clone() {
+            outcome = plugin.mutate(&mut attributes).await;
+            if outcome.is_err() {
+                break;
+            }
+        }
+        if outcome.is_ok() {
+            outcome = prepare(&mut attributes.object);
+        }
+        if outcome.is_ok() {
+            for plugin in plugins {
+                outcome = plugin.validate(&attributes).await;
+                if outcome.is_err() {
+                    break;
+                }
+            }
+        }
+        let warnings = attributes.warnings.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.warnings.extend(warnings);
+        outcome.map(|()| attributes.object)
+    }
+
+    /// CreateOptions, UpdateOptions or PatchOptions as admission sees them.
+    pub(crate) fn options(&self, kind: &str) -> Result<Value, Status> {
+        let mut options = json!({"kind": kind, "apiVersion": "meta.k8s.io/v1"});
+        if self.query().dry_run()? {
+            options["dryRun"] = json!(["All"]);
+        }
+        for field in ["fieldManager", "fieldValidation"] {
+            let text = self.query().first(field);
+            if !text.is_empty() {
+                options[field] = text.into();
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// 422 unless there are no errors.
+pub(crate) fn valid(kind: &Kind, name: &str, errors: Vec<FieldError>) -> Result<(), Status> {
+    match errors.is_empty() {
+        true => Ok(()),
+        false => Err(Status::invalid(&kind.group, &kind.kind, name, &errors)),
+    }
+}
+
+/// A Status about an object that is done with.
+pub(crate) fn status_success(kind: &Kind, name: &str, uid: &str) -> Status {
+    let mut status = Status::success();
+    status.details = Some(StatusDetails {
+        name: name.into(),
+        group: kind.group.clone(),
+        kind: kind.plural.clone(),
+        uid: uid.into(),
+        ..StatusDetails::default()
+    });
+    status
+}
