@@ -12,6 +12,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("client", &["api"]),
     ("contract", &[]),
     ("controllers", &["api", "client"]),
+    ("dns", &["api", "client", "network"]),
     ("kubelet", &["api", "client", "network", "runtime"]),
     ("network", &[]),
     ("node", ALL),
