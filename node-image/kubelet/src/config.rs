@@ -102,7 +102,7 @@ impl Default for Config {
             seccomp_directory: "/var/lib/kubelet/seccomp".into(),
             pods_max: 110,
             pod_pids_max: None,
-            kubelet_version: concat!("v1.36.0+kd.", env!("CARGO_PKG_VERSION")).into(),
+            kubelet_version: concat!("v1.36.0+kd", env!("CARGO_PKG_VERSION")).into(),
             container_runtime_version: concat!("kd://", env!("CARGO_PKG_VERSION")).into(),
             port: 10250,
             cgroup_root: "kubepods".into(),

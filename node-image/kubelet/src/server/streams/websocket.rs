@@ -12,6 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::{Ending, Incoming, Outbound, Outgoing, QUEUE_FRAMES};
 
@@ -163,7 +165,10 @@ async fn write<C: AsyncRead + AsyncWrite + Unpin>(
             return;
         }
     }
-    // The other side may be gone; there is nobody to tell.
+    // The other side may be gone; there is nobody to tell. A client takes a close without a code
+    // for an accident.
+    let normal = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+    let _ = sink.send(Message::Close(Some(normal))).await;
     let _ = sink.close().await;
 }
 
