@@ -81,10 +81,8 @@ impl Fixture {
         self.shared.get_or_init(|| {
             let name = self.name("shared");
             self.kd(&["cluster", "create", &name]).ok();
-            self.kd(&[
-                "image", "load", "kd-test/busybox:1", "kd-test/nginx:1", "--cluster", &name,
-            ])
-            .ok();
+            self.kd(&["image", "load", "kd-test/busybox:1", "kd-test/nginx:1", "--cluster", &name])
+                .ok();
             name
         })
     }

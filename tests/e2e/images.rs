@@ -92,7 +92,12 @@ fn registry(fixture: &Fixture) {
         let server = format!("--docker-server={address}");
         let password = format!("--docker-password={password}");
         k(&[
-            "create", "secret", "docker-registry", secret, &server, "--docker-username=kd",
+            "create",
+            "secret",
+            "docker-registry",
+            secret,
+            &server,
+            "--docker-username=kd",
             &password,
         ])
         .ok();
@@ -107,7 +112,8 @@ fn registry(fixture: &Fixture) {
     run("wrong-password", "1", "bad");
     run("missing-tag", "2", "good");
     k(&["wait", "--for=condition=Ready", "pod/good", "--timeout=90s"]).ok();
-    for (pod, reason) in [("wrong-password", "authorization failed"), ("missing-tag", "not found")] {
+    for (pod, reason) in [("wrong-password", "authorization failed"), ("missing-tag", "not found")]
+    {
         eventually("the pull backs off", || {
             k(&["get", "pod", pod]).out.contains("ImagePullBackOff").then_some(())
         });

@@ -64,7 +64,8 @@ fn get(port: u16) -> std::io::Result<String> {
 /// An nginx pod in a namespace of its own.
 fn nginx(fixture: &Fixture, namespace: &str) {
     fixture.namespace(namespace);
-    let k = |arguments: &[&str]| fixture.kubectl(&[&["-n", namespace][..], arguments].concat()).ok();
+    let k =
+        |arguments: &[&str]| fixture.kubectl(&[&["-n", namespace][..], arguments].concat()).ok();
     k(&["run", "nginx", "--image=kd-test/nginx:1", "--port=80", "--labels=app=nginx"]);
     k(&["expose", "pod", "nginx", "--port=8080", "--target-port=80"]);
     k(&["wait", "--for=condition=Ready", "pod/nginx", "--timeout=90s"]);
@@ -86,7 +87,9 @@ fn kd(fixture: &Fixture) {
 
 fn kubectl(fixture: &Fixture) {
     nginx(fixture, "forward-kubectl");
-    for (name, value) in [("KUBECTL_PORT_FORWARD_WEBSOCKETS", "true"), ("KUBECTL_PORT_FORWARD_WEBSOCKETS", "false")] {
+    for (name, value) in
+        [("KUBECTL_PORT_FORWARD_WEBSOCKETS", "true"), ("KUBECTL_PORT_FORWARD_WEBSOCKETS", "false")]
+    {
         let mut command = fixture.kubectl_command(fixture.cluster());
         command.env(name, value).args(["-n", "forward-kubectl", "port-forward", "nginx", ":80"]);
         let forward = Forward::start(command, 1);
@@ -106,7 +109,10 @@ fn targets(fixture: &Fixture) {
     let two = ["-n", "forward-targets", "nginx", ":80", ":81"];
     let forward = Forward::start(kd_forward(fixture, &two), 2);
     assert!(get(forward.ports[0]).unwrap().contains("Welcome to nginx!"));
-    assert!(get(forward.ports[1]).is_ok_and(|answer| answer.is_empty()) || get(forward.ports[1]).is_err());
+    assert!(
+        get(forward.ports[1]).is_ok_and(|answer| answer.is_empty())
+            || get(forward.ports[1]).is_err()
+    );
 }
 
 fn a_busy_port(fixture: &Fixture) {
@@ -115,14 +121,21 @@ fn a_busy_port(fixture: &Fixture) {
     let port = busy.local_addr().unwrap().port();
     let spec = format!("{port}:80");
     let ran = fixture.kd(&[
-        "port-forward", "--cluster", fixture.cluster(), "-n", "forward-busy", "nginx", &spec,
+        "port-forward",
+        "--cluster",
+        fixture.cluster(),
+        "-n",
+        "forward-busy",
+        "nginx",
+        &spec,
     ]);
     assert!(ran.code != Some(0) && ran.err.contains(&port.to_string()), "{ran:?}");
 }
 
 fn a_pod_that_goes(fixture: &Fixture) {
     nginx(fixture, "forward-gone");
-    let mut forward = Forward::start(kd_forward(fixture, &["-n", "forward-gone", "nginx", ":80"]), 1);
+    let mut forward =
+        Forward::start(kd_forward(fixture, &["-n", "forward-gone", "nginx", ":80"]), 1);
     assert!(get(forward.ports[0]).unwrap().contains("Welcome to nginx!"));
     fixture.kubectl(&["-n", "forward-gone", "delete", "pod", "nginx", "--now"]).ok();
     // A connection may be what finds out.
