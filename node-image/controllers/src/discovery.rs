@@ -20,6 +20,7 @@ struct GroupList {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Group {
+    name: String,
     preferred_version: Version,
 }
 
@@ -46,9 +47,30 @@ struct Served {
     verbs: Vec<String>,
 }
 
+/// What is served.
+#[derive(Debug, Default)]
+pub struct Discovered {
+    /// Every resource that can be listed, watched and deleted.
+    pub resources: Vec<Resource>,
+    /// Groups that are listed but did not answer; nothing is known of their resources.
+    pub unavailable: Vec<String>,
+}
+
+impl Discovered {
+    /// Whether a resource is served.
+    pub fn serves(&self, resource: &Resource) -> bool {
+        self.resources.iter().any(|served| served.same(resource))
+    }
+
+    /// Whether a resource is certainly not served.
+    pub fn lacks(&self, resource: &Resource) -> bool {
+        !self.serves(resource) && !self.unavailable.iter().any(|group| *group == resource.group)
+    }
+}
+
 /// Every resource that can be listed, watched and deleted, in its preferred version, but events:
 /// nothing depends on those. None when the API server does not answer for long.
-pub async fn deletable_resources(client: &Client) -> Option<Vec<Resource>> {
+pub async fn deletable_resources(client: &Client) -> Option<Discovered> {
     for attempt in 0..ATTEMPTS_MAX {
         match discover(client).await {
             Ok(found) => return Some(found),
@@ -59,19 +81,19 @@ pub async fn deletable_resources(client: &Client) -> Option<Vec<Resource>> {
     None
 }
 
-async fn discover(client: &Client) -> Result<Vec<Resource>> {
+async fn discover(client: &Client) -> Result<Discovered> {
     let groups: GroupList = client.read("/apis", JSON).await?;
-    let mut paths = vec!["/api/v1".to_owned()];
-    paths.extend(
-        groups.groups.iter().map(|g| format!("/apis/{}", g.preferred_version.group_version)),
-    );
-    let mut found = Vec::new();
-    for path in paths {
-        match client.read::<ResourceList>(&path, JSON).await {
-            Ok(list) => found.extend(deletable(list)),
+    let mut found = Discovered::default();
+    found.resources.extend(deletable(client.read("/api/v1", JSON).await?));
+    for group in groups.groups {
+        let version = group.preferred_version.group_version;
+        match client.read::<ResourceList>(&format!("/apis/{version}"), JSON).await {
+            Ok(list) => found.resources.extend(deletable(list)),
             // One aggregated server that is away must not hide all the others.
-            Err(error) if path != "/api/v1" => tracing::debug!(%error, "a group is not available"),
-            Err(error) => return Err(error),
+            Err(error) => {
+                tracing::debug!(%error, "a group is not available");
+                found.unavailable.push(group.name);
+            }
         }
     }
     Ok(found)

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kd_client::{Cache, Change, Changes, Client, EventApi, Interest, Recorder, View, resources};
+use kd_client::{
+    Cache, Change, Changes, Client, EventApi, Interest, Keep, Recorder, Resource, View, resources,
+};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use crate::discovery;
+use crate::discovery::{Discovered, deletable_resources};
 use crate::perform::{Outcome, Written, perform};
 use crate::{Config, Controller, Failure, Plan, Target};
 
@@ -34,6 +36,8 @@ pub const READER: &str = "system:kube-controller-manager";
 /// All controllers of a cluster.
 pub struct Driver {
     controllers: Vec<Hosted>,
+    /// What the controllers read, merged.
+    interests: Vec<Interest>,
     reader: Client,
     cache: Cache,
     changes: Changes,
@@ -42,8 +46,9 @@ pub struct Driver {
     timers: BTreeSet<(Instant, Job)>,
     timer_of: HashMap<Job, Instant>,
     running: JoinSet<(Job, Outcome)>,
-    discovering: JoinSet<Option<Vec<kd_client::Resource>>>,
-    discovered: bool,
+    discovering: JoinSet<Option<Discovered>>,
+    /// What discovery listed; the View may not hold all of it yet.
+    discovered: Option<Discovered>,
     discover_again: bool,
     failures: HashMap<Job, u32>,
     rounds: HashMap<Job, u32>,
@@ -88,9 +93,10 @@ impl Driver {
             hosted.push(Hosted { controller, interests, client, recorder, started: false });
         }
         let reader = Client::from(clients(READER));
-        let (cache, changes) = Cache::start(reader.clone(), interests);
+        let (cache, changes) = Cache::start(reader.clone(), interests.clone());
         Driver {
             controllers: hosted,
+            interests,
             reader,
             cache,
             changes,
@@ -100,7 +106,7 @@ impl Driver {
             timer_of: HashMap::new(),
             running: JoinSet::new(),
             discovering: JoinSet::new(),
-            discovered: false,
+            discovered: None,
             discover_again: false,
             failures: HashMap::new(),
             rounds: HashMap::new(),
@@ -110,9 +116,7 @@ impl Driver {
     /// Runs until `shutdown` completes. Plans under way are dropped: every step stands alone.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         tokio::pin!(shutdown);
-        if self.controllers.iter().any(|h| h.controller.reads_everything()) {
-            self.discover();
-        }
+        self.discover();
         loop {
             self.dispatch();
             let timer = self.timers.first().map(|(at, _)| *at);
@@ -159,10 +163,15 @@ impl Driver {
     }
 
     fn start_controllers(&mut self, view: &View) {
-        let everything = self.discovered && view.resources().all(|r| view.is_synced(r));
+        let found = self.discovered.as_ref();
+        let everything = found.is_some_and(|f| f.resources.iter().all(|r| view.is_synced(r)));
+        let settled = |interest: &Interest| {
+            let resource = &interest.resource;
+            view.is_synced(resource) || found.is_some_and(|f| f.lacks(resource))
+        };
         for hosted in self.controllers.iter_mut().filter(|h| !h.started) {
-            let synced = hosted.interests.iter().all(|i| view.is_synced(&i.resource));
-            hosted.started = synced && (everything || !hosted.controller.reads_everything());
+            let known = hosted.interests.iter().all(settled);
+            hosted.started = known && (everything || !hosted.controller.reads_everything());
         }
     }
 
@@ -342,38 +351,37 @@ impl Driver {
             return;
         }
         let client = self.reader.clone();
-        self.discovering.spawn(async move { discovery::deletable_resources(&client).await });
+        self.discovering.spawn(async move { deletable_resources(&client).await });
     }
 
-    fn found(&mut self, found: Option<Vec<kd_client::Resource>>) {
+    fn found(&mut self, found: Option<Discovered>) {
         if std::mem::take(&mut self.discover_again) {
             self.discover();
         }
         let Some(found) = found else { return };
-        self.discovered = true;
-        let own: Vec<&Interest> =
-            self.controllers.iter().flat_map(|h| h.interests.iter()).collect();
         let view = self.cache.view();
-        for resource in view.resources() {
-            let used = own.iter().any(|i| i.resource.same(resource));
-            if !used && !found.iter().any(|f| f.same(resource)) {
-                self.cache.remove(kd_client::Resource::clone(resource));
-            }
+        for resource in view.resources().filter(|resource| found.lacks(resource)) {
+            self.cache.remove(Resource::clone(resource));
         }
-        for resource in found {
-            if !view.has(&resource) {
-                self.cache.add(Interest::metadata(&resource));
-            }
+        for resource in found.resources.iter().filter(|resource| !view.has(resource)) {
+            let own = self.interests.iter().find(|interest| interest.resource.same(resource));
+            self.cache.add(own.cloned().unwrap_or_else(|| Interest::metadata(resource)));
         }
+        self.discovered = Some(found);
     }
 }
 
-/// Full interest in a resource wins over interest in its metadata.
+/// The interest that keeps most wins: everything, then what a rule says, then metadata.
 fn merge_interests(all: &mut Vec<Interest>, more: Vec<Interest>) {
+    let kept = |interest: &Interest| match interest.keep {
+        Keep::Full | Keep::Once => 2,
+        Keep::Only(_) => 1,
+        Keep::Metadata => 0,
+    };
     for interest in more {
         match all.iter_mut().find(|i| i.resource.same(&interest.resource)) {
             None => all.push(interest),
-            Some(known) if matches!(known.keep, kd_client::Keep::Metadata) => *known = interest,
+            Some(known) if kept(known) < kept(&interest) => *known = interest,
             Some(_) => {}
         }
     }

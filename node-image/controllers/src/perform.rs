@@ -98,7 +98,10 @@ async fn run_step(client: &Client, recorder: &Recorder, step: Step) -> Ended {
     for guard in &guards {
         match holds(client, guard).await {
             Ok(true) => {}
-            Ok(false) => return Ended::Retry,
+            Ok(false) => {
+                tracing::debug!(?guard, target = %key, "not yet");
+                return Ended::Retry;
+            }
             Err(error) => return failure(&resource, &action, &error),
         }
     }
@@ -135,7 +138,11 @@ fn failure(resource: &Resource, action: &Action, error: &Error) -> Ended {
 
 async fn holds(client: &Client, guard: &Guard) -> Result<bool> {
     match guard {
-        Guard::Empty { resource, namespace } => client.is_empty(resource, namespace).await,
+        Guard::Empty { resource, namespace } => match client.is_empty(resource, namespace).await {
+            // Not served any more: nothing of it can be there.
+            Err(error) if error.is_not_found() => Ok(true),
+            answer => answer,
+        },
         Guard::Absent { resource, key, uid } => {
             match client.get(resource, &key.namespace, &key.name).await {
                 Ok(object) => Ok(!uid.is_empty() && object.metadata.uid != *uid),

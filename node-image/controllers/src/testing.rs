@@ -67,7 +67,7 @@ pub fn merge(into: &mut Value, from: Value) {
 
 /// A View of objects, all resources synced, observed at 0.
 pub fn view(objects: &[Value]) -> View {
-    let mut view = View::of(KNOWN.iter().map(|r| Resource::clone(r)));
+    let mut view = View::of(KNOWN.into_iter().cloned());
     for resource in KNOWN {
         view.sync(resource, 100);
     }

@@ -98,7 +98,8 @@ impl Scheduler {
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         tokio::pin!(shutdown);
         let mut events = self.watch();
-        let mut unsynced = vec![Source::Pods, Source::Nodes, Source::Namespaces, Source::Claims];
+        // Claims may come later: a pod that has some waits for them, and is tried when they come.
+        let mut unsynced = vec![Source::Pods, Source::Nodes, Source::Namespaces];
         loop {
             if unsynced.is_empty() {
                 self.schedule();

@@ -104,7 +104,7 @@ fn subsets(service: &Service, backends: &[Backend]) -> Vec<Value> {
     let families = service.spec.as_ref().and_then(|s| s.ip_families.as_ref());
     let ipv6 = families.and_then(|f| f.first()).is_some_and(|family| family == "IPv6");
     let anyhow = publishes_not_ready(service);
-    let mut groups: BTreeMap<String, (Vec<Value>, Vec<Value>, Vec<Value>)> = BTreeMap::new();
+    let mut groups: BTreeMap<String, Group> = BTreeMap::new();
     for backend in backends {
         if backend.object.metadata.is_deleting() && !anyhow {
             continue;
@@ -122,26 +122,35 @@ fn subsets(service: &Service, backends: &[Backend]) -> Vec<Value> {
         if let Some(hostname) = backend.hostname(name) {
             entry["hostname"] = json!(hostname);
         }
-        let fresh = || (ports.clone(), Vec::new(), Vec::new());
-        let group = groups.entry(json!(ports).to_string()).or_insert_with(fresh);
-        let list = if backend.ready || anyhow { &mut group.1 } else { &mut group.2 };
+        let group = groups.entry(json!(ports).to_string()).or_default();
+        group.ports = ports;
+        let list = if backend.ready || anyhow { &mut group.ready } else { &mut group.waiting };
         list.push(entry);
     }
-    groups.into_values().map(|(ports, ready, waiting)| subset(ports, ready, waiting)).collect()
+    groups.into_values().map(Group::subset).collect()
 }
 
-fn subset(ports: Vec<Value>, ready: Vec<Value>, waiting: Vec<Value>) -> Value {
-    let mut subset = json!({});
-    for (name, mut list) in [("addresses", ready), ("notReadyAddresses", waiting), ("ports", ports)]
-    {
-        if name != "ports" {
+/// Addresses that have the same ports.
+#[derive(Default)]
+struct Group {
+    ports: Vec<Value>,
+    ready: Vec<Value>,
+    waiting: Vec<Value>,
+}
+
+impl Group {
+    fn subset(mut self) -> Value {
+        for list in [&mut self.ready, &mut self.waiting] {
             list.sort_by(|a, b| a["ip"].as_str().cmp(&b["ip"].as_str()));
         }
-        if !list.is_empty() {
+        let mut subset = json!({});
+        let lists =
+            [("addresses", self.ready), ("notReadyAddresses", self.waiting), ("ports", self.ports)];
+        for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
             subset[name] = json!(list);
         }
+        subset
     }
-    subset
 }
 
 fn ports(service: &Service, backend: &Backend) -> Vec<Value> {

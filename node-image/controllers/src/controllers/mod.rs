@@ -1,6 +1,8 @@
 //! The list of controllers.
 
+mod cluster_role_aggregation;
 mod deployment;
+mod disruption;
 mod endpoint_slice;
 mod endpoints;
 mod garbage_collector;
@@ -18,7 +20,9 @@ use crate::{Config, Controller};
 /// Every controller, in alphabetical order.
 pub fn controllers(config: &Config) -> Vec<Box<dyn Controller>> {
     vec![
+        Box::new(cluster_role_aggregation::ClusterRoleAggregation),
         Box::new(deployment::Deployments),
+        Box::new(disruption::Disruption),
         Box::new(endpoint_slice::EndpointSlices),
         Box::new(endpoints::EndpointsController),
         Box::new(garbage_collector::GarbageCollector),
@@ -26,10 +30,26 @@ pub fn controllers(config: &Config) -> Vec<Box<dyn Controller>> {
         Box::new(node_ipam::NodeIpam::new(config)),
         Box::new(node_lifecycle::NodeLifecycle::new(config)),
         Box::new(pod_garbage::PodGarbage::new(config)),
-        Box::new(replica_set::ReplicaSets::replica_sets()),
-        Box::new(replica_set::ReplicaSets::replication_controllers()),
+        Box::new(replica_set::ReplicaSets::of_replica_sets()),
+        Box::new(replica_set::ReplicaSets::of_replication_controllers()),
         Box::new(root_ca::RootCaPublisher::new(config)),
         Box::new(service_account::ServiceAccounts),
         Box::new(taint_eviction::TaintEviction),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_in_order_and_complete() {
+        let config = Config::new("10.244.0.0/16".parse().unwrap(), 24, "");
+        let names: Vec<&str> = controllers(&config).iter().map(|c| c.name()).collect();
+        let mut unique = names.clone();
+        unique.sort_unstable();
+        unique.dedup();
+        assert_eq!(unique.len(), names.len(), "{names:?}");
+        assert!(controllers(&config).iter().all(|c| !c.interests().is_empty()));
+    }
 }

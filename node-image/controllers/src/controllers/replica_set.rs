@@ -29,7 +29,7 @@ pub(super) struct ReplicaSets {
 }
 
 impl ReplicaSets {
-    pub(super) fn replica_sets() -> ReplicaSets {
+    pub(super) fn of_replica_sets() -> ReplicaSets {
         ReplicaSets {
             name: "replicaset-controller",
             account: "replicaset-controller",
@@ -37,7 +37,7 @@ impl ReplicaSets {
         }
     }
 
-    pub(super) fn replication_controllers() -> ReplicaSets {
+    pub(super) fn of_replication_controllers() -> ReplicaSets {
         ReplicaSets {
             name: "replication-controller",
             account: "replication-controller",
@@ -388,7 +388,7 @@ mod tests {
     }
 
     fn check(objects: &[Value], expect: &[&str]) -> Plan {
-        let sets = ReplicaSets::replica_sets();
+        let sets = ReplicaSets::of_replica_sets();
         let plan = plan(&sets, &view(objects), &resources::REPLICA_SETS, ("a", "r"), 100);
         assert_eq!(lines(&plan), expect);
         plan
@@ -458,7 +458,7 @@ mod tests {
 
     #[test]
     fn failures_are_told_and_forgotten() {
-        let sets = ReplicaSets::replica_sets();
+        let sets = ReplicaSets::of_replica_sets();
         let failure = Failure {
             resource: resources::PODS.clone(),
             create: true,

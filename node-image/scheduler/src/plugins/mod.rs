@@ -30,3 +30,6 @@ pub fn plugins() -> Vec<Box<dyn Plugin>> {
         Box::new(image_locality::ImageLocality),
     ]
 }
+
+#[cfg(test)]
+mod tests;
