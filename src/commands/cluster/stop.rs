@@ -1,6 +1,7 @@
 //! `kd cluster stop`.
 
 use clap::Args;
+use futures::future::join_all;
 
 use super::Selection;
 use crate::cluster::start;
@@ -17,13 +18,13 @@ pub struct Arguments {
 /// Stops clusters.
 pub async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let engine = context.engine().await?;
-    let mut errors = Vec::new();
-    for cluster in arguments.selection.existing(&engine).await? {
-        let step = context.ui.step(format!("Stopping cluster {}", cluster.name));
-        match start::stop(&engine, &cluster).await {
-            Ok(()) => step.done(&format!("Cluster {} is stopped.", cluster.name)),
-            Err(error) => errors.push(error),
-        }
+    let clusters = arguments.selection.existing(&engine).await?;
+    let names: Vec<&str> = clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+    let step = context.ui.step(format!("Stopping {}", names.join(", ")));
+    let stopped = join_all(clusters.iter().map(|cluster| start::stop(&engine, cluster))).await;
+    drop(step);
+    for (name, _) in names.iter().zip(&stopped).filter(|(_, result)| result.is_ok()) {
+        context.ui.status(&format!("Cluster {name} is stopped."));
     }
-    Error::all(errors).map_or(Ok(()), Err)
+    Error::all(stopped.into_iter().filter_map(Result::err).collect()).map_or(Ok(()), Err)
 }
