@@ -113,9 +113,14 @@ impl Workbench {
         Ok(())
     }
 
-    /// Deletes every cluster; nothing runs after this.
-    pub fn clean(&self) {
+    /// No figure runs another program after this.
+    pub fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Deletes every cluster.
+    pub fn clean(&self) {
+        self.end();
         for name in self.clusters.lock().unwrap().iter() {
             let deleted = self.kd(&["--quiet", "cluster", "delete", name]).status();
             if !deleted.is_ok_and(|status| status.success()) {

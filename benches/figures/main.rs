@@ -12,6 +12,7 @@ mod table;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use machine::{Measured, Workbench};
 use table::Row;
@@ -27,6 +28,9 @@ const FIGURES: &[Figure] = &[
     ("port-forward", port_forward::measure),
 ];
 
+/// How long an interrupted figure may take to end.
+const GRACE: Duration = Duration::from_secs(10);
+
 fn main() -> ExitCode {
     // Cargo adds flags of its own.
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
@@ -40,15 +44,19 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let code = runtime.block_on(async {
         let worker = bench.clone();
+        let mut measuring = tokio::task::spawn_blocking(move || measure(&worker, &wanted));
         tokio::select! {
-            done = tokio::task::spawn_blocking(move || measure(&worker, &wanted)) => {
-                done.unwrap_or(ExitCode::FAILURE)
+            done = &mut measuring => done.unwrap_or(ExitCode::FAILURE),
+            _ = tokio::signal::ctrl_c() => {
+                bench.end();
+                // The programs got the signal as well, and one may be taking back a cluster.
+                let _ = tokio::time::timeout(GRACE, measuring).await;
+                ExitCode::from(130)
             }
-            _ = tokio::signal::ctrl_c() => ExitCode::from(130),
         }
     });
     bench.clean();
-    // After Ctrl-C a figure may still wait for a program that was told to end.
+    // A figure that only waits for time to pass is left alone.
     runtime.shutdown_background();
     code
 }
@@ -69,7 +77,9 @@ fn measure(bench: &Workbench, wanted: &[String]) -> ExitCode {
             }
         }
     }
-    print!("{}", table::render(&rows));
+    if !rows.is_empty() {
+        print!("{}", table::render(&rows));
+    }
     match failed || rows.iter().any(|row| !row.holds) {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
