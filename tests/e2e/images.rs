@@ -83,7 +83,10 @@ fn registry(fixture: &Fixture) {
     fixture.kd(&["cluster", "create", &name, "--insecure-registry", &address]).ok();
     let registry = Registry::start(&name, "kd-test/registry-auth:1");
     assert_eq!(registry.address(), address);
-    docker(&["login", "-u", "kd", "-p", "secret", &registry.local()]).ok();
+    eventually("the registry answers", || {
+        let login = docker(&["login", "-u", "kd", "-p", "secret", &registry.local()]);
+        (login.code == Some(0)).then_some(())
+    });
     registry.push("kd-test/busybox:1", "box:1");
     docker(&["logout", &registry.local()]).ok();
 

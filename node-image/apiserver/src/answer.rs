@@ -73,7 +73,8 @@ pub(crate) fn value(code: u16, value: &Value, wanted: Wanted) -> Answer {
 /// JSON bytes in the wanted encoding.
 pub(crate) fn encoded(code: u16, json: Bytes, wanted: Wanted) -> Answer {
     let body = match wanted.encoding {
-        Encoding::Json => json,
+        // Answers in protobuf are not offered yet (see negotiate).
+        Encoding::Json | Encoding::Protobuf => json,
         Encoding::Yaml => match yaml(&json) {
             Ok(text) => text.into(),
             Err(error) => return failure(&Status::internal(error)),

@@ -8,6 +8,8 @@ use kd_api::table::IncludeObject;
 
 use crate::query::Query;
 
+const PROTOBUF: &str = kd_api::protobuf::MEDIA_TYPE;
+
 /// The content of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -35,6 +37,7 @@ impl Wanted {
         match self.encoding {
             Encoding::Json => "application/json",
             Encoding::Yaml => "application/yaml",
+            Encoding::Protobuf => PROTOBUF,
         }
     }
 }
@@ -99,8 +102,7 @@ fn include_object(query: &Query) -> Result<IncludeObject, Status> {
 }
 
 fn not_acceptable() -> Status {
-    let message =
-        "only the following media types are accepted: application/json, application/yaml";
+    let message = "only the following media types are accepted: application/json, application/yaml";
     Status::failure(406, "NotAcceptable", message)
 }
 
@@ -109,7 +111,10 @@ pub(crate) fn body_encoding(headers: &HeaderMap) -> Result<Encoding, Status> {
     match media_type(headers) {
         "" | "application/json" | "*/*" => Ok(Encoding::Json),
         "application/yaml" => Ok(Encoding::Yaml),
-        _ => Err(unsupported_media_type("application/json, application/yaml")),
+        PROTOBUF => Ok(Encoding::Protobuf),
+        _ => Err(unsupported_media_type(
+            "application/json, application/yaml, application/vnd.kubernetes.protobuf",
+        )),
     }
 }
 
@@ -148,8 +153,14 @@ mod tests {
             "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json",
             Ok(Form::Table(IncludeObject::Metadata)),
         );
-        check("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json", Ok(Form::Object));
-        check("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", Ok(Form::Metadata));
+        check(
+            "application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json",
+            Ok(Form::Object),
+        );
+        check(
+            "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+            Ok(Form::Metadata),
+        );
         check("application/json;as=Other;g=meta.k8s.io;v=v1", Err(406));
         check("text/html", Err(406));
     }

@@ -22,7 +22,7 @@ use kd_store::{HistoryLimits, SqliteStore};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::environment::{async_runtime, node_config, start_logging, stop_signal};
+use crate::environment::{node_config, run_async, start_logging, stop_signal};
 use crate::error::{Error, Result};
 use crate::tls;
 
@@ -38,7 +38,7 @@ pub(crate) fn run() -> Result<()> {
     let config = node_config()?;
     start_logging(&config);
     tls::install_provider();
-    async_runtime()?.block_on(serve(config, started))
+    run_async(serve(config, started))
 }
 
 async fn serve(config: NodeConfig, started: Instant) -> Result<()> {

@@ -31,14 +31,19 @@ pub(crate) fn start_logging(config: &NodeConfig) {
         .init();
 }
 
-/// The runtime of a node program: its work is waiting, so two threads serve most nodes.
-pub(crate) fn async_runtime() -> Result<tokio::runtime::Runtime> {
+/// Runs a node program's work to its end; what it left in the background ends with it. The work is
+/// mostly waiting, so two threads serve most nodes.
+pub(crate) fn run_async<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.clamp(2, WORKER_THREADS_MAX))
         .enable_all()
         .build()
-        .map_err(Error::of("start the async runtime"))
+        .map_err(Error::of("start the async runtime"))?;
+    let done = runtime.block_on(work);
+    // A blocking call that is under way must not hold the program up.
+    runtime.shutdown_background();
+    done
 }
 
 const WORKER_THREADS_MAX: usize = 8;

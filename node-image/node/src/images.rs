@@ -6,7 +6,7 @@ use std::io::Read;
 use kd_contract::{IMAGES_DIRECTORY, NodeConfig};
 use kd_runtime::{ImageConfig, ImageStore, Images};
 
-use crate::environment::{async_runtime, node_config};
+use crate::environment::{node_config, run_async};
 use crate::error::{Error, Result};
 
 /// This node's image records.
@@ -34,8 +34,10 @@ pub(crate) fn import(arguments: &[OsString]) -> Result<()> {
     let answer = match arguments.first().is_some_and(|argument| argument == "--have") {
         true => serde_json::to_string(&store.known_layers(&question()?)),
         false => {
-            let images = async_runtime()?.block_on(store.import(tokio::io::stdin()));
-            let images = images.map_err(|error| Error::Configuration(error.to_string()))?;
+            let images = run_async(async {
+                let images = store.import(tokio::io::stdin()).await;
+                images.map_err(|error| Error::Configuration(error.to_string()))
+            })?;
             serde_json::to_string(&images)
         }
     };
@@ -46,7 +48,7 @@ pub(crate) fn import(arguments: &[OsString]) -> Result<()> {
 /// `image-list`: prints the images as JSON.
 pub(crate) fn list() -> Result<()> {
     let store = open(&node_config()?, "list")?;
-    let images = async_runtime()?.block_on(store.list()).map_err(Error::of("list the images"))?;
+    let images = run_async(async { store.list().await.map_err(Error::of("list the images")) })?;
     println!("{}", serde_json::to_string(&images).map_err(Error::of("encode the images"))?);
     Ok(())
 }

@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::Node;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::environment::{async_runtime, node_config, start_logging, stop_signal};
+use crate::environment::{node_config, run_async, start_logging, stop_signal};
 use crate::error::{Error, Result};
 use crate::{images, tls};
 
@@ -25,7 +25,7 @@ pub(crate) fn run() -> Result<()> {
     let config = node_config()?;
     start_logging(&config);
     tls::install_provider();
-    async_runtime()?.block_on(serve(config))
+    run_async(serve(config))
 }
 
 async fn serve(config: NodeConfig) -> Result<()> {

@@ -24,6 +24,8 @@ pub enum Encoding {
     Json,
     /// `application/yaml`, and JSON too.
     Yaml,
+    /// `application/vnd.kubernetes.protobuf`
+    Protobuf,
 }
 
 /// What to do about unknown and duplicate fields: the query parameter `fieldValidation`.
@@ -79,16 +81,6 @@ pub fn decode_as(
 ) -> Result<Decoded, Status> {
     check_size(body)?;
     finish(body, gvk, validation, read(body, encoding, gvk, Shape::Typed))
-}
-
-/// Reads an object of a group, version and kind from protobuf.
-pub fn decode_protobuf(
-    body: &[u8],
-    gvk: (&str, &str, &str),
-    validation: FieldValidation,
-) -> Result<Decoded, Status> {
-    check_size(body)?;
-    finish(body, gvk, validation, read_protobuf(body, gvk))
 }
 
 /// Judges what was read.
@@ -214,6 +206,7 @@ fn read(
             json.end().map_err(json_error)?;
             object
         }
+        Encoding::Protobuf => return read_protobuf(body, gvk, shape),
         Encoding::Yaml => {
             let yaml = serde_yaml::Deserializer::from_slice(body);
             seed.deserialize(yaml).map_err(|error| error.to_string())?
@@ -222,7 +215,11 @@ fn read(
     Ok((object.unwrap_or_default(), report))
 }
 
-fn read_protobuf(body: &[u8], gvk: (&str, &str, &str)) -> Result<(Value, Report), String> {
+fn read_protobuf(
+    body: &[u8],
+    gvk: (&str, &str, &str),
+    shape: Shape,
+) -> Result<(Value, Report), String> {
     let mut report = Report::default();
     let expected = api_version(gvk.0, gvk.1);
     let object = protobuf::decode(body, (&expected, gvk.2)).map_err(|error| error.to_string())?;
@@ -230,7 +227,7 @@ fn read_protobuf(body: &[u8], gvk: (&str, &str, &str)) -> Result<(Value, Report)
     let Some(schema) = schema::of(gvk.0, gvk.1, gvk.2).filter(|_| same) else {
         return Ok((object, report));
     };
-    let seed = Seed::new(schema, &Here::ROOT, &mut report, Shape::Typed);
+    let seed = Seed::new(schema, &Here::ROOT, &mut report, shape);
     let object = seed.deserialize(&object).map_err(|error| error.to_string())?;
     Ok((object.unwrap_or_default(), report))
 }

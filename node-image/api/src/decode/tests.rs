@@ -197,7 +197,7 @@ fn protobuf_bodies() {
         "spec": {"containers": [{"name": "c", "image": "i"}], "hostname": ""}});
     let bytes = protobuf::encode(&object).unwrap();
     let read = |name: &str, bytes: &[u8]| {
-        decode_protobuf(bytes, ("", "v1", name), FieldValidation::Strict)
+        decode_as(bytes, Encoding::Protobuf, ("", "v1", name), FieldValidation::Strict)
     };
     let pod = read("Pod", &bytes).unwrap().object;
     assert_eq!(pod["metadata"], object["metadata"]);

@@ -26,7 +26,7 @@ const HANDSHAKE_SECONDS_MAX: u64 = 10;
 /// A client that does not finish its headers is hung up on.
 const HEADERS_SECONDS_MAX: u64 = 30;
 /// Running requests get this long at the end; watches last until then.
-const SHUTDOWN_SECONDS_MAX: u64 = 5;
+const SHUTDOWN_SECONDS_MAX: u64 = 1;
 /// Streams that one HTTP/2 connection can have open.
 const STREAMS_MAX: u32 = 250;
 /// After an error of accept (too many open files), so that the error is not all that runs.
@@ -122,7 +122,8 @@ impl ApiServer {
     ) {
         // Small answers must not wait for an acknowledgement.
         let _ = stream.set_nodelay(true);
-        let handshake = timeout(Duration::from_secs(HANDSHAKE_SECONDS_MAX), acceptor.accept(stream));
+        let handshake =
+            timeout(Duration::from_secs(HANDSHAKE_SECONDS_MAX), acceptor.accept(stream));
         let stream = match handshake.await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return tracing::debug!(%error, "TLS handshake"),
@@ -149,9 +150,8 @@ impl ApiServer {
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS_MAX)
             .keep_alive_interval(Some(Duration::from_secs(30)));
-        let connection = builder
-            .serve_connection_with_upgrades(TokioIo::new(stream), service)
-            .into_owned();
+        let connection =
+            builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
         if let Err(error) = watcher.watch(connection).await {
             tracing::debug!(error, "connection");
         }

@@ -40,7 +40,7 @@ pub(super) async fn list(request: &mut VerbRequest) -> Result<Reply, Status> {
             let empty = answer::bytes(200, wanted.content_type(), Bytes::new());
             answer::compressible(empty, body, headers)
         }
-        Encoding::Yaml => answer::encoded(200, body, wanted),
+        Encoding::Yaml | Encoding::Protobuf => answer::encoded(200, body, wanted),
     };
     Ok(Reply::Answer(answer))
 }
