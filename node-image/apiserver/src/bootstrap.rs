@@ -162,9 +162,7 @@ fn endpoint_slice(server: &ApiServer, addresses: &[IpAddr]) -> Value {
     let endpoints: Vec<Value> = addresses
         .iter()
         .filter(|address| address.is_ipv6() == is_ipv6)
-        .map(|address| {
-            json!({"addresses": [address.to_string()], "conditions": {"ready": true}})
-        })
+        .map(|address| json!({"addresses": [address.to_string()], "conditions": {"ready": true}}))
         .collect();
     json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
         "metadata": {"name": "kubernetes", "namespace": "default",

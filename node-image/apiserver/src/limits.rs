@@ -34,8 +34,7 @@ impl Limits {
         if let Ok(place) = lane.places.clone().try_acquire_owned() {
             return Ok(place);
         }
-        let refused =
-            || Status::too_many_requests("Too many requests, please try again later.", 1);
+        let refused = || Status::too_many_requests("Too many requests, please try again later.", 1);
         let waiting = Waiting::join(&lane.waiting);
         if waiting.position > lane.waiting_max {
             return Err(refused());

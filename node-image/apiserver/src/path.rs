@@ -126,12 +126,27 @@ mod tests {
         check("GET /api/v1/pods?watch=1", "watch /v1/pods/ ns= name= rest=");
         check("GET /api/v1/watch/namespaces/a/pods", "watch /v1/pods/ ns=a name= rest=");
         check("GET /api/v1/namespaces/a", "get /v1/namespaces/ ns=a name=a rest=");
-        check("PUT /api/v1/namespaces/a/finalize", "update /v1/namespaces/finalize ns=a name=a rest=");
+        check(
+            "PUT /api/v1/namespaces/a/finalize",
+            "update /v1/namespaces/finalize ns=a name=a rest=",
+        );
         check("POST /api/v1/namespaces/a/pods", "create /v1/pods/ ns=a name= rest=");
         check("DELETE /api/v1/namespaces/a/pods", "deletecollection /v1/pods/ ns=a name= rest=");
-        check("GET /apis/apps/v1/namespaces/a/deployments/d/scale", "get apps/v1/deployments/scale ns=a name=d rest=");
-        check("GET /api/v1/namespaces/a/pods/p:80/proxy/x/y/", "get /v1/pods/proxy ns=a name=p:80 rest=x/y/");
-        check("GET /api/v1/pods?fieldSelector=metadata.name%3Dx", "list /v1/pods/ ns= name=x rest=");
-        check("GET /apis/rbac.authorization.k8s.io/v1/clusterroles/system%3Anode", "get rbac.authorization.k8s.io/v1/clusterroles/ ns= name=system:node rest=");
+        check(
+            "GET /apis/apps/v1/namespaces/a/deployments/d/scale",
+            "get apps/v1/deployments/scale ns=a name=d rest=",
+        );
+        check(
+            "GET /api/v1/namespaces/a/pods/p:80/proxy/x/y/",
+            "get /v1/pods/proxy ns=a name=p:80 rest=x/y/",
+        );
+        check(
+            "GET /api/v1/pods?fieldSelector=metadata.name%3Dx",
+            "list /v1/pods/ ns= name=x rest=",
+        );
+        check(
+            "GET /apis/rbac.authorization.k8s.io/v1/clusterroles/system%3Anode",
+            "get rbac.authorization.k8s.io/v1/clusterroles/ ns= name=system:node rest=",
+        );
     }
 }

@@ -42,16 +42,15 @@ impl Query {
         match self.first(name) {
             "" => Ok(None),
             text => text.parse().map(Some).map_err(|_| {
-                Status::bad_request(format!(
-                    "strconv.ParseInt: parsing {text:?}: invalid syntax"
-                ))
+                Status::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
             }),
         }
     }
 
     /// Whether the request is to change nothing: `dryRun=All`.
     pub(crate) fn dry_run(&self) -> Result<bool, Status> {
-        let mut values = self.0.iter().filter(|(name, _)| name == "dryRun").map(|(_, v)| v.as_str());
+        let mut values =
+            self.0.iter().filter(|(name, _)| name == "dryRun").map(|(_, v)| v.as_str());
         let all: Vec<&str> = values.by_ref().filter(|value| !value.is_empty()).collect();
         match all.iter().find(|value| **value != "All") {
             Some(other) => Err(Status::bad_request(format!(

@@ -176,7 +176,11 @@ fn offset(address: IpAddr, by: u128) -> IpAddr {
 
 fn exhausted(range: &IpNet) -> FieldError {
     let field = Path::new("spec").child("clusterIPs");
-    FieldError::invalid(field, json!([]), format!("failed to allocate an IP: range {range} is full"))
+    FieldError::invalid(
+        field,
+        json!([]),
+        format!("failed to allocate an IP: range {range} is full"),
+    )
 }
 
 fn address_key(address: IpAddr) -> String {

@@ -61,8 +61,8 @@ fn aggregated(exchange: &Exchange, core: bool) -> Option<Answer> {
         if matches!(range.as_str(), "application/json" | "*/*") {
             return Some(None);
         }
-        let is_discovery = range.contains("g=apidiscovery.k8s.io")
-            && range.contains("as=APIGroupDiscoveryList");
+        let is_discovery =
+            range.contains("g=apidiscovery.k8s.io") && range.contains("as=APIGroupDiscoveryList");
         let terminated = format!("{range};");
         let row = AGGREGATED.iter().find(|(v, ..)| is_discovery && terminated.contains(v));
         row.map(|(_, form, content_type)| Some((*form, *content_type)))

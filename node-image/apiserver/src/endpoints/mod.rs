@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::answer::{self, Answer};
 use crate::negotiate::Wanted;
 use crate::pipeline::Exchange;
+use crate::verbs::NO_SUCH_METHOD;
 
 type Handler = fn(&Exchange) -> Option<Answer>;
 
@@ -36,8 +37,7 @@ pub(crate) fn dispatch(exchange: Exchange) -> Answer {
     let found = ENDPOINTS.iter().find(|(name, _)| *name == first);
     let Some((_, handler)) = found else { return answer::page_not_found() };
     if !matches!(exchange.parts.method, Method::GET | Method::HEAD) {
-        let message = "the server does not allow this method on the requested resource";
-        return answer::failure(&Status::failure(405, "MethodNotAllowed", message));
+        return answer::failure(&Status::failure(405, "MethodNotAllowed", NO_SUCH_METHOD));
     }
     handler(&exchange).unwrap_or_else(answer::page_not_found)
 }
@@ -67,9 +67,9 @@ fn well_known(exchange: &Exchange) -> Option<Answer> {
     match segments(exchange).as_slice() {
         ["openid-configuration"] => {
             let host = exchange.parts.headers.get(http::header::HOST);
-            let host = host.and_then(|host| host.to_str().ok()).or_else(|| {
-                exchange.parts.uri.authority().map(http::uri::Authority::as_str)
-            });
+            let host = host
+                .and_then(|host| host.to_str().ok())
+                .or_else(|| exchange.parts.uri.authority().map(http::uri::Authority::as_str));
             let base = format!("https://{}", host.unwrap_or("kubernetes.default.svc"));
             Some(json(&server.tokens.discovery_document(&base)))
         }
@@ -120,7 +120,9 @@ fn paths(exchange: &Exchange) -> Answer {
         };
         paths.extend(group.versions.iter().map(|version| format!("{root}/{version}")));
     }
-    for path in ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"] {
+    for path in
+        ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
+    {
         paths.push(path.into());
     }
     paths.sort();

@@ -129,9 +129,13 @@ fn rewrite(request: &mut Request<RequestBody>, destination: &Destination) -> Res
 
 /// Headers that are about one connection (RFC 9110, section 7.6.1).
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    for name in
-        [header::CONNECTION, header::TE, header::TRAILER, header::TRANSFER_ENCODING, header::UPGRADE]
-    {
+    for name in [
+        header::CONNECTION,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ] {
         headers.remove(name);
     }
     headers.remove("keep-alive");
@@ -148,7 +152,9 @@ pub(super) fn unverified(builder: Builder) -> ClientConfig {
 
 mod verifier {
     use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-    use rustls::crypto::{WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
+    use rustls::crypto::{
+        WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
+    };
     use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
     use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 

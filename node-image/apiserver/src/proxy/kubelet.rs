@@ -113,7 +113,9 @@ fn container(pod: &Value, pod_name: &str, asked: &str) -> Result<String, Status>
     let [main, init, ephemeral] = LISTS.map(names);
     match main.as_slice() {
         [only] => Ok(only.clone()),
-        [] => Err(Status::bad_request(format!("a container name must be specified for pod {pod_name}"))),
+        [] => Err(Status::bad_request(format!(
+            "a container name must be specified for pod {pod_name}"
+        ))),
         many => {
             let mut reason = format!(
                 "a container name must be specified for pod {pod_name}, choose one of: [{}]",
@@ -123,8 +125,10 @@ fn container(pod: &Value, pod_name: &str, asked: &str) -> Result<String, Status>
                 reason = format!("{reason} or one of the init containers: [{}]", init.join(" "));
             }
             if !ephemeral.is_empty() {
-                reason =
-                    format!("{reason} or one of the ephemeral containers: [{}]", ephemeral.join(" "));
+                reason = format!(
+                    "{reason} or one of the ephemeral containers: [{}]",
+                    ephemeral.join(" ")
+                );
             }
             Err(Status::bad_request(reason))
         }

@@ -59,7 +59,8 @@ impl NodeProxy {
         let chain: Result<Vec<_>, _> =
             CertificateDer::pem_slice_iter(config.certificate_pem.as_bytes()).collect();
         let key = PrivateKeyDer::from_pem_slice(config.key_pem.as_bytes())?;
-        let kubelets = builder()?.with_root_certificates(roots).with_client_auth_cert(chain?, key)?;
+        let kubelets =
+            builder()?.with_root_certificates(roots).with_client_auth_cert(chain?, key)?;
         let unverified = forward::unverified(builder()?);
         Ok(NodeProxy { reader, kubelets: Arc::new(kubelets), unverified: Arc::new(unverified) })
     }

@@ -131,9 +131,7 @@ fn security(
 ) -> Result<Security, Status> {
     match scheme {
         "" | "http" => Ok(Security::Plain),
-        "https" => {
-            Ok(Security::Tls { name: address.to_string(), config: unverified.clone() })
-        }
+        "https" => Ok(Security::Tls { name: address.to_string(), config: unverified.clone() }),
         other => Err(Status::bad_request(format!("invalid proxy scheme {other:?}"))),
     }
 }
@@ -142,10 +140,16 @@ fn security(
 pub(super) fn node_address(node: &Value) -> Result<(IpAddr, u16), Status> {
     let addresses = node.pointer("/status/addresses").and_then(Value::as_array);
     let of_type = |wanted: &str| {
-        addresses?.iter().filter(|a| a["type"] == wanted).find_map(|a| address(a["address"].as_str()?))
+        addresses?
+            .iter()
+            .filter(|a| a["type"] == wanted)
+            .find_map(|a| address(a["address"].as_str()?))
     };
     let found = of_type("InternalIP").or_else(|| of_type("ExternalIP")).ok_or_else(|| {
-        Status::internal(format!("no preferred addresses found on node {}", text(node, "/metadata/name")))
+        Status::internal(format!(
+            "no preferred addresses found on node {}",
+            text(node, "/metadata/name")
+        ))
     })?;
     let port = node.pointer("/status/daemonEndpoints/kubeletEndpoint/Port").and_then(Value::as_u64);
     let port = port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0);
@@ -172,7 +176,8 @@ fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
 /// What follows `/proxy`, with the query.
 fn path(request: &ConnectRequest) -> String {
     let rest = utf8_percent_encode(&request.info.rest, IN_PATH);
-    let slash = if request.info.path.ends_with('/') && !request.info.rest.is_empty() { "/" } else { "" };
+    let slash =
+        if request.info.path.ends_with('/') && !request.info.rest.is_empty() { "/" } else { "" };
     let slash = if request.info.rest.ends_with('/') { "" } else { slash };
     match request.request.uri().query() {
         Some(query) => format!("/{rest}{slash}?{query}"),
@@ -195,7 +200,8 @@ mod tests {
 
     #[test]
     fn service_ports_by_name_number_or_alone() {
-        let two = json!({"spec": {"ports": [{"name": "a", "port": 80}, {"name": "b", "port": 81}]}});
+        let two =
+            json!({"spec": {"ports": [{"name": "a", "port": 80}, {"name": "b", "port": 81}]}});
         assert_eq!(service_port(&two, "b"), Some("b"));
         assert_eq!(service_port(&two, "80"), Some("a"));
         assert_eq!(service_port(&two, ""), None);

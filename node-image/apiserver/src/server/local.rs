@@ -45,7 +45,8 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let server = self.server.clone();
         let peer = Peer::Known(self.user.clone());
-        let request = request.map(|body| body.map_err(|error| BodyError::from(error.into())).boxed_unsync());
+        let request =
+            request.map(|body| body.map_err(|error| BodyError::from(error.into())).boxed_unsync());
         Box::pin(async move { Ok(server.answer(peer, request).await) })
     }
 }

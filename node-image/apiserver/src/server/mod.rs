@@ -59,13 +59,15 @@ impl ApiServer {
     ) -> Result<Arc<ApiServer>, Error> {
         let objects = Objects::new(store, kinds);
         let reader = Arc::new(StoreReader::new(objects.clone()));
-        let tokens = ServiceAccountTokens::new(&config.token_key_pem, reader.clone(), clock.clone());
+        let tokens =
+            ServiceAccountTokens::new(&config.token_key_pem, reader.clone(), clock.clone());
         let tokens = Arc::new(tokens.map_err(Error::TokenKey)?);
         let static_tokens = StaticTokens::parse(&config.static_tokens).map_err(Error::Tokens)?;
         let authenticator =
             UnionAuthenticator::new(tokens.clone(), static_tokens, reader.clone(), clock.clone());
         let authorizer = Arc::new(UnionAuthorizer::new(reader.clone()));
-        let admission = default_plugins(&AdmissionConfig { reader, authorizer: authorizer.clone() });
+        let admission =
+            default_plugins(&AdmissionConfig { reader, authorizer: authorizer.clone() });
         let server = Arc::new(ApiServer {
             limits: Limits::new(config.reads_max, config.writes_max, config.waiting_max),
             authenticator: Arc::new(authenticator),

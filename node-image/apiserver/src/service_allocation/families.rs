@@ -64,9 +64,9 @@ impl Families {
     /// Somebody else writes the endpoints of such a Service: they may be of any family.
     fn without_endpoints(ranges: &[IpNet], given: &[String], policy: &str) -> Families {
         let preferred = ranges.first().map_or(FAMILIES[0], family);
-        let first = given.first().map_or(preferred, |name| {
-            if name == FAMILIES[1] { FAMILIES[1] } else { FAMILIES[0] }
-        });
+        let first = given
+            .first()
+            .map_or(preferred, |name| if name == FAMILIES[1] { FAMILIES[1] } else { FAMILIES[0] });
         let mut names = vec![first];
         if policy != "SingleStack" {
             names.extend(FAMILIES.iter().find(|name| **name != first));

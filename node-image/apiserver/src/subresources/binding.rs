@@ -42,7 +42,11 @@ fn check(binding: &Value, name: &str) -> Result<(), Status> {
     }
     match binding.str_at(&["target", "kind"]) {
         "" | "Node" => {}
-        _ => return invalid("target.kind: Unsupported value: supported values: \"Node\", \"<empty>\""),
+        _ => {
+            return invalid(
+                "target.kind: Unsupported value: supported values: \"Node\", \"<empty>\"",
+            );
+        }
     }
     match binding.str_at(&["target", "name"]) {
         "" => invalid("target.name: Required value"),
@@ -93,7 +97,10 @@ fn bound(pod: &Value, binding: &Value, now: &str) -> Result<Value, Status> {
         return Err(conflict(&why));
     }
     if pod.is_terminating() {
-        return Err(conflict(&format!("pod {} is being deleted, cannot be assigned to a host", pod.name())));
+        return Err(conflict(&format!(
+            "pod {} is being deleted, cannot be assigned to a host",
+            pod.name()
+        )));
     }
     let node = pod.str_at(&["spec", "nodeName"]);
     if !node.is_empty() {

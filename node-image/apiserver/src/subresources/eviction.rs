@@ -13,7 +13,9 @@ use super::binding::set_condition;
 use super::created;
 use crate::request::{Operation, Reader};
 use crate::storage::{key_of, store_failed};
-use crate::verbs::{DeleteOptions, Proposal, Reply, VerbRequest, Write, delete_object, update_object};
+use crate::verbs::{
+    DeleteOptions, Proposal, Reply, VerbRequest, Write, delete_object, update_object,
+};
 
 const POLICY: &str = "policy";
 const BUDGETS: &str = "poddisruptionbudgets";
@@ -81,11 +83,7 @@ fn budgets_of(request: &VerbRequest, pod: &Value) -> Result<Vec<Arc<Value>>, Sta
     Ok(selecting)
 }
 
-async fn take_from_budget(
-    request: &VerbRequest,
-    pod: &Value,
-    dry_run: bool,
-) -> Result<(), Status> {
+async fn take_from_budget(request: &VerbRequest, pod: &Value, dry_run: bool) -> Result<(), Status> {
     for _ in 0..ATTEMPTS_MAX {
         let budgets = budgets_of(request, pod)?;
         let budget = match budgets.as_slice() {
@@ -155,18 +153,15 @@ fn taken(budget: &Value, pod: &str, now: Timestamp) -> Result<Value, Status> {
 fn refusal(message: &str, why: Option<String>) -> Status {
     let mut status = Status::too_many_requests(message, RETRY_SECONDS);
     if let Some(message) = why {
-        let cause = StatusCause { reason: "DisruptionBudget".into(), message, field: String::new() };
+        let cause =
+            StatusCause { reason: "DisruptionBudget".into(), message, field: String::new() };
         status.details.get_or_insert_default().causes.push(cause);
     }
     status
 }
 
 /// Whether the budget was still the same.
-async fn store_budget(
-    request: &VerbRequest,
-    old: &Value,
-    new: Value,
-) -> Result<bool, Status> {
+async fn store_budget(request: &VerbRequest, old: &Value, new: Value) -> Result<bool, Status> {
     let objects = request.objects();
     let kinds = objects.kinds();
     let kind: &Arc<Kind> = kinds.preferred(POLICY, BUDGETS).ok_or_else(Status::no_such_path)?;

@@ -10,8 +10,7 @@ use crate::storage::key_of;
 use crate::verbs::{Proposal, Reply, VerbRequest, update_object};
 
 const SCALE: (&str, &str, &str) = ("autoscaling", "v1", "Scale");
-const MERGE: [&str; 2] =
-    ["application/merge-patch+json", "application/strategic-merge-patch+json"];
+const MERGE: [&str; 2] = ["application/merge-patch+json", "application/strategic-merge-patch+json"];
 const JSON: &str = "application/json-patch+json";
 
 /// GET, PUT and PATCH.

@@ -145,12 +145,8 @@ impl New {
         for _ in 0..ATTEMPTS_MAX + GENERATED_NAMES_MAX {
             let key = self.key(&object);
             let mut stored = object.clone();
-            let effects = effects::of_create(
-                &self.server,
-                &objects.snapshot(),
-                &self.kind,
-                &mut stored,
-            )?;
+            let effects =
+                effects::of_create(&self.server, &objects.snapshot(), &self.kind, &mut stored)?;
             let bytes = objects.encode(&self.kind, &stored);
             let transaction = Transaction::new().create(key.clone(), bytes.clone()).and(effects);
             match objects.store.commit(transaction).await {

@@ -67,8 +67,10 @@ impl DeleteOptions {
     }
 
     pub(crate) fn parse(value: &Value) -> Result<DeleteOptions, Status> {
-        let propagation = match (value.str_at(&["propagationPolicy"]), value.get("orphanDependents"))
-        {
+        let propagation = match (
+            value.str_at(&["propagationPolicy"]),
+            value.get("orphanDependents"),
+        ) {
             ("", Some(Value::Bool(true))) => Some(Propagation::Orphan),
             ("", Some(Value::Bool(false))) => Some(Propagation::Background),
             ("", _) => None,
@@ -237,7 +239,9 @@ fn finalizers(old: &Value, propagation: Option<Propagation>) -> Vec<String> {
         Propagation::Foreground => Some(FOREGROUND),
         Propagation::Background => None,
     };
-    finalizers.retain(|name| !matches!(name.as_str(), ORPHAN | FOREGROUND) || Some(name.as_str()) == wanted);
+    finalizers.retain(|name| {
+        !matches!(name.as_str(), ORPHAN | FOREGROUND) || Some(name.as_str()) == wanted
+    });
     if let Some(wanted) = wanted.filter(|wanted| !finalizers.iter().any(|name| name == wanted)) {
         finalizers.push(wanted.to_owned());
     }
@@ -254,9 +258,8 @@ fn mark_pod(new: &mut Value, old: &Value, options: &DeleteOptions, now: Timestam
     if let Some(deadline) = old.deletion_timestamp() {
         let before = old.deletion_grace_period_seconds().unwrap_or(0);
         let Some(seconds) = asked.filter(|seconds| *seconds < before) else { return false };
-        let shortened = deadline
-            .checked_add(SignedDuration::from_secs(seconds - before))
-            .unwrap_or(deadline);
+        let shortened =
+            deadline.checked_add(SignedDuration::from_secs(seconds - before)).unwrap_or(deadline);
         new.set_deletion(shortened, seconds);
         return true;
     }
@@ -361,8 +364,10 @@ mod tests {
         let options = DeleteOptions::parse(&options).unwrap();
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let show = |new: &Value| {
-            let (time, grace) =
-                (new.str_at(&["metadata", "deletionTimestamp"]), new.deletion_grace_period_seconds());
+            let (time, grace) = (
+                new.str_at(&["metadata", "deletionTimestamp"]),
+                new.deletion_grace_period_seconds(),
+            );
             format!("{time} {} [{}]", grace.unwrap_or(-1), new.finalizers().join(","))
         };
         let got = match plan(kind, &object, &options, now) {
@@ -378,16 +383,48 @@ mod tests {
     fn pods() {
         let running = || json!({"metadata": {}, "spec": {"nodeName": "n", "terminationGracePeriodSeconds": 30}});
         check("pods", running(), json!({}), "mark 2026-01-01T00:00:30Z 30 []");
-        check("pods", running(), json!({"gracePeriodSeconds": 5}), "mark 2026-01-01T00:00:05Z 5 []");
-        check("pods", running(), json!({"gracePeriodSeconds": 0}), "mark and remove 2026-01-01T00:00:00Z 0 []");
-        check("pods", running(), json!({"gracePeriodSeconds": -3}), "mark 2026-01-01T00:00:01Z 1 []");
-        check("pods", json!({"metadata": {}, "spec": {}}), json!({}), "mark and remove 2026-01-01T00:00:00Z 0 []");
-        let leaving = || json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:30Z", "deletionGracePeriodSeconds": 30},
-            "spec": {"nodeName": "n"}});
+        check(
+            "pods",
+            running(),
+            json!({"gracePeriodSeconds": 5}),
+            "mark 2026-01-01T00:00:05Z 5 []",
+        );
+        check(
+            "pods",
+            running(),
+            json!({"gracePeriodSeconds": 0}),
+            "mark and remove 2026-01-01T00:00:00Z 0 []",
+        );
+        check(
+            "pods",
+            running(),
+            json!({"gracePeriodSeconds": -3}),
+            "mark 2026-01-01T00:00:01Z 1 []",
+        );
+        check(
+            "pods",
+            json!({"metadata": {}, "spec": {}}),
+            json!({}),
+            "mark and remove 2026-01-01T00:00:00Z 0 []",
+        );
+        let leaving = || {
+            json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:30Z", "deletionGracePeriodSeconds": 30},
+            "spec": {"nodeName": "n"}})
+        };
         check("pods", leaving(), json!({}), "nothing");
         check("pods", leaving(), json!({"gracePeriodSeconds": 60}), "nothing");
-        check("pods", leaving(), json!({"gracePeriodSeconds": 10}), "mark 2026-01-01T00:00:10Z 10 []");
-        check("pods", leaving(), json!({"gracePeriodSeconds": 0}), "mark and remove 2026-01-01T00:00:00Z 0 []");
+        check(
+            "pods",
+            leaving(),
+            json!({"gracePeriodSeconds": 10}),
+            "mark 2026-01-01T00:00:10Z 10 []",
+        );
+        check(
+            "pods",
+            leaving(),
+            json!({"gracePeriodSeconds": 0}),
+            "mark and remove 2026-01-01T00:00:00Z 0 []",
+        );
         let mut held = running();
         held.set_finalizers(vec!["x".into()]);
         check("pods", held, json!({"gracePeriodSeconds": 0}), "mark 2026-01-01T00:00:00Z 0 [x]");
@@ -397,11 +434,26 @@ mod tests {
     fn others() {
         let plain = || json!({"metadata": {}});
         check("configmaps", plain(), json!({}), "remove");
-        check("configmaps", plain(), json!({"propagationPolicy": "Foreground"}), "mark 2026-01-01T00:00:00Z 0 [foregroundDeletion]");
-        check("configmaps", plain(), json!({"orphanDependents": true}), "mark 2026-01-01T00:00:00Z 0 [orphan]");
+        check(
+            "configmaps",
+            plain(),
+            json!({"propagationPolicy": "Foreground"}),
+            "mark 2026-01-01T00:00:00Z 0 [foregroundDeletion]",
+        );
+        check(
+            "configmaps",
+            plain(),
+            json!({"orphanDependents": true}),
+            "mark 2026-01-01T00:00:00Z 0 [orphan]",
+        );
         let held = || json!({"metadata": {"finalizers": ["x"]}});
         check("configmaps", held(), json!({}), "mark 2026-01-01T00:00:00Z 0 [x]");
-        check("namespaces", json!({"metadata": {}, "spec": {"finalizers": ["kubernetes"]}}), json!({}), "mark 2026-01-01T00:00:00Z 0 []");
+        check(
+            "namespaces",
+            json!({"metadata": {}, "spec": {"finalizers": ["kubernetes"]}}),
+            json!({}),
+            "mark 2026-01-01T00:00:00Z 0 []",
+        );
         let leaving = || json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 0, "finalizers": ["orphan"]}});
         check("configmaps", leaving(), json!({}), "nothing");
         check("configmaps", leaving(), json!({"propagationPolicy": "Background"}), "remove");

@@ -18,15 +18,20 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use kd_api::{Kind, Status};
 
-pub(crate) use delete::{DeleteOptions, delete_object};
 pub(crate) use create::set_system_fields;
+pub(crate) use delete::{DeleteOptions, delete_object};
 pub(crate) use request::{Reply, VerbRequest};
 pub(crate) use update::{Proposal, update_object};
 pub(crate) use write::Write;
 
 use crate::answer::{self, Answer, RequestBody};
 use crate::pipeline::Exchange;
+use crate::request::RequestInfo;
 use crate::subresources;
+
+/// What upstream says of a method that a path does not have.
+pub(crate) const NO_SUCH_METHOD: &str =
+    "the server does not allow this method on the requested resource";
 
 type Verb = for<'a> fn(&'a mut VerbRequest) -> BoxFuture<'a, Result<Reply, Status>>;
 
@@ -62,8 +67,11 @@ pub(crate) async fn dispatch(exchange: Exchange, body: RequestBody) -> Answer {
     let Some(kind) = kinds.get(&info.group, &info.version, &info.resource).cloned() else {
         return answer::page_not_found();
     };
-    if !has_path(&kind, &exchange) {
+    if !has_path(&kind, info) {
         return answer::page_not_found();
+    }
+    if !has_method(info) {
+        return answer::failure(&Status::failure(405, "MethodNotAllowed", NO_SUCH_METHOD));
     }
     let mut request = VerbRequest::new(exchange, kind, body);
     let outcome = match request.info().subresource.as_str() {
@@ -92,11 +100,19 @@ async fn verb(request: &mut VerbRequest) -> Result<Reply, Status> {
 
 /// Whether the path exists: objects of a namespaced kind only inside a namespace, those of a
 /// cluster's kind only outside.
-fn has_path(kind: &Kind, exchange: &Exchange) -> bool {
-    let info = &exchange.info;
+fn has_path(kind: &Kind, info: &RequestInfo) -> bool {
     if kind.namespaced() {
         let collection = matches!(&*info.verb, "list" | "watch");
         return !info.namespace.is_empty() || collection;
     }
     info.namespace.is_empty() || (kind.plural == "namespaces" && kind.group.is_empty())
+}
+
+/// A collection is posted to, an object is replaced and patched.
+fn has_method(info: &RequestInfo) -> bool {
+    match info.verb.as_str() {
+        "create" => info.name.is_empty() || !info.subresource.is_empty(),
+        "update" | "patch" => !info.name.is_empty(),
+        _ => true,
+    }
 }

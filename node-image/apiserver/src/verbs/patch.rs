@@ -1,7 +1,7 @@
 //! `patch`: an object is changed by a JSON Patch, a JSON Merge Patch or a strategic merge patch.
 
-use kd_api::decode::normalize;
 use kd_api::decode::FieldValidation;
+use kd_api::decode::normalize;
 use kd_api::{Kind, Object, Status, patch as patches, schema};
 use serde_json::Value;
 
@@ -47,14 +47,16 @@ fn refuse_unknown(unknown: &std::sync::Mutex<Vec<String>>) -> Result<(), Status>
     let unknown = unknown.lock().map(|list| list.clone()).unwrap_or_default();
     match unknown.is_empty() {
         true => Ok(()),
-        false => {
-            Err(Status::bad_request(format!("strict decoding error: {}", unknown.join(", "))))
-        }
+        false => Err(Status::bad_request(format!("strict decoding error: {}", unknown.join(", ")))),
     }
 }
 
 fn unreadable(kind: &Kind, why: &str) -> Status {
-    let mut status = Status::failure(422, "Invalid", format!(" {:?} is invalid: patch: Invalid value: {why}", ""));
+    let mut status = Status::failure(
+        422,
+        "Invalid",
+        format!(" {:?} is invalid: patch: Invalid value: {why}", ""),
+    );
     status.details.get_or_insert_default().kind.clone_from(&kind.kind);
     status
 }

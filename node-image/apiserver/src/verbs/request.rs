@@ -115,8 +115,8 @@ impl VerbRequest {
             Reply::Answer(answer) => Ok(answer),
             Reply::Value(code, value) => {
                 let headers = &self.exchange.parts.headers;
-                let wanted = negotiate::wanted(headers, self.query(), false)
-                    .unwrap_or(Wanted::JSON);
+                let wanted =
+                    negotiate::wanted(headers, self.query(), false).unwrap_or(Wanted::JSON);
                 Ok(answer::value(code, &value, wanted))
             }
             Reply::Object(code, bytes) => {

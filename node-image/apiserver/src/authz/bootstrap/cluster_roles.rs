@@ -328,6 +328,7 @@ pub(super) const BINDINGS: &[BindingRow] = &[
     // Nodes are the Node authorizer's; the binding exists without subjects, as upstream's.
     bind("system:node", &[]),
     bind("system:node-proxier", &[User("system:kube-proxy")]),
+    bind("kd:node-dns", &[Group("system:nodes")]),
     // A node's proxy, DNS and routes run under the node's own identity.
     BindingRow {
         name: "kd:node-proxier",

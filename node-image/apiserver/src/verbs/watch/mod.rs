@@ -104,7 +104,10 @@ fn streamed(lines: Lines, wanted: Wanted) -> answer::Answer {
 
 enum Phase {
     /// The objects that are there, from behind a key.
-    Initial { snapshot: Snapshot, after: String },
+    Initial {
+        snapshot: Snapshot,
+        after: String,
+    },
     /// Changes as they come.
     Live,
     /// One more line.

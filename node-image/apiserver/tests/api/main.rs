@@ -1,0 +1,11 @@
+//! The API server through its in-process service: what clients see of each verb.
+
+mod bootstrap;
+mod deletion;
+mod discovery;
+mod lists;
+mod server;
+mod services;
+mod subresources;
+mod watches;
+mod writes;

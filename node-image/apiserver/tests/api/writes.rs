@@ -1,0 +1,205 @@
+//! create, update, patch.
+
+use serde_json::{Value, json};
+
+use crate::server::{NOW, Server};
+
+const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+
+async fn map(server: &Server, name: &str) -> Value {
+    let body = json!({"metadata": {"name": name}, "data": {"a": "1"}});
+    let answer = server.ask(&format!("POST {MAPS}"), body).await;
+    assert_eq!(answer.code, 201, "{}", answer.body);
+    answer.body
+}
+
+#[tokio::test]
+async fn created_objects_are_completed() {
+    let server = Server::start().await;
+    let made = map(&server, "a").await;
+    assert_eq!(made["kind"], "ConfigMap");
+    assert_eq!(made["apiVersion"], "v1");
+    assert_eq!(made["metadata"]["namespace"], "default");
+    assert_eq!(made["metadata"]["creationTimestamp"], NOW);
+    assert_eq!(made["metadata"]["uid"].as_str().unwrap().len(), 36);
+    let read = server.get(&format!("{MAPS}/a")).await.body;
+    assert_eq!(read, made);
+    let body = json!({"metadata": {"generateName": "gen-"}});
+    let made = server.ask(&format!("POST {MAPS}"), body).await.body;
+    let name = made["metadata"]["name"].as_str().unwrap();
+    assert!(name.starts_with("gen-") && name.len() == 9, "{name}");
+}
+
+#[tokio::test]
+async fn refusals() {
+    let server = Server::start().await;
+    map(&server, "a").await;
+    let check = async |request: String, body: Value, code: u16, message: &str| {
+        let got = server.ask(&request, body).await;
+        let text = got.body["message"].as_str().unwrap_or_default().to_owned();
+        assert_eq!((got.code, text.as_str()), (code, message), "{request}");
+    };
+    let named = |name: &str| json!({"metadata": {"name": name}});
+    check(format!("POST {MAPS}"), named("a"), 409, "configmaps \"a\" already exists").await;
+    check(format!("GET {MAPS}/b"), Value::Null, 404, "configmaps \"b\" not found").await;
+    check(format!("PUT {MAPS}/b"), named("b"), 404, "configmaps \"b\" not found").await;
+    check(
+        format!("PUT {MAPS}/a"),
+        named("b"),
+        400,
+        "the name of the object (b) does not match the name on the URL (a)",
+    )
+    .await;
+    let elsewhere = json!({"metadata": {"name": "c", "namespace": "x"}});
+    check(
+        format!("POST {MAPS}"),
+        elsewhere,
+        400,
+        "the namespace of the provided object does not match the namespace sent on the request",
+    )
+    .await;
+    let stale = json!({"metadata": {"name": "a", "resourceVersion": "1"}});
+    check(format!("PUT {MAPS}/a"), stale, 409, "Operation cannot be fulfilled on configmaps \"a\": the object has been modified; please apply your changes to the latest version and try again").await;
+    let other = json!({"metadata": {"name": "a", "uid": "x"}});
+    assert_eq!(server.ask(&format!("PUT {MAPS}/a"), other).await.code, 409);
+    let set = json!({"metadata": {"name": "v", "resourceVersion": "3"}});
+    check(
+        format!("POST {MAPS}"),
+        set,
+        500,
+        "resourceVersion should not be set on objects to be created",
+    )
+    .await;
+    check(
+        "POST /api/v1/namespaces/no/configmaps".into(),
+        named("a"),
+        404,
+        "namespaces \"no\" not found",
+    )
+    .await;
+    check(format!("POST {MAPS}"), named("A"), 422, "ConfigMap \"A\" is invalid: metadata.name: Invalid value: \"A\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')").await;
+    assert_eq!(server.ask(&format!("PUT {MAPS}"), named("a")).await.code, 405);
+    assert_eq!(
+        server.get("/api/v1/namespaces/default/nothings").await.body,
+        "404 page not found\n"
+    );
+    assert_eq!(server.get("/api/v1/namespaces/default/nodes").await.code, 404);
+}
+
+#[tokio::test]
+async fn updates() {
+    let server = Server::start().await;
+    let made = map(&server, "a").await;
+    let path = format!("PUT {MAPS}/a");
+    let mut changed = made.clone();
+    changed["data"]["b"] = "2".into();
+    let got = server.ask(&path, changed.clone()).await;
+    assert_eq!(got.code, 200, "{}", got.body);
+    assert_eq!(got.body["data"], json!({"a": "1", "b": "2"}));
+    assert_eq!(got.body["metadata"]["uid"], made["metadata"]["uid"]);
+    let again = server.ask(&path, got.body.clone()).await;
+    assert_eq!(again.body, got.body, "nothing changed, no new version");
+    assert_eq!(server.ask(&path, changed).await.code, 409);
+    let free = json!({"metadata": {"name": "a"}, "data": {"c": "3"}});
+    let got = server.ask(&path, free).await;
+    assert_eq!(got.body["data"], json!({"c": "3"}), "unconditional");
+    assert_eq!(got.body["metadata"]["creationTimestamp"], NOW);
+}
+
+#[tokio::test]
+async fn leases_are_conditional_and_created_by_update() {
+    let server = Server::start().await;
+    let path = "PUT /apis/coordination.k8s.io/v1/namespaces/default/leases/l";
+    let lease = json!({"metadata": {"name": "l"}, "spec": {"holderIdentity": "x"}});
+    assert_eq!(server.ask(path, lease.clone()).await.code, 201);
+    let got = server.ask(path, lease).await;
+    assert_eq!(got.code, 422);
+    assert_eq!(
+        got.body["message"],
+        "Lease.coordination.k8s.io \"l\" is invalid: metadata.resourceVersion: Invalid value: \"\": must be specified for an update"
+    );
+}
+
+#[tokio::test]
+async fn patches() {
+    let server = Server::start().await;
+    map(&server, "a").await;
+    let check = async |sort: &str, patch: Value, code: u16, data: Value| {
+        let headers = [("content-type", sort)];
+        let got = server.ask_with(&format!("PATCH {MAPS}/a"), &headers, patch).await;
+        assert_eq!((got.code, &got.body["data"]), (code, &data), "{}", got.body);
+    };
+    let (json, merge) = ("application/json-patch+json", "application/merge-patch+json");
+    let strategic = "application/strategic-merge-patch+json";
+    check(merge, json!({"data": {"b": "2"}}), 200, json!({"a": "1", "b": "2"})).await;
+    check(strategic, json!({"data": {"a": null}}), 200, json!({"b": "2"})).await;
+    check(
+        json,
+        json!([{"op": "add", "path": "/data/c", "value": "3"}]),
+        200,
+        json!({"b": "2", "c": "3"}),
+    )
+    .await;
+    check(merge, json!({"metadata": {"resourceVersion": "1"}}), 409, Value::Null).await;
+    check("application/apply-patch+yaml", json!({}), 415, Value::Null).await;
+    check(merge, json!({"metadata": {"name": "b"}}), 400, Value::Null).await;
+}
+
+#[tokio::test]
+async fn field_validation() {
+    let server = Server::start().await;
+    let body = json!({"metadata": {"name": "a"}, "dota": {}});
+    let strict = server.ask(&format!("POST {MAPS}?fieldValidation=Strict"), body.clone()).await;
+    assert_eq!(strict.code, 400);
+    assert!(
+        strict.body["message"]
+            .as_str()
+            .unwrap()
+            .ends_with("strict decoding error: unknown field \"dota\""),
+        "{}",
+        strict.body
+    );
+    let warned = server.ask(&format!("POST {MAPS}"), body).await;
+    assert_eq!(warned.code, 201);
+    assert_eq!(warned.warnings, ["299 - \"unknown field \\\"dota\\\"\""]);
+    let headers = [("content-type", "application/merge-patch+json")];
+    let patched = server.ask_with(&format!("PATCH {MAPS}/a"), &headers, json!({"dota": 1})).await;
+    assert_eq!(patched.warnings, ["299 - \"unknown field \\\"dota\\\"\""]);
+}
+
+#[tokio::test]
+async fn dry_runs_change_nothing() {
+    let server = Server::start().await;
+    let before = server.store_revision();
+    let body = json!({"metadata": {"name": "a"}});
+    assert_eq!(server.ask(&format!("POST {MAPS}?dryRun=All"), body.clone()).await.code, 201);
+    assert_eq!(server.ask(&format!("POST {MAPS}?dryRun=Some"), body).await.code, 400);
+    assert_eq!(server.store_revision(), before);
+    map(&server, "a").await;
+    let before = server.store_revision();
+    let changed = json!({"metadata": {"name": "a"}, "data": {"z": "1"}});
+    let got = server.ask(&format!("PUT {MAPS}/a?dryRun=All"), changed).await;
+    assert_eq!(got.body["data"], json!({"z": "1"}));
+    assert_eq!(server.ask(&format!("DELETE {MAPS}/a?dryRun=All"), Value::Null).await.code, 200);
+    assert_eq!(server.store_revision(), before);
+}
+
+#[tokio::test]
+async fn yaml_in_and_out() {
+    let server = Server::start().await;
+    let request = http::Request::post(MAPS)
+        .header("content-type", "application/yaml")
+        .header("accept", "application/yaml")
+        .body(http_body_util::Full::from("metadata: {name: y}\ndata: {a: 'b'}\n"))
+        .unwrap();
+    let got = crate::server::read(server.send(request).await).await;
+    assert_eq!(got.code, 201);
+    assert!(got.body.as_str().unwrap().contains("name: y"), "{}", got.body);
+}
+
+impl Server {
+    fn store_revision(&self) -> u64 {
+        use kd_store::Store;
+        self.store.revision()
+    }
+}
