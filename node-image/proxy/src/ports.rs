@@ -11,10 +11,15 @@ use kd_network::{Protocol, ServicePort};
 /// Ties a slice to its Service.
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
-/// The IPv4 cluster addresses of all Services with their endpoints. Ready endpoints answer; when a
-/// port has none, those that still serve while they terminate do
+/// The IPv4 cluster addresses of all Services with their endpoints, as `node` reaches them. Ready
+/// endpoints answer; when a port has none, those that still serve while they terminate do
 /// (<https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#conditions>).
-pub fn service_ports(services: &[Service], slices: &[EndpointSlice]) -> Vec<ServicePort> {
+/// `internalTrafficPolicy: Local` leaves the endpoints on the node itself.
+pub fn service_ports(
+    services: &[Service],
+    slices: &[EndpointSlice],
+    node: &str,
+) -> Vec<ServicePort> {
     let mut of_service: HashMap<(&str, &str), Vec<&EndpointSlice>> = HashMap::new();
     for slice in slices.iter().filter(|slice| slice.address_type == "IPv4") {
         let labels = slice.metadata.labels.as_ref();
@@ -27,17 +32,18 @@ pub fn service_ports(services: &[Service], slices: &[EndpointSlice]) -> Vec<Serv
         let namespace = service.metadata.namespace.as_deref().unwrap_or_default();
         let name = service.metadata.name.as_deref().unwrap_or_default();
         let slices = of_service.get(&(namespace, name)).map(Vec::as_slice).unwrap_or_default();
-        ports.extend(ports_of(service, slices));
+        ports.extend(ports_of(service, slices, node));
     }
     ports
 }
 
-fn ports_of(service: &Service, slices: &[&EndpointSlice]) -> Vec<ServicePort> {
+fn ports_of(service: &Service, slices: &[&EndpointSlice], node: &str) -> Vec<ServicePort> {
     let Some(spec) = &service.spec else { return Vec::new() };
     let addresses: Vec<Ipv4Addr> = match &spec.cluster_ips {
         Some(addresses) => addresses.iter().filter_map(|text| text.parse().ok()).collect(),
         None => spec.cluster_ip.iter().filter_map(|text| text.parse().ok()).collect(),
     };
+    let local = (spec.internal_traffic_policy.as_deref() == Some("Local")).then_some(node);
     let mut ports = Vec::new();
     for port in spec.ports.iter().flatten() {
         let (Some(protocol), Ok(number)) =
@@ -45,7 +51,7 @@ fn ports_of(service: &Service, slices: &[&EndpointSlice]) -> Vec<ServicePort> {
         else {
             continue;
         };
-        let endpoints = endpoints(port, slices);
+        let endpoints = endpoints(port, slices, local);
         ports.extend(addresses.iter().map(|address| ServicePort {
             address: *address,
             port: number,
@@ -65,10 +71,14 @@ fn protocol(name: Option<&str>) -> Option<Protocol> {
     }
 }
 
-fn endpoints(port: &Port, slices: &[&EndpointSlice]) -> Vec<SocketAddrV4> {
-    let ready = addresses(port, slices, is_ready);
-    let mut chosen =
-        if ready.is_empty() { addresses(port, slices, is_terminating_but_serving) } else { ready };
+/// The endpoints of one port, only those on the node `local` if there is one.
+fn endpoints(port: &Port, slices: &[&EndpointSlice], local: Option<&str>) -> Vec<SocketAddrV4> {
+    let reached = |endpoint: &Endpoint| local.is_none() || endpoint.node_name.as_deref() == local;
+    let ready = addresses(port, slices, |endpoint| reached(endpoint) && is_ready(endpoint));
+    let mut chosen = match ready.is_empty() {
+        true => addresses(port, slices, |e| reached(e) && is_terminating_but_serving(e)),
+        false => ready,
+    };
     chosen.sort_unstable();
     chosen.dedup();
     chosen
@@ -77,7 +87,7 @@ fn endpoints(port: &Port, slices: &[&EndpointSlice]) -> Vec<SocketAddrV4> {
 fn addresses(
     port: &Port,
     slices: &[&EndpointSlice],
-    takes: fn(&Endpoint) -> bool,
+    takes: impl Fn(&Endpoint) -> bool,
 ) -> Vec<SocketAddrV4> {
     let mut found = Vec::new();
     for slice in slices {
@@ -129,7 +139,7 @@ mod tests {
 
     /// `address:port/protocol -> endpoint endpoint` per port.
     fn check(service: Service, slices: &[EndpointSlice], expected: &[&str]) {
-        let lines: Vec<String> = service_ports(&[service], slices)
+        let lines: Vec<String> = service_ports(&[service], slices, "here")
             .iter()
             .map(|port| {
                 let ends: Vec<String> = port.endpoints.iter().map(ToString::to_string).collect();
@@ -168,6 +178,23 @@ mod tests {
         let ready = endpoint("10.244.0.3", true, true, false);
         let both = slice(json!([{"port": 80}]), json!([terminating, ready]));
         check(service(spec()), &[both], &["10.96.0.9:80/Tcp -> 10.244.0.3:80"]);
+    }
+
+    #[test]
+    fn local_traffic_stays_on_the_node() {
+        let on = |node: &str, address: &str| json!({"addresses": [address], "nodeName": node});
+        let spec = |policy: &str| {
+            json!({"clusterIP": "10.96.0.9", "internalTrafficPolicy": policy,
+                "ports": [{"port": 80}]})
+        };
+        let endpoints = json!([on("here", "10.244.0.2"), on("there", "10.244.1.2")]);
+        let both = [slice(json!([{"port": 80}]), endpoints)];
+        let local = service(spec("Local"));
+        check(local.clone(), &both, &["10.96.0.9:80/Tcp -> 10.244.0.2:80"]);
+        let all = "10.96.0.9:80/Tcp -> 10.244.0.2:80 10.244.1.2:80";
+        check(service(spec("Cluster")), &both, &[all]);
+        let elsewhere = slice(json!([{"port": 80}]), json!([on("there", "10.244.1.2")]));
+        check(local, &[elsewhere], &["10.96.0.9:80/Tcp -> "]);
     }
 
     #[test]

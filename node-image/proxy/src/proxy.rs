@@ -7,10 +7,10 @@ use kd_network::Services;
 
 use crate::service_ports;
 
-/// Programs this network namespace until the API's watches end with the process. Rules of an
-/// earlier run stay in force until the first complete list is known; established connections are
-/// never touched.
-pub async fn run(client: Client) {
+/// Programs this network namespace, which is that of the node `node`, until the API's watches end
+/// with the process. Rules of an earlier run stay in force until the first complete list is known;
+/// established connections are never touched.
+pub async fn run(client: Client, node: String) {
     let interests = vec![
         Interest::full(&Resource::of::<Service>()),
         Interest::full(&Resource::of::<EndpointSlice>()),
@@ -20,7 +20,7 @@ pub async fn run(client: Client) {
     while changes.next().await.is_some() {
         let view = cache.view();
         if is_complete(&view) {
-            apply(&mut services, &view);
+            apply(&mut services, &view, &node);
         }
     }
 }
@@ -29,8 +29,9 @@ fn is_complete(view: &View) -> bool {
     view.is_synced(&Resource::of::<Service>()) && view.is_synced(&Resource::of::<EndpointSlice>())
 }
 
-fn apply(services: &mut Services, view: &View) {
-    let ports = service_ports(&view.list::<Service>(None), &view.list::<EndpointSlice>(None));
+fn apply(services: &mut Services, view: &View, node: &str) {
+    let (all, slices) = (view.list::<Service>(None), view.list::<EndpointSlice>(None));
+    let ports = service_ports(&all, &slices, node);
     if let Err(error) = services.set(ports) {
         // The next change tries again with everything.
         tracing::error!(%error, "cannot program services");

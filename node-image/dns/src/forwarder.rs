@@ -1,0 +1,85 @@
+//! Questions that are not the cluster's: answered from the cache or by the node's resolvers. Equal
+//! questions wait for one exchange, which also ends loops: a question that comes back to us joins
+//! itself.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
+use hickory_proto::op::Message;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::cache::{Asked, Cache};
+use crate::exchange::exchange;
+use crate::message::Transport;
+
+/// Exchanges under way at once; each has a socket.
+const EXCHANGES_MAX: usize = 1000;
+
+type Answer = Option<Arc<Message>>;
+type Flight = Shared<BoxFuture<'static, Answer>>;
+
+/// Asks the node's resolvers.
+#[derive(Clone)]
+pub(crate) struct Forwarder {
+    upstreams: watch::Receiver<Vec<SocketAddr>>,
+    shared: Arc<SharedState>,
+}
+
+#[derive(Default)]
+struct SharedState {
+    cache: Mutex<Cache>,
+    flights: Mutex<HashMap<(Asked, Transport), Flight>>,
+}
+
+impl Forwarder {
+    /// A forwarder to whatever the resolvers are at the time of a question.
+    pub(crate) fn new(upstreams: watch::Receiver<Vec<SocketAddr>>) -> Forwarder {
+        Forwarder { upstreams, shared: Arc::default() }
+    }
+
+    /// The answer; None when there is no resolver that answers, or too much to ask at once.
+    pub(crate) async fn ask(&self, asked: Asked, transport: Transport) -> Option<Message> {
+        if let Some(message) = lock(&self.shared.cache).get(&asked, Instant::now()) {
+            return Some(message);
+        }
+        let flight = self.flight(asked, transport)?;
+        flight.await.map(|message| Message::clone(&message))
+    }
+
+    /// The exchange under way for this question, or a new one.
+    fn flight(&self, asked: Asked, transport: Transport) -> Option<Flight> {
+        let mut flights = lock(&self.shared.flights);
+        let room = flights.len() < EXCHANGES_MAX;
+        match flights.entry((asked, transport)) {
+            Entry::Occupied(under_way) => Some(under_way.get().clone()),
+            Entry::Vacant(_) if !room => None,
+            Entry::Vacant(place) => {
+                let asked = place.key().0.clone();
+                // A task of its own: the client that asked first may be gone before the answer.
+                let task = tokio::spawn(self.clone().fly(asked, transport));
+                let flight = async { task.await.ok().flatten() }.boxed().shared();
+                Some(place.insert(flight).clone())
+            }
+        }
+    }
+
+    async fn fly(self, asked: Asked, transport: Transport) -> Answer {
+        let upstreams = self.upstreams.borrow().clone();
+        let answer = exchange(&upstreams, &asked, transport).await.map(Arc::new);
+        if let Some(message) = &answer {
+            lock(&self.shared.cache).insert(asked.clone(), message.clone(), Instant::now());
+        }
+        lock(&self.shared.flights).remove(&(asked, transport));
+        answer
+    }
+}
+
+/// What is behind these locks is whole at every moment a panic could come.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
