@@ -1,5 +1,7 @@
 //! What controllers are told about the cluster.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use jiff::SignedDuration;
 
@@ -16,6 +18,8 @@ pub struct Config {
     pub node_grace: SignedDuration,
     /// Terminated pods kept before the oldest are removed.
     pub terminated_pods_max: usize,
+    /// Address of the DNS Service, where the nodes answer DNS; None: no such Service is made.
+    pub cluster_dns: Option<IpAddr>,
 }
 
 impl Config {
@@ -27,6 +31,7 @@ impl Config {
             root_ca: root_ca.to_owned(),
             node_grace: SignedDuration::from_secs(50),
             terminated_pods_max: 12500,
+            cluster_dns: None,
         }
     }
 }

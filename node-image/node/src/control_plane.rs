@@ -174,8 +174,9 @@ fn spawn_controllers(
     tasks: &mut tokio::task::JoinSet<()>,
 ) -> Result<()> {
     let pods = range(&config.pod_cidr, "podCidr")?;
-    let settings =
+    let mut settings =
         kd_controllers::Config::new(pods, NODE_CIDR_PREFIX, &secrets.ca_certificate);
+    settings.cluster_dns = config.dns_address.parse().ok();
     let clients_server = server.clone();
     let clients: kd_controllers::Clients = Arc::new(move |user| client(&clients_server, user));
     let driver = Driver::new(clients, &settings);

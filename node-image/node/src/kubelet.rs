@@ -1,4 +1,4 @@
-//! The node's own work in one process: kubelet with its runtime and server, service proxy.
+//! The node's own work in one process: kubelet with its runtime and server, service proxy, DNS.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -19,6 +19,8 @@ use crate::{images, tls};
 /// What survives the node's container being started again.
 const RUNTIME_STATE: &str = "/var/lib/kd/runtime";
 const CGROUP_MOUNT: &str = "/sys/fs/cgroup";
+/// Docker names its resolver here.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// Runs until the process is told to stop; containers go on.
 pub(crate) fn run() -> Result<()> {
@@ -31,7 +33,7 @@ pub(crate) fn run() -> Result<()> {
 async fn serve(config: NodeConfig) -> Result<()> {
     let addresses = kd_network::node_addresses().await.map_err(Error::of("find this node"))?;
     let client = client(&config)?;
-    let kubelet = build(&config, addresses, client.clone()).await?;
+    let kubelet = build(&config, addresses.clone(), client.clone()).await?;
     let listener = TcpListener::bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, KUBELET_PORT)))
         .await
         .map_err(Error::of(format!("listen on port {KUBELET_PORT}")))?;
@@ -42,7 +44,8 @@ async fn serve(config: NodeConfig) -> Result<()> {
         &config.ca_certificate,
     )?;
     tokio::spawn(kd_kubelet::server::serve(listener, tls, kubelet.clone()));
-    tokio::spawn(kd_proxy::run(client.clone().into()));
+    tokio::spawn(kd_proxy::run(client.clone().into(), config.name.clone()));
+    tokio::spawn(answer_names(config.clone(), addresses, client.clone()));
     tokio::spawn(announce(client, config.name.clone()));
     let stop = CancellationToken::new();
     let running = tokio::spawn(kubelet.run(stop.clone()));
@@ -66,6 +69,24 @@ fn client(config: &NodeConfig) -> Result<kube::Client> {
         Some(encoded(&config.identity.client_certificate));
     settings.auth_info.client_key_data = Some(encoded(&config.identity.client_key).into());
     kube::Client::try_from(settings).map_err(Error::of("set up the way to the API server"))
+}
+
+/// DNS on the node's own addresses, for its pods. A node runs pods without it, too: one that takes
+/// the port for itself must not end the kubelet.
+async fn answer_names(config: NodeConfig, addresses: Vec<IpAddr>, client: kube::Client) {
+    let service: Option<IpAddr> = config.dns_address.parse().ok();
+    let settings = kd_dns::Config {
+        cluster_domain: config.cluster_domain,
+        service_addresses: service.into_iter().collect(),
+        resolv_conf: RESOLV_CONF.into(),
+    };
+    let listeners = match kd_dns::Listeners::bind(&addresses, kd_dns::PORT).await {
+        Ok(listeners) => listeners,
+        Err(error) => return tracing::error!(%error, "no DNS on this node"),
+    };
+    if let Err(error) = kd_dns::run(settings, listeners, client.into()).await {
+        tracing::error!(%error, "no DNS on this node");
+    }
 }
 
 async fn build(

@@ -1,5 +1,6 @@
 //! The list of controllers.
 
+mod cluster_dns;
 mod cluster_role_aggregation;
 mod deployment;
 mod disruption;
@@ -20,6 +21,7 @@ use crate::{Config, Controller};
 /// Every controller, in alphabetical order.
 pub fn controllers(config: &Config) -> Vec<Box<dyn Controller>> {
     vec![
+        Box::new(cluster_dns::ClusterDns::new(config)),
         Box::new(cluster_role_aggregation::ClusterRoleAggregation),
         Box::new(deployment::Deployments),
         Box::new(disruption::Disruption),

@@ -14,6 +14,11 @@ use crate::environment::node_config;
 use crate::error::{Error, Result};
 use supervisor::Supervisor;
 
+/// The platform's certificate authorities, as libraries look for them: only the cluster's own. A node
+/// has no others, and registries are verified with authorities of kd's choice.
+const AUTHORITIES_FILE: &str = "/run/kd/authorities.pem";
+const AUTHORITIES_ENV: &str = "SSL_CERT_FILE";
+
 /// Prepares the node and runs its programs until it is told to stop.
 pub(crate) fn run() -> Result<()> {
     let config = node_config()?;
@@ -27,6 +32,8 @@ pub(crate) fn run() -> Result<()> {
     mounts::prepare()?;
     cgroups::prepare()?;
     std::fs::create_dir_all(RUN_DIRECTORY).map_err(Error::of(format!("create {RUN_DIRECTORY}")))?;
+    std::fs::write(AUTHORITIES_FILE, &config.ca_certificate)
+        .map_err(Error::of(format!("write {AUTHORITIES_FILE}")))?;
     supervisor.run(programs(&config), listener(&config)?)
 }
 

@@ -125,6 +125,7 @@ impl State {
         };
         let child = Command::new(KD_BINARY)
             .arg0(format!("kd-{}", program.name()))
+            .env(super::AUTHORITIES_ENV, super::AUTHORITIES_FILE)
             .stdin(stdin)
             .spawn()
             .map_err(Error::of(operation))?;

@@ -314,6 +314,8 @@ pub(super) const ROLES: &[RoleRow] = &[
             Resources("get list patch update watch", "core", "persistentvolumeclaims"),
         ],
     ),
+    // Names of pods exist in namespaces that exist.
+    role("kd:node-dns", &[Resources("list watch", "core", "namespaces")]),
     RoleRow { name: "view", aggregated_to: "edit", collects: "view", rules: &[] },
 ];
 
@@ -328,8 +330,8 @@ pub(super) const BINDINGS: &[BindingRow] = &[
     // Nodes are the Node authorizer's; the binding exists without subjects, as upstream's.
     bind("system:node", &[]),
     bind("system:node-proxier", &[User("system:kube-proxy")]),
-    bind("kd:node-dns", &[Group("system:nodes")]),
     // A node's proxy, DNS and routes run under the node's own identity.
+    bind("kd:node-dns", &[Group("system:nodes")]),
     BindingRow {
         name: "kd:node-proxier",
         role: "system:node-proxier",

@@ -32,6 +32,13 @@ pub(super) const NAMESPACES: &[NamespaceRow] = &[
 
 const SYSTEM_ROLES: &[RoleRow] = &[
     role(
+        "kd:cluster-dns-controller",
+        &[
+            Resources("create", "core", "services"),
+            Resources("create delete update", "discovery.k8s.io", "endpointslices"),
+        ],
+    ),
+    role(
         "extension-apiserver-authentication-reader",
         &[Named(READ, "core", "configmaps", "extension-apiserver-authentication")],
     ),
@@ -61,6 +68,7 @@ const SYSTEM_ROLES: &[RoleRow] = &[
 ];
 
 const SYSTEM_BINDINGS: &[BindingRow] = &[
+    bind("kd:cluster-dns-controller", &[ServiceAccount("cluster-dns-controller")]),
     BindingRow {
         name: "system::extension-apiserver-authentication-reader",
         role: "extension-apiserver-authentication-reader",
