@@ -25,9 +25,9 @@ fn three_nodes(fixture: &Fixture) {
         for to in 0..3 {
             let path = "jsonpath={.status.podIP}";
             let address = k(&["get", "pod", &format!("web-{to}"), "-o", path]).ok().out;
-            let url = format!("http://{address}/");
+            let script = format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 {address} 80");
             let pod = format!("web-{from}");
-            k(&["exec", &pod, "--", "wget", "-q", "-T", "5", "-O", "-", &url])
+            k(&["exec", &pod, "--", "sh", "-c", &script])
                 .ok()
                 .prints("Welcome to nginx!");
         }

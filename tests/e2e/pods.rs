@@ -187,7 +187,7 @@ fn discovery_and_explain(fixture: &Fixture) {
     k(&["config", "view"]).ok().prints("kd-");
     k(&["get", "--raw", "/readyz?verbose"]).ok().prints("check passed");
     k(&["cluster-info"]).ok().prints("is running at");
-    let unknown = "{apiVersion: v1, kind: Pod, metadata: {name: x}, spec: {containres: []}}";
+    let unknown = "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {containres: []}\n";
     fixture.apply(unknown).fails(1, "unknown field \"spec.containres\"");
 }
 
@@ -243,9 +243,9 @@ fn deployment_and_service(fixture: &Fixture) {
     k(&["run", "box", "--image=kd-test/busybox:1", "--", "sleep", "100000"]).ok();
     ready(fixture, &n, "box");
     let address = k(&["get", "service", "web", "-o", "jsonpath={.spec.clusterIP}"]).ok().out;
-    let url = format!("http://{address}:8080/");
+    let script = format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 {address} 8080");
     eventually("the service answers", || {
-        let got = k(&["exec", "box", "--", "wget", "-q", "-T", "2", "-O", "-", &url]);
+        let got = k(&["exec", "box", "--", "sh", "-c", &script]);
         got.out.contains("Welcome to nginx!").then_some(())
     });
     k(&["scale", "deployment/web", "--replicas=3"]).ok();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use k8s_openapi::api::core::v1::PodStatus;
 use kd_runtime::{ContainerState, ContainerStatus, SandboxStatus};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -125,13 +126,9 @@ impl Kubelet {
             return Err(Error::BadRequest(text));
         }
         let attempts = self.attempts(entry, container).await?;
-        let exited = |c: &&FoundContainer| matches!(c.status.state, ContainerState::Exited(_));
+        let last = last_terminated(&entry.status(), container);
         let chosen = match previous {
-            // Of a container that waits for its restart the one that ended last is the previous.
-            true => attempts
-                .iter()
-                .skip(usize::from(attempts.first().is_some_and(|c| !exited(&c))))
-                .find(exited),
+            true => attempts.iter().find(|c| Some(&c.status.id) == last.as_ref()),
             false => attempts.iter().find(|c| !matches!(c.status.state, ContainerState::Created)),
         };
         if let Some(chosen) = chosen {
@@ -203,4 +200,18 @@ impl Kubelet {
             }
         });
     }
+}
+
+/// The runtime's id of what a container's status tells as its last termination: that is what
+/// `previous` means, also while the container waits for its restart.
+fn last_terminated(status: &PodStatus, container: &str) -> Option<String> {
+    let lists = [
+        &status.container_statuses,
+        &status.init_container_statuses,
+        &status.ephemeral_container_statuses,
+    ];
+    let known = lists.into_iter().flatten().flatten().find(|s| s.name == container)?;
+    let terminated = known.last_state.as_ref()?.terminated.as_ref()?;
+    let id = terminated.container_id.as_deref()?;
+    Some(id.rsplit('/').next().unwrap_or(id).to_owned())
 }

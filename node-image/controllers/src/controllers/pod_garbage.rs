@@ -4,7 +4,8 @@
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kd_client::{Change, DeleteOptions, Interest, Key, Object, View, resources};
+use kd_client::{Change, DeleteOptions, Interest, Key, Object, PatchKind, View, resources};
+use serde_json::json;
 
 use crate::controller::{itself, shared};
 use crate::{Config, Controller, Guard, Plan, Step, Target};
@@ -113,18 +114,16 @@ fn in_turn(steps: impl IntoIterator<Item = Step>) -> Plan {
 
 /// Whoever counts the pod's end needs its phase before it goes.
 fn fail_and_delete(object: &Object, condition: Option<PodCondition>) -> Vec<Step> {
-    let Some(mut pod) = object.decode::<Pod>() else { return Vec::new() };
-    let status = pod.status.get_or_insert_default();
-    let ended = status.phase.as_deref().is_some_and(|p| p == "Succeeded" || p == "Failed");
+    let Some(pod) = object.decode::<Pod>() else { return Vec::new() };
+    let phase = pod.status.and_then(|status| status.phase);
     let mut steps = Vec::new();
-    if !ended {
-        status.phase = Some("Failed".into());
-        let conditions = status.conditions.get_or_insert_default();
+    if !phase.is_some_and(|phase| phase == "Succeeded" || phase == "Failed") {
+        let mut patch = json!({"metadata": {"uid": object.metadata.uid}, "status": {"phase": "Failed"}});
         if let Some(condition) = condition {
-            conditions.retain(|c| c.type_ != condition.type_);
-            conditions.push(condition);
+            patch["status"]["conditions"] = json!([condition]);
         }
-        steps.push(Step::update_status(&resources::PODS, object.key(), &pod));
+        let kind = PatchKind::Strategic;
+        steps.push(Step::patch(&resources::PODS, object.key(), "status", kind, patch));
     }
     steps.push(delete(object, Some(0)));
     steps

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use kd_client::{EventType, Key, PatchKind, resources};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{DESIRED, HASH, MAX, REVISION, Rollout, deployment_event, set_key, to_json};
 use crate::controllers::replica_set::owner_reference;
@@ -142,8 +142,9 @@ impl Rollout<'_> {
         if told == Some(current.to_string().as_str()) {
             return None;
         }
-        let patch = json!({"metadata": {"annotations": {REVISION: current.to_string()}}});
-        let key = self.object.key();
-        Some(Step::patch(&resources::DEPLOYMENTS, key, "", PatchKind::Merge, patch))
+        // Upstream's role of this controller may update Deployments, not patch them.
+        let mut updated: Value = self.object.decode()?;
+        updated["metadata"]["annotations"][REVISION] = current.to_string().into();
+        Some(Step::update(&resources::DEPLOYMENTS, self.object.key(), &updated))
     }
 }
