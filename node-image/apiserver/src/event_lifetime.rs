@@ -88,7 +88,8 @@ impl Expiry {
 
     async fn expire(&mut self) {
         let now = (self.clock)();
-        while let Some(lease) = self.leases.pop_front_if(|lease| lease.until <= now) {
+        while self.leases.front().is_some_and(|lease| lease.until <= now) {
+            let Some(lease) = self.leases.pop_front() else { break };
             // A newer version has its own lease.
             match self.objects.store.delete(lease.key, lease.revision).await {
                 Ok(_) | Err(Error::Conflict { .. }) => {}

@@ -16,5 +16,5 @@ pub enum Error {
     Tokens(#[source] StaticTokenError),
     /// What a cluster begins with cannot be stored.
     #[error("cannot store what a cluster begins with")]
-    Bootstrap(#[source] Status),
+    Bootstrap(#[source] Box<Status>),
 }

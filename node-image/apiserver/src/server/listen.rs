@@ -25,10 +25,10 @@ use crate::pipeline::Peer;
 const HANDSHAKE_SECONDS_MAX: u64 = 10;
 /// A client that does not finish its headers is hung up on.
 const HEADERS_SECONDS_MAX: u64 = 30;
-/// Running requests get this long at the end; watches last until then.
+/// Running requests get this long at the end.
 const SHUTDOWN_SECONDS_MAX: u64 = 1;
 /// Streams that one HTTP/2 connection can have open.
-const STREAMS_MAX: u32 = 250;
+const STREAMS_MAX: u32 = 1000;
 /// After an error of accept (too many open files), so that the error is not all that runs.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -78,7 +78,7 @@ impl ServerTls {
 }
 
 impl ApiServer {
-    /// Serves until `shutdown` is ready, then lets running requests end.
+    /// Serves until `shutdown` is ready, then ends all watches and lets other requests finish.
     pub async fn serve(
         self: Arc<Self>,
         listener: TcpListener,
@@ -108,6 +108,7 @@ impl ApiServer {
             }
         }
         drop(listener);
+        self.closing.send_replace(true);
         let limit = Duration::from_secs(SHUTDOWN_SECONDS_MAX);
         if timeout(limit, graceful.shutdown()).await.is_err() {
             tracing::debug!("connections were still open at the end");

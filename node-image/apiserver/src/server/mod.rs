@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use http::Request;
 use kd_api::Kinds;
 use kd_store::Store;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use error::Error;
@@ -43,6 +44,8 @@ pub struct ApiServer {
     pub(crate) connect: RwLock<Option<Arc<dyn Connect>>>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
+    /// True once the server ends: watches end with it.
+    pub(crate) closing: watch::Sender<bool>,
     /// Work in the background; ends with the server.
     tasks: std::sync::Mutex<JoinSet<()>>,
 }
@@ -76,13 +79,14 @@ impl ApiServer {
             admission,
             connect: RwLock::default(),
             metrics: Metrics::default(),
+            closing: watch::Sender::new(false),
             tasks: std::sync::Mutex::default(),
             config,
             objects,
             clock,
             random,
         });
-        bootstrap::run(&server).await.map_err(Error::Bootstrap)?;
+        bootstrap::run(&server).await.map_err(|status| Error::Bootstrap(status.into()))?;
         server.spawn(event_lifetime::run(
             server.objects.clone(),
             server.clock.clone(),
@@ -110,7 +114,8 @@ impl ApiServer {
 
     /// Sets the addresses of the service `default/kubernetes`.
     pub async fn advertise(&self, addresses: &[std::net::IpAddr]) -> Result<(), Error> {
-        bootstrap::advertise(self, addresses).await.map_err(Error::Bootstrap)
+        let done = bootstrap::advertise(self, addresses).await;
+        done.map_err(|status| Error::Bootstrap(status.into()))
     }
 
     pub(crate) fn answer(

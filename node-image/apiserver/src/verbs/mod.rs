@@ -74,6 +74,7 @@ pub(crate) async fn dispatch(exchange: Exchange, body: RequestBody) -> Answer {
         return answer::failure(&Status::failure(405, "MethodNotAllowed", NO_SUCH_METHOD));
     }
     let mut request = VerbRequest::new(exchange, kind, body);
+    request.warnings.extend(deprecation(&request.kind));
     let outcome = match request.info().subresource.as_str() {
         "" => verb(&mut request).await,
         _ => subresources::dispatch(&mut request).await,
@@ -96,6 +97,17 @@ async fn verb(request: &mut VerbRequest) -> Result<Reply, Status> {
     let verb = VERBS.iter().find(|(verb, _)| *verb == name);
     let (_, verb) = verb.ok_or_else(|| request.no_such_verb(&name))?;
     verb(request).await
+}
+
+/// What clients are told about kinds that upstream means to give up.
+const DEPRECATED: &[(&str, &str)] = &[
+    ("ComponentStatus", "v1 ComponentStatus is deprecated in v1.19+"),
+    ("Endpoints", "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
+];
+
+fn deprecation(kind: &Kind) -> Option<String> {
+    let row = DEPRECATED.iter().find(|(name, _)| kind.group.is_empty() && *name == kind.kind);
+    row.map(|(_, text)| (*text).to_owned())
 }
 
 /// Whether the path exists: objects of a namespaced kind only inside a namespace, those of a

@@ -109,7 +109,8 @@ pub(crate) async fn update_object(
         let old = Arc::new(request.objects().decode(&kind, &entry)?);
         let mut new = propose(&old)?;
         // A patch starts from the object with its version: only another one is a condition.
-        let unconditional = new.resource_version().is_empty() || proposal.options == "PatchOptions";
+        let unconditional =
+            matches!(new.resource_version(), "" | "0") || proposal.options == "PatchOptions";
         check_preconditions(&kind, &new, &old)?;
         new.set_resource_version("");
         let step = Step { entry: &entry, old, new };
@@ -136,13 +137,13 @@ fn check_preconditions(kind: &Kind, new: &Value, old: &Value) -> Result<(), Stat
         return Err(Status::conflict(&kind.group, &kind.plural, old.name(), &why));
     }
     match new.resource_version() {
-        "" if is_among(CONDITIONAL, kind) => {
+        "" | "0" if is_among(CONDITIONAL, kind) => {
             let field = Path::new("metadata").child("resourceVersion");
             let why = "must be specified for an update";
             let error = FieldError::invalid(field, Value::from(""), why);
             Err(Status::invalid(&kind.group, &kind.kind, old.name(), &[error]))
         }
-        "" => Ok(()),
+        "" | "0" => Ok(()),
         version if version == old.resource_version() => Ok(()),
         _ => Err(conflict(kind, old.name())),
     }

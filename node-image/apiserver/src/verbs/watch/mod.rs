@@ -15,6 +15,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use kd_api::Status;
 use kd_store::{Error, Event, Snapshot, Watch};
+use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, Sleep};
 
 use super::list::{Selection, too_large, too_old};
@@ -49,6 +50,7 @@ pub(super) async fn watch(request: &mut VerbRequest) -> Result<Reply, Status> {
         marks_end: options.start == (Start::Initial { marks_end: true }),
         bookmarks: options.bookmarks.then_some(bookmarks),
         deadline: Box::pin(tokio::time::sleep(options.timeout)),
+        closing: request.server().closing.subscribe(),
     };
     Ok(Reply::Answer(streamed(lines, wanted)))
 }
@@ -77,7 +79,7 @@ fn begin(
         // Refusals of the revision are told in the stream, as upstream does.
         Start::After(revision) => match store.watch(prefix, revision) {
             Ok(watch) => (Phase::Live, Some(watch)),
-            Err(error) => (Phase::Failed(refused(error)), None),
+            Err(error) => (Phase::Failed(refused(error).into()), None),
         },
     })
 }
@@ -111,7 +113,7 @@ enum Phase {
     /// Changes as they come.
     Live,
     /// One more line.
-    Failed(Status),
+    Failed(Box<Status>),
     Done,
 }
 
@@ -125,6 +127,8 @@ struct Lines {
     marks_end: bool,
     bookmarks: Option<Interval>,
     deadline: Pin<Box<Sleep>>,
+    /// Whether the server ends.
+    closing: watch::Receiver<bool>,
 }
 
 /// What a live watch waits for.
@@ -159,7 +163,7 @@ impl Lines {
                 break;
             }
             if let Err(status) = self.frames.added(chunk, entry) {
-                self.phase = Phase::Failed(status);
+                self.phase = Phase::Failed(status.into());
                 return;
             }
             self.frames.last.clone_from(&entry.key);
@@ -179,7 +183,7 @@ impl Lines {
         self.phase = Phase::Live;
         match self.happens().await {
             Happened::Change(Ok(event)) => self.changes(chunk, event),
-            Happened::Change(Err(error)) => self.phase = Phase::Failed(refused(error)),
+            Happened::Change(Err(error)) => self.phase = Phase::Failed(refused(error).into()),
             Happened::BookmarkDue => self.bookmark(chunk),
             Happened::Deadline => {
                 self.bookmark(chunk);
@@ -200,6 +204,7 @@ impl Lines {
             biased;
             change = watch.next() => Happened::Change(change),
             () = &mut self.deadline => Happened::Deadline,
+            _ = self.closing.wait_for(|closing| *closing) => Happened::Deadline,
             () = due => Happened::BookmarkDue,
         }
     }
@@ -209,7 +214,7 @@ impl Lines {
         let mut next = VecDeque::from([first]);
         while let Some(event) = next.pop_front() {
             if let Err(status) = self.frames.change(chunk, &event) {
-                self.phase = Phase::Failed(status);
+                self.phase = Phase::Failed(status.into());
                 return;
             }
             if chunk.len() >= CHUNK_BYTES_MAX {
@@ -217,7 +222,7 @@ impl Lines {
             }
             match self.watch.as_mut().map(Watch::try_next) {
                 Some(Ok(event)) => next.extend(event),
-                Some(Err(error)) => self.phase = Phase::Failed(refused(error)),
+                Some(Err(error)) => self.phase = Phase::Failed(refused(error).into()),
                 None => {}
             }
         }
