@@ -7,19 +7,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::SOA;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
+use kd_testkit::FakeApi;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::Listeners;
 use crate::forwarder::Forwarder;
 use crate::message::edns;
 use crate::resolver::Resolver;
 use crate::server::serve;
 use crate::zone::Zone;
 use crate::zone::tests::{namespace, service, slice, zone};
+use crate::{Config, Listeners, run};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -47,11 +48,7 @@ impl Server {
     }
 
     async fn over_udp(&self, message: &Message) -> Message {
-        let socket = UdpSocket::bind((LOOPBACK, 0)).await.unwrap();
-        socket.send_to(&message.to_vec().unwrap(), self.datagrams).await.unwrap();
-        let mut buffer = vec![0; 4096];
-        let length = socket.recv(&mut buffer).await.unwrap();
-        Message::from_vec(&buffer[..length]).unwrap()
+        over_datagrams(self.datagrams, message).await
     }
 
     async fn over_tcp(&self, message: &Message) -> Message {
@@ -76,6 +73,14 @@ impl Server {
             assert_eq!(data(&reply), expect, "{name}");
         }
     }
+}
+
+async fn over_datagrams(server: SocketAddr, message: &Message) -> Message {
+    let socket = UdpSocket::bind((LOOPBACK, 0)).await.unwrap();
+    socket.send_to(&message.to_vec().unwrap(), server).await.unwrap();
+    let mut buffer = vec![0; 4096];
+    let length = socket.recv(&mut buffer).await.unwrap();
+    Message::from_vec(&buffer[..length]).unwrap()
 }
 
 async fn over_stream(stream: &mut TcpStream, message: &Message) -> Message {
@@ -279,4 +284,42 @@ async fn connections_carry_many_questions_and_no_nonsense() {
         socket.send_to(nonsense, server.datagrams).await.unwrap();
     }
     assert_eq!(data(&server.over_udp(&web).await), ["10.96.0.9"]);
+}
+
+#[tokio::test]
+async fn the_api_is_followed() {
+    let api = FakeApi::new();
+    let listeners = Listeners::bind(&[LOOPBACK], 0).await.unwrap();
+    let server = listeners.addresses().next().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let config = Config {
+        cluster_domain: "cluster.local".into(),
+        service_addresses: vec!["10.96.0.10".parse().unwrap()],
+        resolv_conf: directory.path().join("resolv.conf"),
+    };
+    api.put(typed("v1", namespace("n")));
+    api.put(typed("v1", service("db", json!({"clusterIP": "None"}))));
+    let running = tokio::spawn(run(config, listeners, api.client().into()));
+    let becomes = async |name: &str, expect: &[&str]| {
+        let question = question(name, RecordType::A);
+        while data(&over_datagrams(server, &question).await) != expect {
+            tokio::task::yield_now().await;
+        }
+    };
+    becomes("10-244-0-1.n.pod.cluster.local.", &["10.244.0.1"]).await;
+    let endpoints = json!([{"addresses": ["10.244.0.2"], "hostname": "db-0"}]);
+    api.put(typed("discovery.k8s.io/v1", slice("db", json!([]), endpoints)));
+    becomes("db-0.db.n.svc.cluster.local.", &["10.244.0.2"]).await;
+    let endpoints = json!([{"addresses": ["10.244.0.3"], "hostname": "db-0"}]);
+    api.put(typed("discovery.k8s.io/v1", slice("db", json!([]), endpoints)));
+    becomes("db-0.db.n.svc.cluster.local.", &["10.244.0.3"]).await;
+    api.delete("", "services", "n", "db");
+    becomes("db-0.db.n.svc.cluster.local.", &[]).await;
+    running.abort();
+}
+
+/// The object with its version, as an API serves it.
+fn typed(version: &str, mut object: Value) -> Value {
+    object["apiVersion"] = json!(version);
+    object
 }
