@@ -29,6 +29,7 @@ const ALL: &[&str] = &[
     "client",
     "contract",
     "controllers",
+    "dns",
     "kubelet",
     "network",
     "proxy",
