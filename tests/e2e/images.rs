@@ -88,6 +88,8 @@ fn registry(fixture: &Fixture) {
         (login.code == Some(0)).then_some(())
     });
     registry.push("kd-test/busybox:1", "box:1");
+    // Another name: an image that is there already needs no password.
+    registry.push("kd-test/busybox:1", "other:1");
     docker(&["logout", &registry.local()]).ok();
 
     let k = |arguments: &[&str]| fixture.kubectl_in(&name, arguments, "");
@@ -105,15 +107,15 @@ fn registry(fixture: &Fixture) {
         ])
         .ok();
     }
-    let run = |pod: &str, tag: &str, secret: &str| {
-        let image = format!("--image={address}/box:{tag}");
+    let run = |pod: &str, name: &str, secret: &str| {
+        let image = format!("--image={address}/{name}");
         let overrides = format!(r#"{{"spec":{{"imagePullSecrets":[{{"name":"{secret}"}}]}}}}"#);
         let overrides = format!("--overrides={overrides}");
         k(&["run", pod, &image, "--restart=Never", &overrides, "--", "sleep", "100000"]).ok();
     };
-    run("good", "1", "good");
-    run("wrong-password", "1", "bad");
-    run("missing-tag", "2", "good");
+    run("good", "box:1", "good");
+    run("wrong-password", "other:1", "bad");
+    run("missing-tag", "box:2", "good");
     k(&["wait", "--for=condition=Ready", "pod/good", "--timeout=90s"]).ok();
     for (pod, reason) in [("wrong-password", "authorization failed"), ("missing-tag", "not found")]
     {
