@@ -27,9 +27,7 @@ fn three_nodes(fixture: &Fixture) {
             let address = k(&["get", "pod", &format!("web-{to}"), "-o", path]).ok().out;
             let script = format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 {address} 80");
             let pod = format!("web-{from}");
-            k(&["exec", &pod, "--", "sh", "-c", &script])
-                .ok()
-                .prints("Welcome to nginx!");
+            k(&["exec", &pod, "--", "sh", "-c", &script]).ok().prints("Welcome to nginx!");
         }
     }
     a_dead_node_is_noticed(fixture, &name);

@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Node;
 use kd_api::Kinds;
 use kd_apiserver::{ApiServer, NodeProxy, NodeProxyConfig, ServerTls, UserInfo};
-use k8s_openapi::api::core::v1::Node;
 use kd_client::{Keep, PatchKind, Resource, Selectors, Watch, WatchEvent};
 use kd_contract::pki::ClusterAuthority;
 use kd_contract::{
@@ -43,7 +43,9 @@ pub(crate) fn run() -> Result<()> {
 
 async fn serve(config: NodeConfig, started: Instant) -> Result<()> {
     let secrets = config.secrets.clone().ok_or_else(|| {
-        Error::Configuration("a server node needs the cluster's secrets in its configuration".into())
+        Error::Configuration(
+            "a server node needs the cluster's secrets in its configuration".into(),
+        )
     })?;
     let listener = inherited_listener()?;
     let addresses = kd_network::node_addresses().await.map_err(Error::of("find this node"))?;
@@ -64,8 +66,7 @@ async fn serve(config: NodeConfig, started: Instant) -> Result<()> {
 /// The socket that PID 1 handed over as standard input.
 fn inherited_listener() -> Result<TcpListener> {
     let operation = "take over the listening socket";
-    let descriptor =
-        std::io::stdin().as_fd().try_clone_to_owned().map_err(Error::of(operation))?;
+    let descriptor = std::io::stdin().as_fd().try_clone_to_owned().map_err(Error::of(operation))?;
     let listener = std::net::TcpListener::from(descriptor);
     listener.set_nonblocking(true).map_err(Error::of(operation))?;
     TcpListener::from_std(listener).map_err(Error::of(operation))
@@ -82,8 +83,9 @@ async fn build(
         Durability::Process => kd_store::Durability::Process,
         Durability::Full => kd_store::Durability::Full,
     };
-    let store = SqliteStore::open(&directory.join("store.db"), durability, HistoryLimits::default())
-        .map_err(Error::of("open the store"))?;
+    let store =
+        SqliteStore::open(&directory.join("store.db"), durability, HistoryLimits::default())
+            .map_err(Error::of("open the store"))?;
     let services: IpNet = range(&config.service_cidr, "serviceCidr")?;
     let mut settings = kd_apiserver::Config::new(
         secrets.service_account_key.clone(),
@@ -124,7 +126,8 @@ fn node_proxy(secrets: &ServerSecrets, server: &ApiServer) -> Result<NodeProxy> 
         key_pem: issued.key_pem,
         ca_certificate_pem: secrets.ca_certificate.clone(),
     };
-    NodeProxy::new(&config, Arc::new(server.reader())).map_err(Error::of("set up the way to kubelets"))
+    NodeProxy::new(&config, Arc::new(server.reader()))
+        .map_err(Error::of("set up the way to kubelets"))
 }
 
 /// The certificate of this life: it holds the addresses of the day beside the lasting names.
@@ -174,8 +177,7 @@ fn spawn_controllers(
     tasks: &mut tokio::task::JoinSet<()>,
 ) -> Result<()> {
     let pods = range(&config.pod_cidr, "podCidr")?;
-    let mut settings =
-        kd_controllers::Config::new(pods, NODE_CIDR_PREFIX, &secrets.ca_certificate);
+    let mut settings = kd_controllers::Config::new(pods, NODE_CIDR_PREFIX, &secrets.ca_certificate);
     settings.cluster_dns = config.dns_address.parse().ok();
     let clients_server = server.clone();
     let clients: kd_controllers::Clients = Arc::new(move |user| client(&clients_server, user));

@@ -51,8 +51,7 @@ const WORKER_THREADS_MAX: usize = 8;
 /// Waits for SIGTERM or SIGINT.
 pub(crate) async fn stop_signal() -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate =
-        signal(SignalKind::terminate()).map_err(Error::of("wait for SIGTERM"))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::of("wait for SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::of("wait for SIGINT"))?;
     tokio::select! {
         _ = terminate.recv() => {}

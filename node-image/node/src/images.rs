@@ -59,6 +59,7 @@ fn question() -> Result<Vec<String>> {
         .take(QUESTION_BYTES_MAX)
         .read_to_string(&mut text)
         .map_err(Error::of("read the list of layers"))?;
-    serde_json::from_str(&text)
-        .map_err(|error| Error::Configuration(format!("the list of layers does not parse: {error}")))
+    serde_json::from_str(&text).map_err(|error| {
+        Error::Configuration(format!("the list of layers does not parse: {error}"))
+    })
 }

@@ -1,20 +1,21 @@
 //! The node's own work in one process: kubelet with its runtime and server, service proxy, DNS.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::Node;
 use kd_client::{Keep, Resource, Selectors, Watch, WatchEvent};
 use kd_contract::{KD_BINARY, KUBELET_PORT, NodeConfig, READY_LINE, RUN_DIRECTORY};
 use kd_kubelet::Kubelet;
 use kd_network::HostRoutes;
 use kd_runtime::{NodeRuntime, RuntimeConfig, ShimCommand};
-use k8s_openapi::api::core::v1::Node;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::environment::{node_config, run_async, start_logging, stop_signal};
 use crate::error::{Error, Result};
-use crate::{images, tls};
+use crate::{images, resolvers, tls};
 
 /// What survives the node's container being started again.
 const RUNTIME_STATE: &str = "/var/lib/kd/runtime";
@@ -38,11 +39,8 @@ async fn serve(config: NodeConfig) -> Result<()> {
         .await
         .map_err(Error::of(format!("listen on port {KUBELET_PORT}")))?;
     let identity = &config.identity;
-    let tls = tls::server(
-        &identity.serving_certificate,
-        &identity.serving_key,
-        &config.ca_certificate,
-    )?;
+    let tls =
+        tls::server(&identity.serving_certificate, &identity.serving_key, &config.ca_certificate)?;
     tokio::spawn(kd_kubelet::server::serve(listener, tls, kubelet.clone()));
     tokio::spawn(kd_proxy::run(client.clone().into(), config.name.clone()));
     tokio::spawn(answer_names(config.clone(), addresses, client.clone()));
@@ -64,9 +62,9 @@ fn client(config: &NodeConfig) -> Result<kube::Client> {
     settings.root_cert = Some(roots.into_iter().map(|root| root.to_vec()).collect());
     // Watches are silent for as long as nothing happens.
     settings.read_timeout = None;
-    let encoded = |pem: &str| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pem);
-    settings.auth_info.client_certificate_data =
-        Some(encoded(&config.identity.client_certificate));
+    let encoded =
+        |pem: &str| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pem);
+    settings.auth_info.client_certificate_data = Some(encoded(&config.identity.client_certificate));
     settings.auth_info.client_key_data = Some(encoded(&config.identity.client_key).into());
     kube::Client::try_from(settings).map_err(Error::of("set up the way to the API server"))
 }
@@ -109,8 +107,10 @@ async fn build(
     .await
     .map_err(Error::of("open the runtime"))?;
     let network = HostRoutes::open().map_err(Error::of("open the pod network"))?;
+    let resolv_conf = resolvers::write(Path::new(RESOLV_CONF), addresses.first().copied())?;
     let settings = kd_kubelet::Config {
         node_name: config.name.clone(),
+        resolv_conf,
         node_ips: addresses,
         node_labels: config.node_labels.clone(),
         cluster_domain: config.cluster_domain.clone(),
@@ -126,8 +126,7 @@ async fn build(
 
 /// Tells kd, by a line on stdout, when the Node is Ready for the first time.
 async fn announce(client: kube::Client, node: String) {
-    let selectors =
-        Selectors { fields: format!("metadata.name={node}"), ..Selectors::default() };
+    let selectors = Selectors { fields: format!("metadata.name={node}"), ..Selectors::default() };
     let mut watch = Watch::new(client.into(), Resource::of::<Node>(), selectors, Keep::Full);
     loop {
         if let WatchEvent::Applied { new, .. } = watch.next().await

@@ -14,6 +14,7 @@ mod images;
 mod init;
 mod kubelet;
 mod program;
+mod resolvers;
 mod tls;
 
 pub use error::{Error, ExitCode};

@@ -118,7 +118,8 @@ fn fail_and_delete(object: &Object, condition: Option<PodCondition>) -> Vec<Step
     let phase = pod.status.and_then(|status| status.phase);
     let mut steps = Vec::new();
     if !phase.is_some_and(|phase| phase == "Succeeded" || phase == "Failed") {
-        let mut patch = json!({"metadata": {"uid": object.metadata.uid}, "status": {"phase": "Failed"}});
+        let mut patch =
+            json!({"metadata": {"uid": object.metadata.uid}, "status": {"phase": "Failed"}});
         if let Some(condition) = condition {
             patch["status"]["conditions"] = json!([condition]);
         }

@@ -16,8 +16,8 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::error::{Error, ExitCode, Result};
 use crate::Program;
+use crate::error::{Error, ExitCode, Result};
 
 /// A program that lived this long starts again at once.
 const HEALTHY_AFTER: Duration = Duration::from_secs(10);
@@ -57,8 +57,7 @@ impl Supervisor {
         }
         wanted.thread_block().map_err(Error::of("block signals"))?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        let signals =
-            SignalFd::with_flags(&wanted, flags).map_err(Error::of("open a signalfd"))?;
+        let signals = SignalFd::with_flags(&wanted, flags).map_err(Error::of("open a signalfd"))?;
         Ok(Supervisor { signals })
     }
 
@@ -102,9 +101,7 @@ impl Supervisor {
     }
 
     fn take_signals(&mut self, state: &mut State) -> Result<()> {
-        while let Some(signal) =
-            self.signals.read_signal().map_err(Error::of("read a signal"))?
-        {
+        while let Some(signal) = self.signals.read_signal().map_err(Error::of("read a signal"))? {
             let number = signal.ssi_signo as i32;
             if number == Signal::SIGTERM as i32 || number == Signal::SIGINT as i32 {
                 state.stop();
@@ -167,7 +164,9 @@ impl State {
     fn ended(&mut self, slot: Slot, code: Option<i32>) -> Result<()> {
         let name = slot.program.name();
         if code == Some(ExitCode::Configuration as i32) {
-            return Err(Error::Configuration(format!("kd-{name} cannot run, see its message above")));
+            return Err(Error::Configuration(format!(
+                "kd-{name} cannot run, see its message above"
+            )));
         }
         if self.stopping.is_some() {
             return Ok(());
@@ -214,7 +213,10 @@ mod tests {
     fn restarts_back_off_and_recover() {
         let short = Duration::from_millis(10);
         let check = |last, lived, expect| {
-            assert_eq!(next_delay(Duration::from_millis(last), lived), Duration::from_millis(expect))
+            assert_eq!(
+                next_delay(Duration::from_millis(last), lived),
+                Duration::from_millis(expect)
+            )
         };
         check(0, short, 500);
         check(500, short, 1000);
