@@ -160,7 +160,7 @@ mod tests {
             assert_eq!(plan.again, again.map(at));
         };
         let orphan = pod("p", json!({"spec": {"nodeName": "n"}}));
-        let both = ["update pods/status a/p", "--", "delete pods a/p"];
+        let both = ["patch pods/status a/p", "--", "delete pods a/p"];
         check(std::slice::from_ref(&orphan), 1, &[], Some(40));
         check(std::slice::from_ref(&orphan), 40, &both, None);
         check(&[orphan, object("Node", "", "n", json!({}))], 40, &[], None);
