@@ -179,14 +179,26 @@ fn add_conditions(changes: &mut Map<String, Value>, before: Option<&Value>, valu
     let before = before.map(list).unwrap_or_default();
     let all = list(value);
     let owned = |c: &&Value| c["type"].as_str().is_some_and(|t| OWNED_CONDITIONS.contains(&t));
-    let changed: Vec<Value> =
-        all.iter().filter(owned).filter(|c| !before.contains(c)).cloned().collect();
+    let changed = all.iter().filter(owned).filter(|c| !before.contains(c));
+    let changed: Vec<Value> = changed.map(|c| replacing(&before, c)).collect();
     if changed.is_empty() {
         return;
     }
     let order: Vec<Value> = all.iter().map(|c| json!({"type": c["type"]})).collect();
     changes.insert("$setElementOrder/conditions".into(), Value::Array(order));
     changes.insert("conditions".into(), Value::Array(changed));
+}
+
+/// A condition as it is merged over the one of its type: fields that it lacks are named as gone.
+fn replacing(before: &[Value], condition: &Value) -> Value {
+    let mut merged = condition.clone();
+    let old = before.iter().find(|c| c["type"] == condition["type"]).and_then(Value::as_object);
+    if let Some(fields) = merged.as_object_mut() {
+        for key in old.into_iter().flat_map(Map::keys) {
+            fields.entry(key).or_insert(Value::Null);
+        }
+    }
+    merged
 }
 
 #[cfg(test)]
@@ -212,6 +224,12 @@ mod tests {
             json!({"podIPs": [{"ip": "1"}]}),
             json!({"podIPs": [{"ip": "2"}]}),
             json!({"podIPs": [{"$patch": "replace"}, {"ip": "2"}]}),
+        );
+        check(
+            json!({"conditions": [{"type": "Ready", "status": "False", "reason": "x"}]}),
+            json!({"conditions": [{"type": "Ready", "status": "True"}]}),
+            json!({"$setElementOrder/conditions": [{"type": "Ready"}],
+                "conditions": [{"type": "Ready", "status": "True", "reason": null}]}),
         );
         let condition = |name: &str, status: &str| json!({"type": name, "status": status});
         check(

@@ -359,6 +359,9 @@ pub struct Exit {
     pub signal: Option<i32>,
     /// The kernel killed a process of its cgroup for lack of memory.
     pub oom_killed: bool,
+    /// Nobody saw it end: the node was gone first.
+    #[serde(default)]
+    pub lost: bool,
     /// What went wrong before the process ran, if so ("exec: \"foo\": not found"); the kubelet
     /// shows it with reason `StartError` (code 128) or `ContainerCannotRun`.
     pub error: Option<String>,

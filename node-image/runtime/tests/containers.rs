@@ -222,7 +222,8 @@ fn restarted_node_accounts_for_what_ran() {
         let second = node.reopen().await;
         let found = second.sandbox(&sandbox).await.unwrap();
         assert!(!found.ready);
-        assert_eq!(exit_of(&second, &id).await.code, 255);
+        let exit = exit_of(&second, &id).await;
+        assert_eq!((exit.code, exit.lost), (255, true));
         assert!(is_gone(pid));
     });
 }

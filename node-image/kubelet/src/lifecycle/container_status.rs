@@ -259,6 +259,7 @@ fn waiting(reason: &str, message: &str) -> State {
 
 fn terminated(container: &ContainerStatus, exit: &Exit, message: Option<&str>) -> State {
     let reason = match (&exit.error, exit.oom_killed, exit.code) {
+        _ if exit.lost => "Unknown",
         (Some(_), _, 128) => "StartError",
         (Some(_), ..) => "ContainerCannotRun",
         (None, true, _) => "OOMKilled",

@@ -261,8 +261,11 @@ impl<'a> Decision<'a> {
         None
     }
 
-    /// Starts a container unless a delay holds.
+    /// Starts a container unless a delay holds, or it is on its way already.
     fn start(&mut self, member: &Member<'a>) {
+        if self.memory.starting.contains(member.name()) {
+            return;
+        }
         if let Some(waiting) = self.memory.waiting.get(member.name())
             && self.now < waiting.retry_at
         {

@@ -117,6 +117,8 @@ fn crash_loops() {
         "back-off 10s restarting failed container=a pod=p_n(u)"
     );
     assert_eq!(shown(&decide(&pod, &found, &memory, at(110))), "start:a#4");
+    memory.starting.insert("a".into());
+    assert_eq!(shown(&decide(&pod, &found, &memory, at(101))), "", "it is on its way already");
     assert_eq!(shown_delay(Duration::from_secs(80)), "1m20s");
     assert_eq!(shown_delay(Duration::from_secs(300)), "5m0s");
 }

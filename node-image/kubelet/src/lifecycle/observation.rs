@@ -139,6 +139,8 @@ pub struct Memory {
     pub hooks: HashSet<String>,
     /// Containers that are being stopped.
     pub stopping: HashSet<String>,
+    /// Names of the containers that a plan under way is about to start.
+    pub starting: HashSet<String>,
     /// The pod's address, while its sandbox is on the network.
     pub addresses: Vec<IpAddr>,
     /// Set when the kubelet itself ends the pod.

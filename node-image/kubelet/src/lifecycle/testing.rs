@@ -32,6 +32,7 @@ pub(crate) fn exited(code: i32) -> ContainerState {
         code,
         signal: None,
         oom_killed: false,
+        lost: false,
         error: None,
     })
 }

@@ -307,6 +307,7 @@ impl Worker {
         }
         for start in &plan.start {
             self.count_restart(pod, seen, &start.name, now);
+            self.memory.starting.insert(start.name.clone());
         }
         self.start(pod, seen, plan.sandbox, plan.start);
     }
@@ -336,15 +337,22 @@ impl Worker {
                 self.mounted = true;
                 self.refresh_at = renew_at;
             }
-            News::Waiting { name, waiting } => drop(self.memory.waiting.insert(name, waiting)),
+            News::Waiting { name, waiting } => {
+                self.memory.starting.remove(&name);
+                self.memory.waiting.insert(name, waiting);
+            }
             News::Started { name, id, hook } => {
+                self.memory.starting.remove(&name);
                 self.memory.waiting.remove(&name);
                 if hook {
                     self.memory.hooks.insert(id);
                 }
             }
             News::HookReturned { id } => drop(self.memory.hooks.remove(&id)),
-            News::StartOver => self.starting = None,
+            News::StartOver => {
+                self.starting = None;
+                self.memory.starting.clear();
+            }
             News::Stopped { id } => drop(self.memory.stopping.remove(&id)),
             News::AllStopped => self.clean_up(),
             News::CleanedUp => {

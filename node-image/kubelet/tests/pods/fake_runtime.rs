@@ -115,7 +115,15 @@ impl FakeRuntime {
 }
 
 fn exit(started_at: Option<Timestamp>, code: i32, error: Option<String>) -> Exit {
-    Exit { started_at, finished_at: Timestamp::now(), code, signal: None, oom_killed: false, error }
+    Exit {
+        started_at,
+        finished_at: Timestamp::now(),
+        code,
+        signal: None,
+        oom_killed: false,
+        lost: false,
+        error,
+    }
 }
 
 impl State {

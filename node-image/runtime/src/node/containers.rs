@@ -61,7 +61,18 @@ impl Inner {
             return Err(Error::State(format!("container {} was started before", container.id)));
         }
         let connection = self.sandbox(&container.sandbox_id)?.connection()?;
-        connection.call(Request::Start { container: container.id.clone() }).await?;
+        let started = connection.call(Request::Start { container: container.id.clone() }).await;
+        if let Err(error) = started {
+            // The shim noted the end before it answered: whoever looks now shall find it.
+            let refreshed = container.refresh(&self.layout);
+            if refreshed
+                .inspect_err(|error| tracing::warn!(%error, "read an exit"))
+                .unwrap_or(false)
+            {
+                self.emit_exit(&container.sandbox_id, &container.id);
+            }
+            return Err(error);
+        }
         // The shim told of the start before it answered; that message is on its way.
         let mut live = container.live.subscribe();
         let _ = live.wait_for(|live| live.state != ContainerState::Created).await;

@@ -14,6 +14,9 @@ use crate::interface::{
 use crate::layout::Layout;
 use crate::record::{self, ContainerRecord, SandboxRecord, Started};
 
+/// What a process is reported to have ended with that ran when its node stopped.
+pub const NODE_LOST_CODE: i32 = 255;
+
 /// A sandbox.
 pub struct Sandbox {
     /// Its id.
@@ -199,6 +202,7 @@ impl Container {
             code,
             signal: None,
             oom_killed: false,
+            lost: code == NODE_LOST_CODE,
             error: None,
         };
         record::write(&layout.container(&self.id).exit(), &exit)?;

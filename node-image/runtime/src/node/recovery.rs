@@ -6,16 +6,14 @@ use std::io;
 use std::sync::Arc;
 
 use super::containers::remove_files;
-use super::objects::{Container, Live, Sandbox};
+use super::objects::{Container, Live, NODE_LOST_CODE, Sandbox};
 use super::{Inner, blocking, lock};
 use crate::interface::{Error, Result};
 use crate::layout::Layout;
 use crate::record::{self, ContainerRecord, SandboxRecord};
 use crate::shim;
 
-/// What a process is reported to have ended with that ran when its node stopped.
-const NODE_LOST_CODE: i32 = 255;
-/// As above, when only its shim is gone.
+/// What a process is reported to have ended with that ran when its shim was lost.
 const SHIM_LOST_CODE: i32 = 137;
 
 /// Reads all records, connects to the shims that live, and accounts for the others.

@@ -135,7 +135,7 @@ impl Inner {
         }
     }
 
-    fn emit_exit(&self, sandbox_id: &str, container_id: &str) {
+    pub(super) fn emit_exit(&self, sandbox_id: &str, container_id: &str) {
         self.emit(RuntimeEvent::ContainerExited {
             sandbox_id: sandbox_id.to_owned(),
             container_id: container_id.to_owned(),

@@ -192,7 +192,7 @@ impl Container {
         self.phase = Phase::Ended;
         let code = if error.is_some() { START_ERROR_CODE } else { code };
         let finished_at = Timestamp::now();
-        let exit = Exit { started_at, finished_at, code, signal, oom_killed, error };
+        let exit = Exit { started_at, finished_at, code, signal, oom_killed, lost: false, error };
         if let Err(error) = record::write(&layout.container(&self.record.id).exit(), &exit) {
             eprintln!("container {}: note the exit: {error}", self.record.id);
         }
