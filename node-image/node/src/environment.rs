@@ -1,6 +1,7 @@
 //! Where time, randomness and the node's configuration enter its programs.
 
 use kd_contract::{NODE_CONFIG_ENV, NodeConfig};
+use nix::sys::signal::SigSet;
 
 use crate::Error;
 use crate::error::Result;
@@ -34,6 +35,8 @@ pub(crate) fn start_logging(config: &NodeConfig) {
 /// Runs a node program's work to its end; what it left in the background ends with it. The work is
 /// mostly waiting, so two threads serve most nodes.
 pub(crate) fn run_async<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    // PID 1 blocks the signals that it waits for, and its children inherit that.
+    SigSet::empty().thread_set_mask().map_err(Error::of("unblock signals"))?;
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.clamp(2, WORKER_THREADS_MAX))
