@@ -304,6 +304,8 @@ impl<'k> Names<'k> {
             operation.text = format!("connect to the {} of {}", sub.name, self.kind.kind);
             operation.parameters = options_of(group, version, kind);
             operation.answer = None;
+            // Not the object's kind: clients learn from its operations what a PATCH of it can do.
+            operation.gvk = sub.body.clone();
             operation
         };
         methods.map(make).collect()

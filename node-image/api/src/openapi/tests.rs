@@ -48,6 +48,9 @@ fn version_3_has_what_clients_look_for() {
         ),
         ("/api/v1/namespaces/{namespace}/pods", "delete", "deleteCoreV1CollectionNamespacedPod"),
     ];
+    // kubectl takes the first PATCH of a kind that it finds for what PATCH can do.
+    let connect = &document["paths"]["/api/v1/namespaces/{namespace}/pods/{name}/proxy"]["patch"];
+    assert_eq!(connect["x-kubernetes-group-version-kind"]["kind"], "PodProxyOptions");
     for (path, method, id) in ids {
         assert_eq!(document["paths"][path][method]["operationId"], id);
     }

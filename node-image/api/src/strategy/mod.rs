@@ -57,7 +57,10 @@ pub fn prepare_update(kind: &Kind, subresource: &str, new: &mut Value, old: &Val
         "approval" => keep_request(new, old),
         _ => {}
     }
-    generation::count(kind, new, old);
+    // Which node a pod is on is not what its user asks for.
+    if subresource != "binding" {
+        generation::count(kind, new, old);
+    }
 }
 
 /// What a client cannot change about an object, whatever it sends: it may leave these out.

@@ -22,11 +22,11 @@ pub(super) fn pod(pod: &Value, now: Timestamp) -> Vec<Value> {
     let summary = Summary::of(pod);
     let status = &pod["status"];
     let restarts = match summary.last_restart {
-        Some(time) => {
+        Some(time) if summary.restarts != 0 => {
             let ago = human_duration(seconds_between(time, now));
             format!("{} ({ago} ago)", summary.restarts)
         }
-        None => summary.restarts.to_string(),
+        _ => summary.restarts.to_string(),
     };
     let address = match status["podIPs"][0].text("ip") {
         "" => status.text("podIP"),
@@ -226,6 +226,9 @@ mod tests {
             json!({"phase": "Running", "containerStatuses": [up, crashed]}),
             ["1/2", "CrashLoopBackOff", "3 (2m ago)"],
         );
+        let renewed = json!({"name": "b", "ready": true, "restartCount": 0, "state": {"running": {}},
+            "lastState": {"terminated": {"finishedAt": "2026-01-01T00:08:00Z"}}});
+        check(json!({"phase": "Running", "containerStatuses": [renewed]}), ["1/2", "Running", "0"]);
         let done =
             json!({"name": "b", "state": {"terminated": {"reason": "Completed", "exitCode": 0}}});
         check(

@@ -5,13 +5,12 @@ mod health;
 mod openapi;
 
 use http::Method;
-use kd_api::Status;
 use serde_json::{Value, json};
 
 use crate::answer::{self, Answer};
 use crate::negotiate::Wanted;
 use crate::pipeline::Exchange;
-use crate::verbs::NO_SUCH_METHOD;
+use crate::verbs::no_such_method;
 
 type Handler = fn(&Exchange) -> Option<Answer>;
 
@@ -37,7 +36,7 @@ pub(crate) fn dispatch(exchange: Exchange) -> Answer {
     let found = ENDPOINTS.iter().find(|(name, _)| *name == first);
     let Some((_, handler)) = found else { return answer::page_not_found() };
     if !matches!(exchange.parts.method, Method::GET | Method::HEAD) {
-        return answer::failure(&Status::failure(405, "MethodNotAllowed", NO_SUCH_METHOD));
+        return answer::failure(&no_such_method());
     }
     handler(&exchange).unwrap_or_else(answer::page_not_found)
 }

@@ -40,7 +40,7 @@ pub(crate) async fn dispatch(request: &mut VerbRequest) -> Result<Reply, Status>
     let info = request.info().clone();
     let kind = request.kind.clone();
     let Some(row) = kind.subresource(&info.subresource) else {
-        return Ok(Reply::Answer(crate::answer::page_not_found()));
+        return Err(Status::no_such_path());
     };
     // Proxies take any HTTP method.
     if info.subresource != "proxy" && !row.has_verb(&info.verb) {

@@ -16,7 +16,7 @@ mod write;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use kd_api::{Kind, Status};
+use kd_api::{Kind, Status, StatusDetails};
 
 pub(crate) use create::set_system_fields;
 pub(crate) use delete::{DeleteOptions, delete_object};
@@ -28,10 +28,6 @@ use crate::answer::{self, Answer, RequestBody};
 use crate::pipeline::Exchange;
 use crate::request::RequestInfo;
 use crate::subresources;
-
-/// What upstream says of a method that a path does not have.
-pub(crate) const NO_SUCH_METHOD: &str =
-    "the server does not allow this method on the requested resource";
 
 type Verb = for<'a> fn(&'a mut VerbRequest) -> BoxFuture<'a, Result<Reply, Status>>;
 
@@ -65,13 +61,17 @@ pub(crate) async fn dispatch(exchange: Exchange, body: RequestBody) -> Answer {
     let info = &exchange.info;
     let kinds = exchange.server.objects.kinds();
     let Some(kind) = kinds.get(&info.group, &info.version, &info.resource).cloned() else {
-        return answer::page_not_found();
+        // Upstream's groups answer for what is missing in them; outside of them there is nothing.
+        return match kinds.kinds_of(&info.group, &info.version).next() {
+            Some(_) => answer::failure(&Status::no_such_path()),
+            None => answer::page_not_found(),
+        };
     };
     if !has_path(&kind, info) {
-        return answer::page_not_found();
+        return answer::failure(&Status::no_such_path());
     }
-    if !has_method(info) {
-        return answer::failure(&Status::failure(405, "MethodNotAllowed", NO_SUCH_METHOD));
+    if !has_method(&kind, info) {
+        return answer::failure(&no_such_method());
     }
     let mut request = VerbRequest::new(exchange, kind, body);
     request.warnings.extend(deprecation(&request.kind));
@@ -114,14 +114,30 @@ fn deprecation(kind: &Kind) -> Option<String> {
 /// cluster's kind only outside.
 fn has_path(kind: &Kind, info: &RequestInfo) -> bool {
     if kind.namespaced() {
-        let collection = matches!(&*info.verb, "list" | "watch");
-        return !info.namespace.is_empty() || collection;
+        return !info.namespace.is_empty() || info.name.is_empty() || is_collection(info);
     }
     info.namespace.is_empty() || (kind.plural == "namespaces" && kind.group.is_empty())
 }
 
-/// A collection is posted to, an object is replaced and patched.
-fn has_method(info: &RequestInfo) -> bool {
+/// A collection of all namespaces is only read.
+fn is_collection(info: &RequestInfo) -> bool {
+    matches!(&*info.verb, "list" | "watch")
+}
+
+/// What upstream says of a method that a path does not have.
+pub(crate) fn no_such_method() -> Status {
+    let message = "the server does not allow this method on the requested resource";
+    let mut status = Status::failure(405, "MethodNotAllowed", message);
+    status.details = Some(StatusDetails::default());
+    status
+}
+
+/// A collection is posted to, an object is replaced and patched; nothing is done to all namespaces
+/// at once.
+fn has_method(kind: &Kind, info: &RequestInfo) -> bool {
+    if kind.namespaced() && info.namespace.is_empty() && !is_collection(info) {
+        return false;
+    }
     match info.verb.as_str() {
         "create" => info.name.is_empty() || !info.subresource.is_empty(),
         "update" | "patch" => !info.name.is_empty(),

@@ -2,7 +2,7 @@
 
 use kd_api::decode::FieldValidation;
 use kd_api::decode::normalize;
-use kd_api::{Kind, Object, Status, patch as patches, schema};
+use kd_api::{FieldError, Kind, Object, Path, Status, patch as patches, schema};
 use serde_json::Value;
 
 use super::{Proposal, Reply, VerbRequest, update_object};
@@ -26,12 +26,13 @@ pub(super) async fn patch(
     let unknown = std::sync::Mutex::new(Vec::new());
     let propose = |old: &Value| {
         let patched = patch.applied(&kind, old)?;
-        let normalized = normalize(patched, &kind).map_err(|why| unreadable(&kind, &why))?;
+        let normalized = normalize(patched, &kind).map_err(|why| invalid(patch.document(), why))?;
+        if validation == FieldValidation::Strict && !normalized.unknown.is_empty() {
+            let why = format!("strict decoding error: {}", normalized.unknown.join(", "));
+            return Err(invalid(patch.document(), why));
+        }
         if let Ok(mut unknown) = unknown.lock() {
             *unknown = normalized.unknown;
-        }
-        if validation == FieldValidation::Strict {
-            refuse_unknown(&unknown)?;
         }
         Ok(normalized.object)
     };
@@ -43,22 +44,10 @@ pub(super) async fn patch(
     Ok(Reply::Object(200, bytes))
 }
 
-fn refuse_unknown(unknown: &std::sync::Mutex<Vec<String>>) -> Result<(), Status> {
-    let unknown = unknown.lock().map(|list| list.clone()).unwrap_or_default();
-    match unknown.is_empty() {
-        true => Ok(()),
-        false => Err(Status::bad_request(format!("strict decoding error: {}", unknown.join(", ")))),
-    }
-}
-
-fn unreadable(kind: &Kind, why: &str) -> Status {
-    let mut status = Status::failure(
-        422,
-        "Invalid",
-        format!(" {:?} is invalid: patch: Invalid value: {why}", ""),
-    );
-    status.details.get_or_insert_default().kind.clone_from(&kind.kind);
-    status
+/// What is wrong with a patch, with the patch.
+fn invalid(patch: &Value, why: String) -> Status {
+    let error = FieldError::invalid(Path::new("patch"), Value::from(patch.to_string()), why);
+    Status::invalid("", "", "", &[error])
 }
 
 /// A patch and its sort.
@@ -91,6 +80,12 @@ impl Patch {
             JSON => Ok(Patch::Json(patch)),
             MERGE => Ok(Patch::Merge(patch)),
             _ => Ok(Patch::Strategic(patch)),
+        }
+    }
+
+    fn document(&self) -> &Value {
+        match self {
+            Patch::Json(patch) | Patch::Merge(patch) | Patch::Strategic(patch) => patch,
         }
     }
 

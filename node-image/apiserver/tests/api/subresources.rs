@@ -16,6 +16,7 @@ async fn bindings() {
     assert_eq!((bound.code, &bound.body["status"]), (201, &json!("Success")), "{}", bound.body);
     let pod = server.get(&format!("{PODS}/p")).await.body;
     assert_eq!(pod["spec"]["nodeName"], "n");
+    assert_eq!(pod["metadata"]["generation"], 1, "a node is not what a user asks for");
     let condition = &pod["status"]["conditions"][0];
     assert_eq!(
         (&condition["type"], &condition["status"]),

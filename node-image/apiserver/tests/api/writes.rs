@@ -79,10 +79,9 @@ async fn refusals() {
     .await;
     check(format!("POST {MAPS}"), named("A"), 422, "ConfigMap \"A\" is invalid: metadata.name: Invalid value: \"A\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')").await;
     assert_eq!(server.ask(&format!("PUT {MAPS}"), named("a")).await.code, 405);
-    assert_eq!(
-        server.get("/api/v1/namespaces/default/nothings").await.body,
-        "404 page not found\n"
-    );
+    assert_eq!(server.ask("POST /api/v1/configmaps", named("a")).await.code, 405);
+    let nothing = server.get("/api/v1/namespaces/default/nothings").await;
+    assert_eq!(nothing.body["message"], "the server could not find the requested resource");
     assert_eq!(server.get("/api/v1/namespaces/default/nodes").await.code, 404);
 }
 
@@ -143,6 +142,11 @@ async fn patches() {
     check(merge, json!({"metadata": {"resourceVersion": "1"}}), 409, Value::Null).await;
     check("application/apply-patch+yaml", json!({}), 415, Value::Null).await;
     check(merge, json!({"metadata": {"name": "b"}}), 400, Value::Null).await;
+    let headers = [("content-type", merge)];
+    let wrong = server.ask_with(&format!("PATCH {MAPS}/a"), &headers, json!({"data": "x"})).await;
+    let details = &wrong.body["details"];
+    assert_eq!((wrong.code, &details["causes"][0]["field"]), (422, &json!("patch")));
+    assert_eq!(details.get("kind"), None, "{}", wrong.body);
 }
 
 #[tokio::test]
@@ -165,6 +169,12 @@ async fn field_validation() {
     let headers = [("content-type", "application/merge-patch+json")];
     let patched = server.ask_with(&format!("PATCH {MAPS}/a"), &headers, json!({"dota": 1})).await;
     assert_eq!(patched.warnings, ["299 - \"unknown field \\\"dota\\\"\""]);
+    let strict = format!("PATCH {MAPS}/a?fieldValidation=Strict");
+    let strict = server.ask_with(&strict, &headers, json!({"dota": 1})).await;
+    assert_eq!(
+        strict.body["details"]["causes"][0]["message"],
+        "Invalid value: \"{\\\"dota\\\":1}\": strict decoding error: unknown field \"dota\""
+    );
 }
 
 #[tokio::test]
