@@ -69,6 +69,7 @@ pub fn container_spec(
         mounts: parts.mounts,
         devices: Vec::new(),
         resources: parts.resources,
+        pid_target: member.target.unwrap_or_default().to_owned(),
         annotations,
     })
 }

@@ -195,6 +195,9 @@ pub struct ContainerSpec {
     pub security: Security,
     /// The signal that asks it to stop, e.g. "SIGTERM"; empty: the image's, else SIGTERM.
     pub stop_signal: String,
+    /// The running container of the sandbox whose PID namespace it shares, by name; empty: none.
+    #[serde(default)]
+    pub pid_target: String,
     /// Free-form, kept verbatim.
     pub annotations: BTreeMap<String, String>,
 }

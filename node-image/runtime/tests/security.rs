@@ -226,6 +226,32 @@ fn namespaces_of_the_pod() {
 }
 
 #[test]
+fn a_container_among_the_processes_of_another() {
+    run(|node| async move {
+        let sandbox = node.sandbox().await;
+        let target = node.start_in(&sandbox, shell("sleep 1000")).await;
+        let named = |name: &str, target: &str, script: &str| {
+            let mut spec = shell(script);
+            (spec.name, spec.pid_target) = (name.into(), target.into());
+            spec
+        };
+        let name = node.runtime.container(&target).await.unwrap().spec.name;
+        let script = "ps | grep -c 'sleep 100[0]'; sleep 2000 & sleep 2000";
+        let guest = node.start_in(&sandbox, named("guest", &name, script)).await;
+        let alone = node.start_in(&sandbox, named("alone", "", "cat /proc/1/cmdline")).await;
+        node.exit(&alone).await;
+        assert!(node.log(&alone).await.starts_with("cat"), "forks go where they did before");
+        node.runtime.stop_container(&guest, std::time::Duration::ZERO).await.unwrap();
+        assert_eq!(node.exit(&guest).await.code, 137);
+        assert_eq!(node.log(&guest).await, "1\n");
+        let lost = named("lost", "nobody", "true");
+        let lost = node.runtime.create_container(&sandbox, lost).await.unwrap();
+        let error = node.runtime.start_container(&lost).await.unwrap_err().to_string();
+        assert!(error.contains("target container \"nobody\" does not run"), "{error}");
+    });
+}
+
+#[test]
 fn runtime_program_is_out_of_reach() {
     run(|node| async move {
         // A script's interpreter is opened by the kernel, past every check of the command's name.

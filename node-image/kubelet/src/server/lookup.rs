@@ -49,17 +49,15 @@ impl PodPath {
         PodPath { namespace: namespace.into(), name: name.into(), uid: uid.map(str::to_owned) }
     }
 
-    /// The runtime's id of a running container.
+    /// The runtime's id of a container that runs.
     pub(super) async fn container(
         &self,
         kubelet: &Arc<Kubelet>,
         container: &str,
-    ) -> Result<String, Refusal> {
+    ) -> Result<Option<String>, Refusal> {
         let pod = kubelet.find_pod(&self.namespace, &self.name, self.uid.as_deref())?;
-        // Upstream's kubelet says this, with this code, of anything that is not running.
-        let missing = || Refusal::new(404, format!("container not found ({container:?})"));
-        let found = kubelet.find_running(&pod, container).await.map_err(|_| missing())?;
-        Ok(found.status.id)
+        let found = kubelet.find_running(&pod, container).await;
+        Ok(found.ok().map(|found| found.status.id))
     }
 
     /// The runtime's id of the pod's sandbox.

@@ -126,8 +126,17 @@ impl ClientStreams {
 /// stdin, stdout, stderr, error, resize: the channel numbers of the remote command protocol.
 pub(super) const CHANNELS: [u8; 5] = [0, 1, 2, 3, 4];
 
+/// What the end of a session tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ends {
+    /// How the process ended.
+    WithProcess,
+    /// That there is no more: how an attached container ended is in its status.
+    WithStreams,
+}
+
 /// Joins the two until the process ends or the client is gone.
-pub(super) async fn join(session: Session, mut client: ClientStreams) {
+pub(super) async fn join(session: Session, mut client: ClientStreams, ends: Ends) {
     let Session { stdin, stdout, stderr, resize, exit } = session;
     let input = spawn_input(client.stdin.take(), stdin);
     let sizes = spawn_sizes(client.resize.take(), resize);
@@ -143,6 +152,10 @@ pub(super) async fn join(session: Session, mut client: ClientStreams) {
         outcome = outcome => {
             // An error here is the client's connection: there is nobody to tell.
             if let Ok(outcome) = outcome {
+                let outcome = match ends {
+                    Ends::WithProcess => outcome,
+                    Ends::WithStreams => outcome.map(|_| 0),
+                };
                 client.tell(outcome.as_ref().copied()).await;
             }
         }

@@ -15,7 +15,7 @@ use super::lookup::{PodPath, Refusal};
 use super::port_forward::{self, Target};
 use super::request::Query;
 use super::response::{Body, text};
-use super::session::{self, CHANNELS, ClientStreams, Wanted};
+use super::session::{self, CHANNELS, ClientStreams, Ends, Wanted};
 use super::streams::{SpdySession, Tunnel, WebSocketChannels, WebSocketProtocol};
 use crate::Kubelet;
 
@@ -180,7 +180,15 @@ async fn prepare(
                 let reason = "you must specify at least 1 of stdin, stdout, stderr";
                 return Err(Refusal::new(400, reason));
             }
-            let id = pod.container(kubelet, container).await?;
+            // Upstream's kubelet says these of anything that is not running.
+            let missing = match is_exec {
+                true => format!("container not found ({container:?})"),
+                false => {
+                    format!("container {container} not found in pod {}_{}", pod.name, pod.namespace)
+                }
+            };
+            let id = pod.container(kubelet, container).await;
+            let id = id?.ok_or_else(|| Refusal::new(404, missing))?;
             let Wanted { stdin, stdout, stderr, tty } = wanted;
             let spec = ExecSpec { command, stdin, stdout, stderr: stderr && !tty, tty };
             Ok(Work::Session { operation, id, spec })
@@ -256,12 +264,12 @@ async fn run_upgraded(
         Work::Session { operation, id, spec } => {
             let client = client_streams(connection, wire, &spec).await?;
             let runtime = kubelet.runtime();
-            let started = match operation {
-                Operation::Exec { .. } => runtime.exec(&id, spec).await,
-                _ => runtime.attach(&id, spec).await,
+            let (started, ends) = match operation {
+                Operation::Exec { .. } => (runtime.exec(&id, spec).await, Ends::WithProcess),
+                _ => (runtime.attach(&id, spec).await, Ends::WithStreams),
             };
             match started {
-                Ok(session) => session::join(session, client).await,
+                Ok(session) => session::join(session, client, ends).await,
                 Err(error) => client.refuse(&error).await,
             }
             Ok(())

@@ -63,12 +63,14 @@ struct Ends {
 }
 
 impl Container {
-    /// Forks the first process of a container.
+    /// Forks the first process of a container, into the PID namespace of a process if one is given
+    /// (with the shim's own).
     pub fn start(
         layout: &Layout,
         cgroups: &Cgroups,
         sandbox: &SandboxRecord,
         record: ContainerRecord,
+        pid_namespace: Option<(&OwnedFd, &OwnedFd)>,
         caller: (u64, u64),
     ) -> Result<Self, Failure> {
         let group = format!("{}/{}", sandbox.spec.cgroup_parent, record.id);
@@ -81,11 +83,10 @@ impl Container {
         let ends = Ends::open(&record).map_err(failed("open the streams"))?;
         let (ours, theirs) = message::pair().map_err(failed("open the streams"))?;
         let launch = Launch { layout, cgroups, record: &record };
-        let namespaces = namespaces(sandbox);
+        let namespaces = namespaces(sandbox, &record);
         let cgroup = cgroups.open(&group);
-        // SAFETY: the shim has one thread.
-        let pid = unsafe { fork_into(namespaces, cgroup.as_ref().map(AsFd::as_fd)) }
-            .map_err(failed("fork"))?;
+        let pid =
+            fork_inside(pid_namespace, namespaces, cgroup.as_ref()).map_err(failed("fork"))?;
         if pid == 0 {
             drop(ours);
             container::launch(&launch, ends.streams, theirs);
@@ -255,15 +256,37 @@ pub fn receive_report(conversation: &OwnedFd) -> Option<(Report, Option<OwnedFd>
     }
 }
 
-/// True when a container has a PID namespace of its own.
-pub fn has_pid_namespace(sandbox: &SandboxRecord) -> bool {
+/// True when the containers have PID namespaces apart from the sandbox's.
+pub fn has_pid_namespaces(sandbox: &SandboxRecord) -> bool {
     !sandbox.spec.host_pid && !sandbox.spec.share_process_namespace
 }
 
-fn namespaces(sandbox: &SandboxRecord) -> CloneFlags {
+/// True when a container has a PID namespace of its own: its processes end with the first.
+pub fn owns_pid_namespace(sandbox: &SandboxRecord, container: &ContainerRecord) -> bool {
+    has_pid_namespaces(sandbox) && container.spec.pid_target.is_empty()
+}
+
+fn namespaces(sandbox: &SandboxRecord, container: &ContainerRecord) -> CloneFlags {
     let pid = CloneFlags::CLONE_NEWPID;
-    let own = if has_pid_namespace(sandbox) { pid } else { CloneFlags::empty() };
+    let own = if owns_pid_namespace(sandbox, container) { pid } else { CloneFlags::empty() };
     CloneFlags::CLONE_NEWNS | own
+}
+
+/// Forks; with the PID namespace of a process and the shim's own, the child is born in the former.
+pub fn fork_inside(
+    pid_namespace: Option<(&OwnedFd, &OwnedFd)>,
+    namespaces: CloneFlags,
+    cgroup: Option<&OwnedFd>,
+) -> io::Result<i32> {
+    if let Some((target, _)) = pid_namespace {
+        nix::sched::setns(target, CloneFlags::CLONE_NEWPID)?;
+    }
+    // SAFETY: the shim has one thread.
+    let result = unsafe { fork_into(namespaces, cgroup.map(AsFd::as_fd)) };
+    if let (Some((_, own)), Ok(1..) | Err(_)) = (pid_namespace, &result) {
+        nix::sched::setns(own, CloneFlags::CLONE_NEWPID)?;
+    }
+    result
 }
 
 fn prepare_group(cgroups: &Cgroups, group: &str, record: &ContainerRecord) -> io::Result<()> {

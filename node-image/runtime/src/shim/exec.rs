@@ -2,18 +2,18 @@
 //! its end.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use nix::sched::CloneFlags;
 
-use super::container::{Container, has_pid_namespace, pipe, release};
+use super::container::{Container, fork_inside, has_pid_namespaces, pipe, release};
 use crate::cgroup::Cgroups;
 use crate::container::{self, Join, Streams};
 use crate::interface::ExecSpec;
 use crate::protocol::{Failure, Reply};
 use crate::record::SandboxRecord;
 use crate::sys::message;
-use crate::sys::process::{fork_into, pidfd_open};
+use crate::sys::process::pidfd_open;
 
 /// A command.
 #[derive(Debug)]
@@ -47,10 +47,10 @@ impl Exec {
         let streams =
             open_streams(spec, &mut reply, &mut descriptors).map_err(failed("open the streams"))?;
         let join = Join { record: &container.record, user: &container.user, target: &target, spec };
-        let namespace = has_pid_namespace(sandbox).then_some((&target, own_namespace));
+        let namespace = has_pid_namespaces(sandbox).then_some((&target, own_namespace));
         let cgroup = cgroups.open(&container.group);
-        let pid =
-            fork_inside(namespace, cgroup.as_ref()).map_err(failed("fork into the container"))?;
+        let pid = fork_inside(namespace, CloneFlags::empty(), cgroup.as_ref())
+            .map_err(failed("fork into the container"))?;
         if pid == 0 {
             drop(ours);
             container::join(&join, streams, theirs);
@@ -87,22 +87,6 @@ impl Exec {
             unsafe { libc::kill(target, libc::SIGKILL) };
         }
     }
-}
-
-/// Forks; with a container's PID namespace, the child is born in it.
-fn fork_inside(
-    namespace: Option<(&OwnedFd, &OwnedFd)>,
-    cgroup: Option<&OwnedFd>,
-) -> io::Result<i32> {
-    if let Some((target, _)) = namespace {
-        nix::sched::setns(target, CloneFlags::CLONE_NEWPID)?;
-    }
-    // SAFETY: the shim has one thread.
-    let result = unsafe { fork_into(CloneFlags::empty(), cgroup.map(AsFd::as_fd)) };
-    if let (Some((_, own)), Ok(1..) | Err(_)) = (namespace, &result) {
-        nix::sched::setns(own, CloneFlags::CLONE_NEWPID)?;
-    }
-    result
 }
 
 fn open_streams(

@@ -8,7 +8,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use super::container::{Container, Phase, has_pid_namespace, receive_report};
+use super::container::{Container, Phase, has_pid_namespaces, owns_pid_namespace, receive_report};
 use super::exec::Exec;
 use super::failure::{exec_error, start_error};
 use super::{attach, sandbox};
@@ -17,7 +17,7 @@ use crate::container::Report;
 use crate::interface::ExecSpec;
 use crate::layout::{Layout, SHIM_SOCKET};
 use crate::protocol::{self, Call, Failure, Message, Reply, Request};
-use crate::record::{self, SandboxRecord};
+use crate::record::{self, ContainerRecord, SandboxRecord};
 use crate::sys::message;
 use crate::sys::process::{self, Ended};
 
@@ -266,15 +266,33 @@ impl Service {
         let record = record::read(&self.layout.container(id).record())
             .map_err(|error| Failure::system("read the container's record", &error))?
             .ok_or_else(|| Failure::NotFound(id.to_owned()))?;
-        let container =
-            Container::start(&self.layout, &self.cgroups, &self.record, record, caller)?;
+        let target = self.pid_target(&record)?;
+        let namespace = target.as_ref().map(|target| (target, &self.namespace));
+        let (layout, cgroups) = (&self.layout, &self.cgroups);
+        let container = Container::start(layout, cgroups, &self.record, record, namespace, caller)?;
         self.containers.insert(id.to_owned(), container);
         Ok(None)
     }
 
+    /// The process whose PID namespace a container asks for.
+    fn pid_target(&self, record: &ContainerRecord) -> Result<Option<OwnedFd>, Failure> {
+        let name = &record.spec.pid_target;
+        if name.is_empty() || !has_pid_namespaces(&self.record) {
+            return Ok(None);
+        }
+        let named = |found: &&Container| found.record.spec.name == *name && found.is_alive();
+        let target =
+            self.containers.values().find(named).ok_or_else(|| {
+                Failure::State(format!("the target container {name:?} does not run"))
+            })?;
+        let process = process::pidfd_open(target.pid)
+            .map_err(|error| Failure::system("open the target's process", &error))?;
+        Ok(Some(process))
+    }
+
     fn signal(&mut self, id: &str, signal: i32) -> Answer {
         if let Some(container) = self.containers.get(id).filter(|found| found.is_alive()) {
-            if signal == libc::SIGKILL && !has_pid_namespace(&self.record) {
+            if signal == libc::SIGKILL && !owns_pid_namespace(&self.record, &container.record) {
                 self.cgroups.kill(&container.group);
             }
             container.signal(signal);
@@ -432,7 +450,7 @@ impl Service {
 
     fn kill_all(&self) {
         for container in self.containers.values().filter(|found| found.is_alive()) {
-            if !has_pid_namespace(&self.record) {
+            if !owns_pid_namespace(&self.record, &container.record) {
                 self.cgroups.kill(&container.group);
             }
             container.kill();
