@@ -39,6 +39,16 @@ pub(super) async fn create_object(
     request: &mut VerbRequest,
     mut object: Value,
 ) -> Result<Bytes, Status> {
+    object.metadata_mut().remove("managedFields");
+    create_owned(request, object).await
+}
+
+/// The same, of an object that says who owns its fields.
+pub(super) async fn create_owned(
+    request: &mut VerbRequest,
+    mut object: Value,
+) -> Result<Bytes, Status> {
+    let owners = object.metadata_mut().remove("managedFields");
     request.settle_namespace(&mut object)?;
     if !matches!(object.resource_version(), "" | "0") {
         let why = "resourceVersion should not be set on objects to be created";
@@ -59,7 +69,10 @@ pub(super) async fn create_object(
         options,
         dry_run,
     };
-    let object = request.admit(write, |object| prepare(&server, &kind, object)).await?;
+    let mut object = request.admit(write, |object| prepare(&server, &kind, object)).await?;
+    if let Some(owners) = owners {
+        object.metadata_mut().insert("managedFields".into(), owners);
+    }
     let new = New { server, kind, generated };
     match dry_run {
         true => new.rehearse(object),

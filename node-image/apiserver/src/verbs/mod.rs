@@ -1,12 +1,14 @@
 //! What is done to objects: one file per verb. A request comes here authorized; admission happens
 //! inside the verbs that write.
 
+mod apply;
 mod create;
 mod delete;
 mod delete_collection;
 mod effects;
 mod get;
 mod list;
+mod owners;
 mod patch;
 mod request;
 mod update;

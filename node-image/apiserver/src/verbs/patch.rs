@@ -5,6 +5,7 @@ use kd_api::decode::normalize;
 use kd_api::{FieldError, Kind, Object, Path, Status, patch as patches, schema};
 use serde_json::Value;
 
+use super::apply::{APPLY, apply};
 use super::{Proposal, Reply, VerbRequest, update_object};
 use crate::negotiate::{media_type, unsupported_media_type};
 
@@ -20,6 +21,9 @@ pub(super) async fn patch(
     subresource: &'static str,
 ) -> Result<Reply, Status> {
     request.wanted()?;
+    if media_type(&request.exchange.parts.headers) == APPLY {
+        return apply(request, subresource).await;
+    }
     let patch = Patch::read(request).await?;
     let kind = request.kind.clone();
     let validation = request.field_validation()?;
@@ -64,7 +68,7 @@ impl Patch {
             return Err(unsupported_media_type(&format!("{JSON}, {MERGE}")));
         }
         if !matches!(&*sort, JSON | MERGE | STRATEGIC) {
-            return Err(unsupported_media_type(&format!("{JSON}, {MERGE}, {STRATEGIC}")));
+            return Err(unsupported_media_type(&format!("{JSON}, {MERGE}, {STRATEGIC}, {APPLY}")));
         }
         let body = request.read_body().await?;
         let patch: Value = serde_json::from_slice(&body)

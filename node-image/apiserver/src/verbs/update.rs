@@ -9,6 +9,7 @@ use kd_api::{FieldError, Kind, Object, Path, Status, strategy};
 use kd_store::{Entry, Error, Expect, Transaction};
 use serde_json::Value;
 
+use super::owners::Writer;
 use super::write::{Write, valid};
 use super::{Reply, VerbRequest, create, effects};
 use crate::request::Operation;
@@ -86,11 +87,13 @@ pub(crate) struct Proposal {
     pub(crate) options: &'static str,
     /// Whether admission is asked (not for what the server itself does).
     pub(crate) admitted: bool,
+    /// Whether the proposal says who owns its fields.
+    pub(crate) applies: bool,
 }
 
 impl Proposal {
     pub(crate) fn new(subresource: &'static str) -> Proposal {
-        Proposal { subresource, options: "UpdateOptions", admitted: true }
+        Proposal { subresource, options: "UpdateOptions", admitted: true, applies: false }
     }
 }
 
@@ -168,8 +171,19 @@ impl Step<'_> {
         let dry_run = request.query().dry_run()?;
         let options = request.options(how.options)?;
         let old = self.old.clone();
-        let prepare = |object: &mut Value| prepare(&kind, how.subresource, object, &old);
+        let writer = Writer::of(request, how.subresource);
         let mut new = self.new;
+        let owners = new.metadata_mut().remove("managedFields");
+        let prepare = |object: &mut Value| {
+            prepare(&kind, how.subresource, object, &old)?;
+            match (how.applies, owners) {
+                (true, Some(owners)) => {
+                    object.metadata_mut().insert("managedFields".into(), owners);
+                }
+                (_, proposed) => writer.track(&kind, proposed, &old, object),
+            }
+            Ok(())
+        };
         match how.admitted {
             false => prepare(&mut new)?,
             true => {

@@ -140,13 +140,53 @@ async fn patches() {
     )
     .await;
     check(merge, json!({"metadata": {"resourceVersion": "1"}}), 409, Value::Null).await;
-    check("application/apply-patch+yaml", json!({}), 415, Value::Null).await;
+    check("application/apply-patch+yaml", json!({}), 422, Value::Null).await;
     check(merge, json!({"metadata": {"name": "b"}}), 400, Value::Null).await;
     let headers = [("content-type", merge)];
     let wrong = server.ask_with(&format!("PATCH {MAPS}/a"), &headers, json!({"data": "x"})).await;
     let details = &wrong.body["details"];
     assert_eq!((wrong.code, &details["causes"][0]["field"]), (422, &json!("patch")));
     assert_eq!(details.get("kind"), None, "{}", wrong.body);
+}
+
+#[tokio::test]
+async fn applies() {
+    let server = Server::start().await;
+    let apply = async |manager: &str, more: &str, data: Value| {
+        let headers = [("content-type", "application/apply-patch+yaml")];
+        let path = format!("PATCH {MAPS}/a?fieldManager={manager}{more}");
+        let body = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": data});
+        server.ask_with(&path, &headers, body).await
+    };
+    let owners = |object: &Value| -> Vec<String> {
+        let entries = object["metadata"]["managedFields"].as_array().unwrap();
+        let shown = |e: &Value| format!("{} {} {}", e["manager"], e["operation"], e["fieldsV1"]);
+        entries.iter().map(|entry| shown(entry).replace('"', "")).collect()
+    };
+    let made = apply("one", "", json!({"x": "1", "y": "1"})).await;
+    assert_eq!(made.code, 201, "{}", made.body);
+    assert_eq!(owners(&made.body), ["one Apply {f:data:{f:x:{},f:y:{}}}"]);
+    let revision = server.store_revision();
+    assert_eq!(apply("one", "", json!({"x": "1", "y": "1"})).await.code, 200);
+    assert_eq!(server.store_revision(), revision, "nothing changed");
+    let conflict = apply("two", "", json!({"x": "2"})).await;
+    assert_eq!((conflict.code, &conflict.body["details"]["name"]), (409, &json!("a")));
+    assert_eq!(
+        conflict.body["message"],
+        "Apply failed with 1 conflict: conflict with \"one\" using v1: .data.x"
+    );
+    let forced = apply("two", "&force=true", json!({"x": "2"})).await.body;
+    assert_eq!(forced["data"], json!({"x": "2", "y": "1"}));
+    let headers = [("content-type", "application/merge-patch+json")];
+    let patch = json!({"data": {"x": "3"}});
+    let path = format!("PATCH {MAPS}/a?fieldManager=three");
+    let patched = server.ask_with(&path, &headers, patch).await.body;
+    assert_eq!(owners(&patched), ["one Apply {f:data:{f:y:{}}}", "three Update {f:data:{f:x:{}}}"]);
+    let gone = apply("one", "", json!({})).await.body;
+    assert_eq!(gone["data"], json!({"x": "3"}));
+    let given_up = json!({"metadata": {"managedFields": [{}]}});
+    let given_up = server.ask_with(&format!("PATCH {MAPS}/a"), &headers, given_up).await.body;
+    assert_eq!(given_up["metadata"].get("managedFields"), None, "{given_up}");
 }
 
 #[tokio::test]

@@ -1,0 +1,102 @@
+//! Server-side apply: PATCH with what a manager wants of an object, which need not exist yet.
+
+use kd_api::decode::{Decoded, Encoding, decode};
+use kd_api::{FieldError, Kind, Object, Path, Status, patch, schema};
+use serde_json::Value;
+
+use super::owners::{Writer, same_but_times};
+use super::{Proposal, Reply, VerbRequest, create, update_object};
+use crate::negotiate::unsupported_media_type;
+use crate::storage::key_of;
+
+/// The media type of what is applied.
+pub(super) const APPLY: &str = "application/apply-patch+yaml";
+
+/// PATCH of an object or of a view of it by what its manager wants.
+pub(super) async fn apply(
+    request: &mut VerbRequest,
+    subresource: &'static str,
+) -> Result<Reply, Status> {
+    let kind = request.kind.clone();
+    let Some(schema) = schema::for_kind(&kind) else {
+        return Err(unsupported_media_type("application/json-patch+json"));
+    };
+    check_manager(request.query().first("fieldManager"))?;
+    let config = read_config(request, &kind, subresource).await?;
+    let force = request.query().flag("force");
+    let writer = Writer::of(request, subresource);
+    let api_version = kind.api_version();
+    let wanted = |live: &Value| {
+        patch::apply(live, &config, &schema, writer.manager(&api_version), force)
+            .map_err(|status| named(status, &kind, config.name()))
+    };
+    let key = key_of(&kind, request.namespace(), request.name());
+    if subresource.is_empty() && request.objects().store.get(&key).is_none() {
+        if !config.uid().is_empty() {
+            let why = format!(
+                "Precondition failed: UID in precondition: {}, UID in object meta: ",
+                config.uid()
+            );
+            return Err(Status::conflict(&kind.group, &kind.plural, config.name(), &why));
+        }
+        let object = wanted(&Value::Null)?;
+        let bytes = create::create_owned(request, object).await?;
+        return Ok(Reply::Object(201, bytes));
+    }
+    let propose = |old: &Value| {
+        let new = wanted(old)?;
+        // An apply that changes nothing is no write.
+        Ok(if same_but_times(&new, old) { old.clone() } else { new })
+    };
+    let how = Proposal { options: "PatchOptions", applies: true, ..Proposal::new(subresource) };
+    let bytes = update_object(request, how, propose).await?;
+    Ok(Reply::Object(200, bytes))
+}
+
+fn check_manager(name: &str) -> Result<(), Status> {
+    if !name.is_empty() {
+        return Ok(());
+    }
+    let error = FieldError::required(Path::new("fieldManager"), "is required for apply patch");
+    Err(Status::invalid("meta.k8s.io", "PatchOptions", "", &[error]))
+}
+
+/// What is wanted: an object of the request's kind and name, without what is not its manager's.
+async fn read_config(
+    request: &mut VerbRequest,
+    kind: &Kind,
+    subresource: &str,
+) -> Result<Value, Status> {
+    let validation = request.field_validation()?;
+    let body = request.read_body().await?;
+    let Decoded { object: mut config, warnings } = decode(&body, Encoding::Yaml, kind, validation)?;
+    request.warnings.extend(warnings);
+    request.settle_namespace(&mut config)?;
+    match config.name() {
+        "" => config.set_name(request.name()),
+        name if name == request.name() => {}
+        name => {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({name}) does not match the name on the URL ({})",
+                request.name()
+            )));
+        }
+    }
+    if let (true, Some(fields)) = (subresource.is_empty(), config.as_object_mut())
+        && kind.subresource("status").is_some()
+    {
+        fields.remove("status");
+    }
+    Ok(config)
+}
+
+/// A conflict tells which object it is about.
+fn named(mut status: Status, kind: &Kind, name: &str) -> Status {
+    if status.code == 409 {
+        let details = status.details.get_or_insert_default();
+        details.name = name.to_owned();
+        details.group.clone_from(&kind.group);
+        details.kind.clone_from(&kind.plural);
+    }
+    status
+}
