@@ -67,6 +67,7 @@ impl Puller {
                     "Container image \"{written}\" is not present with pull policy of Never"
                 );
                 self.tell(pod, member, "ErrImageNeverPull", &message);
+                self.tell(pod, member, "Failed", "Error: ErrImageNeverPull");
                 Err(waiting("ErrImageNeverPull", message, later(now, Duration::from_secs(10))))
             }
             (_, Policy::Always | Policy::IfNotPresent) => {

@@ -41,7 +41,25 @@ pub fn pod_status(
     let ready_sandbox = seen.sandbox().is_some_and(|s| s.ready);
     let on_network = ready_sandbox && !memory.finished && status.pod_ip.is_some();
     set_conditions(pod, &mut status, on_network, now);
+    delay_end(memory, &mut status);
     status
+}
+
+/// A pod is not over while one of its containers runs: others may count on what it holds. (Its
+/// conditions already tell that it ends.)
+fn delay_end(memory: &Memory, status: &mut PodStatus) {
+    let ended = |phase: Option<&str>| matches!(phase, Some("Succeeded" | "Failed"));
+    let before = memory.status.phase.as_deref();
+    if !ended(status.phase.as_deref()) || ended(before) {
+        return;
+    }
+    let init = status.init_container_statuses.iter().flatten();
+    let mut all = init.chain(status.container_statuses.iter().flatten());
+    if all.any(|c| c.state.as_ref().is_some_and(|state| state.running.is_some())) {
+        status.phase = Some(before.unwrap_or("Running").to_owned());
+        status.reason.clone_from(&memory.status.reason);
+        status.message.clone_from(&memory.status.message);
+    }
 }
 
 fn set_containers(

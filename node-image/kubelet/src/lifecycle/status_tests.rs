@@ -221,6 +221,9 @@ fn pods_the_kubelet_ends() {
     let memory = Memory { stop: Some(stop), ..memory() };
     let spec = || json!({"containers": [{"name": "a"}]});
     let found = status(spec(), &[("a", 0, running())], &memory);
+    assert_eq!((found.phase.as_deref(), found.reason.as_deref()), (Some("Running"), None));
+    assert!(conditions(&found).contains(&"Ready=False PodFailed".to_owned()), "{found:?}");
+    let found = status(spec(), &[("a", 0, exited(137))], &memory);
     assert_eq!(found.phase.as_deref(), Some("Failed"));
     assert_eq!(found.reason.as_deref(), Some("DeadlineExceeded"));
     let rejected = Memory { rejected: true, ..memory };
