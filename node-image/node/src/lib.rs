@@ -1,7 +1,13 @@
 //! Boot order, certificates and process supervision: the crate that wires all others into the
 //! programs of a node. The kd binary dispatches here when it is started as one of them.
 
-#[cfg(all(target_os = "linux", target_env = "gnu", not(target_feature = "crt-static")))]
+// rustdoc is not given the flag, and what it makes does not run in a node.
+#[cfg(all(
+    target_os = "linux",
+    target_env = "gnu",
+    not(target_feature = "crt-static"),
+    not(any(doc, doctest))
+))]
 compile_error!(
     "the node image holds nothing but this binary, so it must be static: build with \
      `-C target-feature=+crt-static` (set in .cargo/config.toml; an environment RUSTFLAGS undoes it)"
