@@ -36,6 +36,7 @@ pub struct Kubelet {
     runtime: Arc<dyn Runtime>,
     images: Arc<dyn Images>,
     network: Arc<dyn PodNetwork>,
+    publishing: tokio::sync::Mutex<Arc<dyn PodNetwork>>,
     events: Arc<Recorder>,
     puller: Puller,
     machine: Machine,
@@ -45,7 +46,7 @@ pub struct Kubelet {
     object_changes: Mutex<Option<mpsc::UnboundedReceiver<(String, String)>>>,
     services: watch::Sender<Option<Arc<Services>>>,
     node: watch::Sender<Option<Node>>,
-    node_wakes: watch::Sender<()>,
+    node_deletions: watch::Sender<()>,
     pods: RwLock<HashMap<String, Arc<PodEntry>>>,
     sandbox_owners: RwLock<HashMap<String, Arc<PodEntry>>>,
     /// Ends the workers.
@@ -72,7 +73,7 @@ impl Kubelet {
             object_changes: Mutex::new(Some(object_changes)),
             services: watch::Sender::new(None),
             node: watch::Sender::new(None),
-            node_wakes: watch::Sender::new(()),
+            node_deletions: watch::Sender::new(()),
             pods: RwLock::default(),
             sandbox_owners: RwLock::default(),
             over: CancellationToken::new(),
@@ -80,6 +81,7 @@ impl Kubelet {
             client,
             runtime,
             images,
+            publishing: tokio::sync::Mutex::new(Arc::clone(&network)),
             network,
             events,
         })
@@ -159,6 +161,11 @@ impl Kubelet {
         &self.network
     }
 
+    /// The network, for the one who changes the node's ports.
+    pub(crate) fn publishing(&self) -> &tokio::sync::Mutex<Arc<dyn PodNetwork>> {
+        &self.publishing
+    }
+
     pub(crate) fn events(&self) -> &Arc<Recorder> {
         &self.events
     }
@@ -198,8 +205,9 @@ impl Kubelet {
         self.addresses.readiness()
     }
 
-    pub(crate) fn node_wakes(&self) -> watch::Receiver<()> {
-        self.node_wakes.subscribe()
+    /// Changes when somebody has deleted the own node: it is to be registered again.
+    pub(crate) fn node_deletions(&self) -> watch::Receiver<()> {
+        self.node_deletions.subscribe()
     }
 
     /// The server's newest version of the own node.
@@ -221,7 +229,7 @@ impl Kubelet {
         if exists && self.node.borrow().is_some() {
             self.set_own_node(node);
         } else if !exists {
-            self.node_wakes.send_replace(());
+            self.node_deletions.send_replace(());
         }
     }
 

@@ -16,6 +16,7 @@ mod entry;
 mod environment;
 mod events;
 mod hooks;
+mod host_ports;
 mod hosts_file;
 mod images;
 pub mod logs;

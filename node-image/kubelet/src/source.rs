@@ -10,6 +10,7 @@ use kd_runtime::SandboxStatus;
 use kube::api::Api;
 
 use crate::entry::PodEntry;
+use crate::host_ports::publish;
 use crate::kubelet::Kubelet;
 use crate::pod::PodExt;
 use crate::reflector::{Update, reflect};
@@ -82,6 +83,13 @@ impl Source {
         }
         if std::mem::take(&mut self.starting) {
             self.remove_old_directories(&listed);
+            // Also takes away what pods had that went meanwhile.
+            let kubelet = Arc::clone(&self.kubelet);
+            tokio::spawn(async move {
+                if let Err(error) = publish(&kubelet).await {
+                    tracing::error!(%error, "the ports of pods on this node could not be set");
+                }
+            });
         }
         // What is left belongs to pods that were deleted while nobody looked.
         for (uid, sandboxes) in self.sandboxes.drain() {

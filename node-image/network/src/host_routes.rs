@@ -2,9 +2,9 @@
 //! and plain routes between nodes. No bridge, no encapsulation.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::Path;
-
 use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use futures::TryStreamExt;
@@ -17,7 +17,7 @@ use rtnetlink::packet_route::route::{
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
 use crate::nftables::masquerade;
-use crate::{Error, NodeRoute, PodNetwork, Result, namespace};
+use crate::{Error, NodeRoute, PodNetwork, Result, ServicePort, Services, namespace};
 
 /// The next hop a pod sees. It exists nowhere: a permanent neighbour entry leads to the node's end
 /// of the veth.
@@ -30,9 +30,13 @@ const ROUTE_PROTOCOL: RouteProtocol = RouteProtocol::Other(107);
 /// Prefix of the alias that an attached veth carries: `kd-pod <uid> <address>`.
 const ALIAS_PREFIX: &str = "kd-pod ";
 
+/// The nftables table of the node's ports that lead to pods.
+const HOST_PORTS_TABLE: &str = "kd-host-ports";
+
 /// Pods on veths, nodes on routes.
 pub struct HostRoutes {
     netlink: Handle,
+    host_ports: Mutex<Services>,
 }
 
 impl HostRoutes {
@@ -44,7 +48,8 @@ impl HostRoutes {
                 std::fs::write(sysctl, "1").map_err(Error::of(format!("write {sysctl}")))?;
             }
         }
-        Ok(HostRoutes { netlink: namespace::connect()? })
+        let host_ports = Mutex::new(Services::in_table(HOST_PORTS_TABLE));
+        Ok(HostRoutes { netlink: namespace::connect()?, host_ports })
     }
 
     async fn link_named(&self, name: &str) -> Result<Option<u32>> {
@@ -169,6 +174,10 @@ impl PodNetwork for HostRoutes {
 
     async fn set_masquerade(&self, cluster_cidr: IpNet) -> Result<()> {
         masquerade(cluster_cidr)
+    }
+
+    async fn set_host_ports(&self, ports: Vec<ServicePort>) -> Result<()> {
+        self.host_ports.lock().unwrap_or_else(PoisonError::into_inner).set(ports)
     }
 }
 

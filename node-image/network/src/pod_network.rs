@@ -6,7 +6,7 @@ use std::path::Path;
 use async_trait::async_trait;
 use ipnet::IpNet;
 
-use crate::Result;
+use crate::{Result, ServicePort};
 
 /// The way to another node's pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,4 +32,6 @@ pub trait PodNetwork: Send + Sync + 'static {
     async fn set_node_routes(&self, routes: &[NodeRoute]) -> Result<()>;
     /// Gives what leaves `cluster_cidr` the node's own address.
     async fn set_masquerade(&self, cluster_cidr: IpNet) -> Result<()>;
+    /// Makes exactly these ports of the node's addresses lead to pods.
+    async fn set_host_ports(&self, ports: Vec<ServicePort>) -> Result<()>;
 }

@@ -49,23 +49,36 @@ pub struct ServicePort {
 
 /// Programs services into this network namespace. Established connections are not touched by a
 /// change: the kernel translates them by their conntrack entries.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Services {
-    applied: Vec<ServicePort>,
+    table: &'static str,
+    /// Nothing is known of what an earlier process has left.
+    applied: Option<Vec<ServicePort>>,
+}
+
+impl Default for Services {
+    fn default() -> Services {
+        Services::in_table("kd-services")
+    }
 }
 
 impl Services {
+    /// Services in an nftables table of their own.
+    pub(crate) fn in_table(table: &'static str) -> Services {
+        Services { table, applied: None }
+    }
+
     /// Makes exactly these services. Duplicates of address, port and protocol: the first counts.
     /// Does nothing when nothing changed.
     pub fn set(&mut self, mut services: Vec<ServicePort>) -> Result<()> {
         services.sort_by_key(key);
         services.dedup_by_key(|service| key(service));
-        if services == self.applied {
+        if self.applied.as_ref() == Some(&services) {
             return Ok(());
         }
         let operation = format!("program {} service ports", services.len());
-        rules(&services).apply().map_err(Error::of(operation))?;
-        self.applied = services;
+        rules(self.table, &services).apply().map_err(Error::of(operation))?;
+        self.applied = Some(services);
         Ok(())
     }
 }
@@ -82,8 +95,8 @@ fn key(service: &ServicePort) -> [u8; 12] {
 
 /// The table: `services` leads from a service to the chain of its fan-out, which picks a slot and
 /// finds the endpoint in `endpoints` by service and slot.
-fn rules(services: &[ServicePort]) -> Batch {
-    let mut batch = Batch::replace("kd-services");
+fn rules(table: &'static str, services: &[ServicePort]) -> Batch {
+    let mut batch = Batch::replace(table);
     batch.map("services", MapSpec { key_length: 12, data_length: None, verdicts: true });
     batch.map("endpoints", MapSpec { key_length: 16, data_length: Some(8), verdicts: false });
     batch.map("no-endpoints", MapSpec { key_length: 12, data_length: None, verdicts: false });

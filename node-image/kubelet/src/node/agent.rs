@@ -35,13 +35,16 @@ pub(crate) async fn run_node_agent(kubelet: Arc<Kubelet>) {
     kubelet.events().node(EventType::Normal, "Starting", "Starting kubelet.");
     let mut reported: Option<(NodeStatus, Timestamp)> = None;
     let mut ready = kubelet.addresses_ready();
-    let mut wake = kubelet.node_wakes();
+    let mut deleted = kubelet.node_deletions();
     loop {
         report(&kubelet, &api, &mut reported).await;
         tokio::select! {
             () = tokio::time::sleep(kubelet.config().node_check_every) => {}
             Ok(()) = ready.changed() => {}
-            Ok(()) = wake.changed() => {}
+            Ok(()) = deleted.changed() => {
+                kubelet.set_own_node(register(&kubelet, &api).await);
+                reported = None;
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kd_runtime::{PodMeta, SandboxSpec, SandboxStatus};
 
 use crate::error::{Error, Result};
+use crate::host_ports::{has_host_ports, publish};
 use crate::hosts_file::kernel_hostname;
 use crate::kubelet::Kubelet;
 use crate::lifecycle::annotation;
@@ -42,7 +43,12 @@ async fn make_connected(
     let sandbox = kubelet.runtime().create_sandbox(spec).await?;
     let attached = match &sandbox.netns {
         Some(netns) => {
-            kubelet.network().attach(netns, pod.uid(), address).await.map_err(Error::from)
+            let attached = kubelet.network().attach(netns, pod.uid(), address).await;
+            match attached {
+                Ok(()) if has_host_ports(pod) => publish(kubelet).await,
+                attached => attached,
+            }
+            .map_err(Error::from)
         }
         None => Err(Error::Pod("the sandbox has no network namespace".into())),
     };

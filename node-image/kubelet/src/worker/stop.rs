@@ -14,6 +14,7 @@ use super::{News, Stage, Worker};
 use crate::error::Error;
 use crate::events::EventType;
 use crate::hooks;
+use crate::host_ports::{has_host_ports, publish};
 use crate::kubelet::Kubelet;
 use crate::lifecycle::{Kill, Observation, annotation, is_running};
 use crate::pod::{PodExt, Role};
@@ -219,6 +220,9 @@ async fn take_away(kubelet: &Arc<Kubelet>, pod: &Pod, sandboxes: &[String]) -> R
     if !pod.on_host_network() {
         kubelet.network().detach(uid).await?;
         kubelet.addresses().release(uid);
+        if has_host_ports(pod) {
+            publish(kubelet).await?;
+        }
     }
     for id in sandboxes {
         kubelet.runtime().stop_sandbox(id).await?;

@@ -362,4 +362,8 @@ impl PodNetwork for FakeNetwork {
     async fn set_masquerade(&self, _cluster_cidr: IpNet) -> kd_network::Result<()> {
         Ok(())
     }
+
+    async fn set_host_ports(&self, _ports: Vec<kd_network::ServicePort>) -> kd_network::Result<()> {
+        Ok(())
+    }
 }
