@@ -86,6 +86,18 @@ pub fn track_update<S: PatchSchema>(
     owners.write(new);
 }
 
+/// The fields of `config` that `live` has with the same values, as conflicts name them.
+pub fn fields_in_common<S: PatchSchema>(
+    config: &Value,
+    live: &Value,
+    schema: &S,
+) -> BTreeSet<String> {
+    let have = fields(live, schema);
+    let wanted = fields(config, schema);
+    let same = wanted.iter().filter(|(path, value)| have.get(*path) == Some(value));
+    same.map(|(path, _)| shown(path)).collect()
+}
+
 fn strip(object: &mut Value) {
     if let Some(metadata) = object.existing_mut("metadata") {
         metadata.take_key("managedFields");

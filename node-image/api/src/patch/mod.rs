@@ -8,7 +8,7 @@ mod merge;
 mod schema;
 mod strategic;
 
-pub use apply::{FieldManager, apply, track_update};
+pub use apply::{FieldManager, apply, fields_in_common, track_update};
 pub use json::json;
 pub use merge::merge;
 pub use schema::PatchSchema;

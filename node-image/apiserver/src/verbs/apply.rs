@@ -1,6 +1,7 @@
 //! Server-side apply: PATCH with what a manager wants of an object, which need not exist yet.
 
 use kd_api::decode::{Decoded, Encoding, decode};
+use kd_api::patch::PatchSchema;
 use kd_api::{FieldError, Kind, Object, Path, Status, patch, schema};
 use serde_json::Value;
 
@@ -11,6 +12,11 @@ use crate::storage::key_of;
 
 /// The media type of what is applied.
 pub(super) const APPLY: &str = "application/apply-patch+yaml";
+
+/// kubectl's manager, which takes over what kubectl applied by itself before.
+const KUBECTL: &str = "kubectl";
+/// What kubectl applied by itself.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// PATCH of an object or of a view of it by what its manager wants.
 pub(super) async fn apply(
@@ -26,9 +32,16 @@ pub(super) async fn apply(
     let force = request.query().flag("force");
     let writer = Writer::of(request, subresource);
     let api_version = kind.api_version();
-    let wanted = |live: &Value| {
+    let apply = |live: &Value, force: bool| {
         patch::apply(live, &config, &schema, writer.manager(&api_version), force)
             .map_err(|status| named(status, &kind, config.name()))
+    };
+    let is_kubectl = request.query().first("fieldManager") == KUBECTL;
+    let wanted = |live: &Value| match apply(live, force) {
+        Err(refused) if is_kubectl && was_applied_by_kubectl(&refused, live, &schema) => {
+            apply(live, true)
+        }
+        outcome => outcome,
     };
     let key = key_of(&kind, request.namespace(), request.name());
     if subresource.is_empty() && request.objects().store.get(&key).is_none() {
@@ -51,6 +64,16 @@ pub(super) async fn apply(
     let how = Proposal { options: "PatchOptions", applies: true, ..Proposal::new(subresource) };
     let bytes = update_object(request, how, propose).await?;
     Ok(Reply::Object(200, bytes))
+}
+
+/// Whether all conflicts are about fields that are as kubectl's annotation says it applied them.
+fn was_applied_by_kubectl<S: PatchSchema>(refused: &Status, live: &Value, schema: &S) -> bool {
+    let causes = refused.details.iter().flat_map(|details| &details.causes);
+    let mut causes = causes.filter(|_| refused.code == 409).peekable();
+    let text = live.str_at(&["metadata", "annotations", LAST_APPLIED]);
+    let Ok(last) = serde_json::from_str::<Value>(text) else { return false };
+    let own = patch::fields_in_common(&last, live, schema);
+    causes.peek().is_some() && causes.all(|cause| own.contains(&cause.field))
 }
 
 fn check_manager(name: &str) -> Result<(), Status> {

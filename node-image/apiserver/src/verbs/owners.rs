@@ -21,13 +21,17 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// The request's manager, or else its program.
+    /// The request's manager, or else its program, or else its user.
     pub(super) fn of(request: &VerbRequest, subresource: &'static str) -> Writer {
         let name = match request.query().first("fieldManager") {
             "" => {
                 let agent = request.exchange.parts.headers.get(USER_AGENT);
                 let agent = agent.and_then(|value| value.to_str().ok()).unwrap_or("");
-                let program = agent.split('/').next().unwrap_or("");
+                let program = match agent.split('/').next().unwrap_or("") {
+                    // `system:serviceaccount:kube-system:deployment-controller`
+                    "" => request.exchange.user.username.rsplit(':').next().unwrap_or(""),
+                    program => program,
+                };
                 program.chars().take(NAME_LENGTH_MAX).collect()
             }
             name => name.to_owned(),

@@ -184,6 +184,14 @@ async fn applies() {
     assert_eq!(owners(&patched), ["one Apply {f:data:{f:y:{}}}", "three Update {f:data:{f:x:{}}}"]);
     let gone = apply("one", "", json!({})).await.body;
     assert_eq!(gone["data"], json!({"x": "3"}));
+    let last = r#"{"data":{"x":"3"}}"#;
+    let last = json!({"kubectl.kubernetes.io/last-applied-configuration": last});
+    let last = json!({"metadata": {"annotations": last}});
+    server.ask_with(&format!("PATCH {MAPS}/a"), &headers, last).await;
+    assert_eq!(apply("four", "", json!({"x": "4"})).await.code, 409);
+    let taken = apply("kubectl", "", json!({"x": "4"})).await;
+    assert_eq!((taken.code, &taken.body["data"]["x"]), (200, &json!("4")), "{}", taken.body);
+    assert_eq!(apply("kubectl", "", json!({"x": "5"})).await.code, 200);
     let given_up = json!({"metadata": {"managedFields": [{}]}});
     let given_up = server.ask_with(&format!("PATCH {MAPS}/a"), &headers, given_up).await.body;
     assert_eq!(given_up["metadata"].get("managedFields"), None, "{given_up}");
