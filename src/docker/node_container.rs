@@ -9,7 +9,10 @@ use bollard::models::{
     HostConfigLogConfig, Mount, MountType, MountVolumeOptions, NetworkingConfig, PortBinding,
     RestartPolicy, RestartPolicyNameEnum,
 };
-use bollard::query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, WaitContainerOptionsBuilder,
+};
+use futures::StreamExt;
 use kd_contract::{
     API_SERVER_PORT, IMAGES_DIRECTORY, IMAGES_VOLUME, LABEL_CLUSTER, LABEL_ROLE, NODE_CONFIG_ENV,
     STATE_DIRECTORY,
@@ -162,8 +165,27 @@ impl Container {
         match engine.docker.remove_container(&self.id, Some(options)).await {
             Ok(()) => Ok(()),
             Err(error) if has_status(&error, 404) => Ok(()),
+            // Somebody else removes it; its volumes and its network are free when they are done.
+            Err(error) if has_status(&error, 409) => self.wait_until_removed(engine).await,
             Err(error) => Err(refused(format!("remove the container {}", self.name), error)),
         }
+    }
+
+    async fn wait_until_removed(&self, engine: &Engine) -> Result<()> {
+        let options = WaitContainerOptionsBuilder::default().condition("removed").build();
+        let mut waits = engine.docker.wait_container(&self.id, Some(options));
+        while let Some(waited) = waits.next().await {
+            match waited {
+                // How its process ended does not matter any more.
+                Ok(_) | Err(bollard::errors::Error::DockerContainerWaitError { .. }) => {}
+                Err(error) if has_status(&error, 404) => return Ok(()),
+                Err(error) => {
+                    let operation = format!("wait for the removal of the container {}", self.name);
+                    return Err(refused(operation, error));
+                }
+            }
+        }
+        Ok(())
     }
 }
 
