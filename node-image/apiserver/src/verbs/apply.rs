@@ -16,7 +16,8 @@ pub(super) const APPLY: &str = "application/apply-patch+yaml";
 /// kubectl's manager, which takes over what kubectl applied by itself before.
 const KUBECTL: &str = "kubectl";
 /// What kubectl applied by itself.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+const LAST_APPLIED: [&str; 3] =
+    ["metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration"];
 
 /// PATCH of an object or of a view of it by what its manager wants.
 pub(super) async fn apply(
@@ -37,11 +38,17 @@ pub(super) async fn apply(
             .map_err(|status| named(status, &kind, config.name()))
     };
     let is_kubectl = request.query().first("fieldManager") == KUBECTL;
-    let wanted = |live: &Value| match apply(live, force) {
-        Err(refused) if is_kubectl && was_applied_by_kubectl(&refused, live, &schema) => {
-            apply(live, true)
+    let wanted = |live: &Value| {
+        let mut new = match apply(live, force) {
+            Err(refused) if is_kubectl && was_applied_by_kubectl(&refused, live, &schema) => {
+                apply(live, true)?
+            }
+            outcome => outcome?,
+        };
+        if is_kubectl && !live.str_at(&LAST_APPLIED).is_empty() {
+            new.set_at(&LAST_APPLIED, last_applied(&config).into());
         }
-        outcome => outcome,
+        Ok::<Value, Status>(new)
     };
     let key = key_of(&kind, request.namespace(), request.name());
     if subresource.is_empty() && request.objects().store.get(&key).is_none() {
@@ -70,10 +77,19 @@ pub(super) async fn apply(
 fn was_applied_by_kubectl<S: PatchSchema>(refused: &Status, live: &Value, schema: &S) -> bool {
     let causes = refused.details.iter().flat_map(|details| &details.causes);
     let mut causes = causes.filter(|_| refused.code == 409).peekable();
-    let text = live.str_at(&["metadata", "annotations", LAST_APPLIED]);
+    let text = live.str_at(&LAST_APPLIED);
     let Ok(last) = serde_json::from_str::<Value>(text) else { return false };
     let own = patch::fields_in_common(&last, live, schema);
     causes.peek().is_some() && causes.all(|cause| own.contains(&cause.field))
+}
+
+/// What kubectl's annotation says of a configuration, so that it may go back to its own way.
+fn last_applied(config: &Value) -> String {
+    let mut config = config.clone();
+    let [metadata, annotations, own] = LAST_APPLIED;
+    let others = config[metadata].get_mut(annotations).and_then(Value::as_object_mut);
+    others.map(|map| map.remove(own));
+    format!("{config}\n")
 }
 
 fn check_manager(name: &str) -> Result<(), Status> {

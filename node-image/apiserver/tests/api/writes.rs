@@ -191,7 +191,9 @@ async fn applies() {
     assert_eq!(apply("four", "", json!({"x": "4"})).await.code, 409);
     let taken = apply("kubectl", "", json!({"x": "4"})).await;
     assert_eq!((taken.code, &taken.body["data"]["x"]), (200, &json!("4")), "{}", taken.body);
-    assert_eq!(apply("kubectl", "", json!({"x": "5"})).await.code, 200);
+    let again = apply("kubectl", "", json!({"x": "5"})).await;
+    let last = again.body["metadata"]["annotations"].as_object().unwrap().values().next().unwrap();
+    assert!(last.as_str().unwrap().contains(r#""data":{"x":"5"}"#), "{last}");
     let given_up = json!({"metadata": {"managedFields": [{}]}});
     let given_up = server.ask_with(&format!("PATCH {MAPS}/a"), &headers, given_up).await.body;
     assert_eq!(given_up["metadata"].get("managedFields"), None, "{given_up}");
