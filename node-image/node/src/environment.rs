@@ -21,10 +21,15 @@ pub(crate) fn node_config() -> Result<NodeConfig> {
     })
 }
 
+/// The client library reports each answer and broken connection that its callers handle, while a
+/// control plane starts again for example. A configuration that names it comes later and wins.
+const QUIET: &str = "kube_client=off";
+
 /// Sends log lines to stderr, filtered by the node's configuration.
 pub(crate) fn start_logging(config: &NodeConfig) {
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log)
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let filter = |wanted: &str| format!("{QUIET},{wanted}");
+    let filter = tracing_subscriber::EnvFilter::try_new(filter(&config.log))
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(filter("info")));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
