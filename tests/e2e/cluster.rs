@@ -1,5 +1,7 @@
 //! A cluster is made, used, stopped, started and deleted, and leaves nothing behind.
 
+use std::time::{Duration, Instant};
+
 use crate::harness::{Fixture, Test, docker, eventually, leftovers};
 
 pub const TESTS: &[Test] = &[
@@ -62,19 +64,25 @@ fn stop_and_start_keep_everything(fixture: &Fixture) {
     let wait = ["wait", "--for=condition=Ready", "pod/sleeper", "--timeout=90s"];
     fixture.kubectl_in(&name, &wait, "").ok();
 
+    let before = Instant::now();
     fixture.kd(&["cluster", "stop", &name]).ok();
+    // Docker would kill what does not end by itself only after ten seconds.
+    assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
     fixture.kd(&["cluster", "start", &name]).ok();
-    restarted(fixture, &name);
+    restarted(fixture, &name, "1");
 
     // Killed, not stopped.
     docker(&["kill", &format!("kd-{name}-server-0"), &format!("kd-{name}-agent-0")]).ok();
+    // In the other order: the nodes have each other's addresses.
+    docker(&["start", &format!("kd-{name}-agent-0")]).ok();
     fixture.kd(&["cluster", "start", &name]).ok();
-    restarted(fixture, &name);
+    restarted(fixture, &name, "2");
     fixture.kd(&["cluster", "delete", &name]).ok();
 }
 
-/// The pod is there, runs again, and can be used.
-fn restarted(fixture: &Fixture, cluster: &str) {
+/// The pod is there, runs again after so many restarts, and can be used; it never counted as a
+/// crash.
+fn restarted(fixture: &Fixture, cluster: &str, restarts: &str) {
     eventually("the pod comes back", || {
         let exec = ["exec", "sleeper", "--", "echo", "alive"];
         let ran = fixture.kubectl_in(cluster, &exec, "");
@@ -82,4 +90,10 @@ fn restarted(fixture: &Fixture, cluster: &str) {
     });
     let wait = ["wait", "--for=condition=Ready", "nodes", "--all", "--timeout=90s"];
     fixture.kubectl_in(cluster, &wait, "").ok();
+    let status = "jsonpath={.status.containerStatuses[0].restartCount} \
+                  {.status.containerStatuses[0].lastState.terminated.reason}";
+    let told = fixture.kubectl_in(cluster, &["get", "pod", "sleeper", "-o", status], "").ok();
+    assert_eq!(told.out, format!("{restarts} Unknown"));
+    let events = fixture.kubectl_in(cluster, &["get", "events"], "").ok().out;
+    assert!(!events.contains("BackOff"), "{events}");
 }

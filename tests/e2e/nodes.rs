@@ -30,8 +30,37 @@ fn three_nodes(fixture: &Fixture) {
             k(&["exec", &pod, "--", "sh", "-c", &script]).ok().prints("Welcome to nginx!");
         }
     }
+    host_ports(fixture, &name);
+    a_deleted_node_registers_again(fixture, &name);
     a_dead_node_is_noticed(fixture, &name);
     fixture.kd(&["cluster", "delete", &name]).ok();
+}
+
+/// A pod's `hostPort`, from a pod on another node.
+fn host_ports(fixture: &Fixture, name: &str) {
+    let overrides = format!(
+        r#"--overrides={{"spec":{{"nodeName":"kd-{name}-agent-0","containers":[{{"name":"hosted",
+           "image":"kd-test/nginx:1","ports":[{{"containerPort":80,"hostPort":8081}}]}}]}}}}"#
+    );
+    let k = |arguments: &[&str]| fixture.kubectl_in(name, arguments, "");
+    k(&["run", "hosted", "--image=kd-test/nginx:1", &overrides]).ok();
+    k(&["wait", "--for=condition=Ready", "pod/hosted", "--timeout=90s"]).ok();
+    let node = k(&["get", "pod", "hosted", "-o", "jsonpath={.status.hostIP}"]).ok().out;
+    let ask = format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 {node} 8081");
+    k(&["exec", "web-0", "--", "sh", "-c", &ask]).ok().prints("Welcome to nginx!");
+    k(&["delete", "pod", "hosted", "--now"]).ok();
+    assert_ne!(k(&["exec", "web-0", "--", "sh", "-c", &ask]).code, Some(0));
+}
+
+fn a_deleted_node_registers_again(fixture: &Fixture, name: &str) {
+    let node = format!("kd-{name}-agent-0");
+    let k = |arguments: &[&str]| fixture.kubectl_in(name, arguments, "");
+    k(&["delete", "node", &node]).ok();
+    eventually("the node is there again", || {
+        (k(&["get", "node", &node]).code == Some(0)).then_some(())
+    });
+    k(&["wait", "--for=condition=Ready", "node", &node, "--timeout=90s"]).ok();
+    k(&["exec", "web-1", "--", "true"]).ok();
 }
 
 fn a_dead_node_is_noticed(fixture: &Fixture, name: &str) {
