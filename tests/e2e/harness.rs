@@ -152,6 +152,10 @@ impl Fixture {
             }
             left.extend(leftovers(name));
         }
+        // The process ends by an exit code, which runs no destructors.
+        if let Err(error) = std::fs::remove_dir_all(self.directory.path()) {
+            left.push(format!("{}: {error}", self.directory.path().display()));
+        }
         left
     }
 }
