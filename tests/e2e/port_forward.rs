@@ -109,10 +109,9 @@ fn targets(fixture: &Fixture) {
     let two = ["-n", "forward-targets", "nginx", ":80", ":81"];
     let forward = Forward::start(kd_forward(fixture, &two), 2);
     assert!(get(forward.ports[0]).unwrap().contains("Welcome to nginx!"));
-    assert!(
-        get(forward.ports[1]).is_ok_and(|answer| answer.is_empty())
-            || get(forward.ports[1]).is_err()
-    );
+    // Nothing listens on port 81: the connection ends or breaks off without an answer.
+    let refused = get(forward.ports[1]).unwrap_or_default();
+    assert_eq!(refused, "");
 }
 
 fn a_busy_port(fixture: &Fixture) {
