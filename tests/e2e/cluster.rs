@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Fixture, Test, docker, eventually, leftovers};
+use crate::harness::{Fixture, Test, docker, eventually, leftovers, run};
 
 pub const TESTS: &[Test] = &[
     ("create_use_delete", create_use_delete),
@@ -14,17 +14,22 @@ pub const TESTS: &[Test] = &[
 
 fn create_use_delete(fixture: &Fixture) {
     let name = fixture.name("cud");
-    let created = fixture.kd(&["cluster", "create", &name]).ok();
+    // A kubeconfig of its own: other tests change the current context of theirs meanwhile.
+    let kubeconfig = fixture.directory().join("cud-kubeconfig");
+    let run_in = |program: &str, arguments: &[&str]| {
+        run(fixture.command(program).env("KUBECONFIG", &kubeconfig).args(arguments), "")
+    };
+    let created = run_in(env!("CARGO_BIN_EXE_kd"), &["cluster", "create", &name]).ok();
     assert!(created.out.is_empty(), "stdout is for data: {}", created.out);
-    let context = fixture.command("kubectl").args(["config", "current-context"]).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&context.stdout).trim(), format!("kd-{name}"));
-    fixture.kubectl_in(&name, &["get", "nodes"], "").ok().prints("Ready");
-    fixture.kubectl_in(&name, &["get", "serviceaccount", "default"], "").ok();
+    let context = run_in("kubectl", &["config", "current-context"]).ok();
+    assert_eq!(context.out.trim(), format!("kd-{name}"));
+    run_in("kubectl", &["get", "nodes"]).ok().prints("Ready");
+    run_in("kubectl", &["get", "serviceaccount", "default"]).ok();
     docker(&["ps", "--format", "{{.Names}}"]).ok().prints(&format!("kd-{name}-server-0"));
-    fixture.kd(&["cluster", "delete", &name]).ok();
+    run_in(env!("CARGO_BIN_EXE_kd"), &["cluster", "delete", &name]).ok();
     assert_eq!(leftovers(&name), Vec::<String>::new());
-    let kubeconfig = std::fs::read_to_string(fixture.kubeconfig()).unwrap_or_default();
-    assert!(!kubeconfig.contains(&name), "{kubeconfig}");
+    let left = std::fs::read_to_string(&kubeconfig).unwrap_or_default();
+    assert!(!left.contains(&name), "{left}");
 }
 
 fn delete_is_idempotent(fixture: &Fixture) {
