@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::entry::PodEntry;
 use crate::error::{Error, Result};
 use crate::kubelet::Kubelet;
+use crate::lifecycle::find_status;
 use crate::logs::{LogOptions, read_log};
 use crate::pod::PodExt;
 
@@ -146,13 +147,8 @@ impl Kubelet {
 
     fn waiting_message(&self, entry: &PodEntry, container: &str) -> String {
         let (pod, status) = (entry.pod(), entry.status());
-        let lists = [
-            &status.container_statuses,
-            &status.init_container_statuses,
-            &status.ephemeral_container_statuses,
-        ];
-        let known = lists.into_iter().flatten().flatten().find(|s| s.name == container);
-        let waiting = known.and_then(|s| s.state.as_ref()).and_then(|s| s.waiting.as_ref());
+        let state = find_status(&status, container).and_then(|s| s.state.as_ref());
+        let waiting = state.and_then(|s| s.waiting.as_ref());
         let reason = waiting.and_then(|w| w.reason.as_deref()).unwrap_or("ContainerCreating");
         let name = pod.name();
         match reason {
@@ -205,12 +201,7 @@ impl Kubelet {
 /// The runtime's id of what a container's status tells as its last termination: that is what
 /// `previous` means, also while the container waits for its restart.
 fn last_terminated(status: &PodStatus, container: &str) -> Option<String> {
-    let lists = [
-        &status.container_statuses,
-        &status.init_container_statuses,
-        &status.ephemeral_container_statuses,
-    ];
-    let known = lists.into_iter().flatten().flatten().find(|s| s.name == container)?;
+    let known = find_status(status, container)?;
     let terminated = known.last_state.as_ref()?.terminated.as_ref()?;
     let id = terminated.container_id.as_deref()?;
     Some(id.rsplit('/').next().unwrap_or(id).to_owned())

@@ -35,7 +35,7 @@ pub fn container_statuses(
 
 /// The attempt after the one that a status tells of, for containers the runtime no longer knows.
 pub fn attempt_after(status: &PodStatus, name: &str) -> u32 {
-    let Some(known) = find(status, name).filter(|s| ran(s)) else { return 0 };
+    let Some(known) = find_status(status, name).filter(|s| ran(s)) else { return 0 };
     u32::try_from(known.restart_count).unwrap_or(0) + u32::from(known.container_id.is_some())
 }
 
@@ -44,7 +44,8 @@ fn ran(status: &Status) -> bool {
     status.state.as_ref().is_some_and(past) || status.last_state.as_ref().is_some_and(past)
 }
 
-fn find<'a>(status: &'a PodStatus, name: &str) -> Option<&'a Status> {
+/// What a pod's status tells of a container of any sort.
+pub fn find_status<'a>(status: &'a PodStatus, name: &str) -> Option<&'a Status> {
     let lists = [
         &status.init_container_statuses,
         &status.container_statuses,
@@ -113,7 +114,7 @@ impl Context<'_> {
                 _ => State::default(),
             },
             // Its container was lost or removed: what was told of it still holds.
-            None => find(&self.memory.status, name)
+            None => find_status(&self.memory.status, name)
                 .filter(|known| {
                     self.seen.latest(name).is_some_and(|c| c.spec.attempt > 0 && is_of(known, c))
                 })
@@ -176,7 +177,7 @@ impl Context<'_> {
             started: Some(false),
             ..Status::default()
         };
-        let known = find(&self.memory.status, member.name());
+        let known = find_status(&self.memory.status, member.name());
         if let Some(known) = known.filter(|known| ran(known)) {
             return self.lost(known);
         }

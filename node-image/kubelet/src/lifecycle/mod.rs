@@ -17,6 +17,7 @@ mod status_tests;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use container_status::find_status;
 pub use decide::{Kill, Plan, Start, backoff_key, deadline, decide};
 pub use observation::{
     Memory, Observation, Outcome, ProbeKind, Stop, Waiting, annotation, is_running,
