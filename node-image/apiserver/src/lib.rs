@@ -15,6 +15,7 @@ pub mod admission;
 pub mod authn;
 pub mod authz;
 pub mod token;
+pub mod webhook;
 
 mod answer;
 mod bootstrap;

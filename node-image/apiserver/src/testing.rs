@@ -1,5 +1,7 @@
 //! A store of objects in a map, for unit tests of what reads through [`Reader`].
 
+pub(crate) mod webhook;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::forward::{Destination, Security};
 use crate::connect::ConnectRequest;
 use crate::request::Reader;
+use crate::webhook::{ready_endpoints, service_port};
 
 /// Where kubelets serve when a node does not say.
 const KUBELET_PORT: u16 = 10250;
@@ -84,44 +85,13 @@ pub(super) fn service(
     let port_name = service_port(&request.object, named.port).ok_or_else(|| {
         Status::unavailable(format!("no service port {:?} found for service {name:?}", named.port))
     })?;
-    let slices = reader.list("discovery.k8s.io", "endpointslices", Some(&request.info.namespace));
-    let mut endpoints = slices
-        .iter()
-        .filter(|slice| text(slice, "/metadata/labels/kubernetes.io~1service-name") == name)
-        .flat_map(|slice| ready(slice, port_name));
-    let (address, port) = endpoints.next().ok_or_else(|| {
+    let endpoints = ready_endpoints(reader, &request.info.namespace, name, port_name);
+    let endpoint = endpoints.first().ok_or_else(|| {
         Status::unavailable(format!("no endpoints available for service {name:?}"))
     })?;
+    let (address, port) = (endpoint.ip(), endpoint.port());
     let security = security(named.scheme, address, unverified)?;
     Ok(Destination { address, port, security, path: path(request) })
-}
-
-/// The name of the service port meant: by name, by number, or the only one.
-fn service_port<'a>(service: &'a Value, wanted: &str) -> Option<&'a str> {
-    let ports = service.pointer("/spec/ports")?.as_array()?;
-    let name = |port: &'a Value| port["name"].as_str().unwrap_or_default();
-    let found = match wanted {
-        "" => ports.first().filter(|_| ports.len() == 1),
-        wanted => ports.iter().find(|port| {
-            name(port) == wanted
-                || wanted.parse::<u64>().is_ok_and(|number| port["port"].as_u64() == Some(number))
-        }),
-    };
-    found.map(name)
-}
-
-fn ready(slice: &Value, port_name: &str) -> Vec<(IpAddr, u16)> {
-    let list = |name: &str| slice[name].as_array().map(Vec::as_slice).unwrap_or_default();
-    let port = list("ports").iter().find(|p| p["name"].as_str().unwrap_or_default() == port_name);
-    let Some(port) = port.and_then(|p| p["port"].as_u64()).and_then(|p| u16::try_from(p).ok())
-    else {
-        return Vec::new();
-    };
-    list("endpoints")
-        .iter()
-        .filter(|endpoint| endpoint["conditions"]["ready"] != false)
-        .filter_map(|endpoint| Some((address(endpoint["addresses"][0].as_str()?)?, port)))
-        .collect()
 }
 
 fn security(
@@ -196,25 +166,6 @@ mod tests {
         assert_eq!(parse("https:web:443"), Named { scheme: "https", port: "443" });
         assert_eq!(parse("web:http"), Named { scheme: "", port: "http" });
         assert_eq!(parse("web"), Named { scheme: "", port: "" });
-    }
-
-    #[test]
-    fn service_ports_by_name_number_or_alone() {
-        let two =
-            json!({"spec": {"ports": [{"name": "a", "port": 80}, {"name": "b", "port": 81}]}});
-        assert_eq!(service_port(&two, "b"), Some("b"));
-        assert_eq!(service_port(&two, "80"), Some("a"));
-        assert_eq!(service_port(&two, ""), None);
-        assert_eq!(service_port(&json!({"spec": {"ports": [{"port": 80}]}}), ""), Some(""));
-    }
-
-    #[test]
-    fn only_ready_endpoints_answer() {
-        let slice = json!({"ports": [{"name": "a", "port": 8080}], "endpoints": [
-            {"addresses": ["10.0.0.1"], "conditions": {"ready": false}},
-            {"addresses": ["10.0.0.2"], "conditions": {"ready": true}}]});
-        assert_eq!(ready(&slice, "a"), [("10.0.0.2".parse().unwrap(), 8080)]);
-        assert!(ready(&slice, "b").is_empty());
     }
 
     #[test]

@@ -29,6 +29,7 @@ use crate::pipeline::{self, Peer};
 use crate::request::{AdmissionPlugin, UserInfo};
 use crate::storage::{Objects, StoreReader};
 use crate::token::ServiceAccountTokens;
+use crate::webhook::WebhookClients;
 use crate::{bootstrap, event_lifetime};
 
 /// An API server.
@@ -42,6 +43,8 @@ pub struct ApiServer {
     pub(crate) tokens: Arc<ServiceAccountTokens>,
     pub(crate) admission: Vec<Box<dyn AdmissionPlugin>>,
     pub(crate) connect: RwLock<Option<Arc<dyn Connect>>>,
+    /// Calls the webhooks of admission, conversion and others.
+    pub(crate) webhooks: Arc<WebhookClients>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
     /// True once the server ends: watches end with it.
@@ -69,6 +72,7 @@ impl ApiServer {
         let authenticator =
             UnionAuthenticator::new(tokens.clone(), static_tokens, reader.clone(), clock.clone());
         let authorizer = Arc::new(UnionAuthorizer::new(reader.clone()));
+        let webhooks = Arc::new(WebhookClients::new(reader.clone()));
         let admission =
             default_plugins(&AdmissionConfig { reader, authorizer: authorizer.clone() });
         let server = Arc::new(ApiServer {
@@ -77,6 +81,7 @@ impl ApiServer {
             authorizer,
             tokens,
             admission,
+            webhooks,
             connect: RwLock::default(),
             metrics: Metrics::default(),
             closing: watch::Sender::new(false),
@@ -104,6 +109,11 @@ impl ApiServer {
     /// What reads the stored objects from inside.
     pub fn reader(&self) -> StoreReader {
         StoreReader::new(self.objects.clone())
+    }
+
+    /// What calls webhooks.
+    pub fn webhooks(&self) -> &Arc<WebhookClients> {
+        &self.webhooks
     }
 
     /// Sets how exec, attach, port-forward, logs and proxies reach nodes, pods and services. Until
