@@ -45,9 +45,14 @@ impl Message {
 
     /// Bytes, also when there are none.
     pub(crate) fn bytes(&mut self, number: u32, bytes: &[u8]) {
-        self.tag(number, LENGTH_DELIMITED);
-        self.varint(bytes.len() as u64);
+        self.length(number, bytes.len());
         self.0.extend_from_slice(bytes);
+    }
+
+    /// What precedes so many bytes.
+    pub(crate) fn length(&mut self, number: u32, length: usize) {
+        self.tag(number, LENGTH_DELIMITED);
+        self.varint(length as u64);
     }
 
     /// The bytes of the message.

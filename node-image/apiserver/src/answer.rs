@@ -10,8 +10,8 @@ use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER,
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
-use kd_api::Status;
 use kd_api::decode::Encoding;
+use kd_api::{Status, protobuf};
 use serde_json::Value;
 
 use crate::negotiate::Wanted;
@@ -44,7 +44,7 @@ pub type AnswerBody = UnsyncBoxBody<Bytes, BodyError>;
 pub type Answer = Response<AnswerBody>;
 
 /// Answers that are longer are compressed for clients that can read it.
-const GZIP_BYTES_MIN: usize = 128 * 1024;
+pub(crate) const GZIP_BYTES_MIN: usize = 128 * 1024;
 
 /// A body that is all there.
 pub(crate) fn full(bytes: impl Into<Bytes>) -> AnswerBody {
@@ -66,35 +66,59 @@ pub(crate) fn text(code: u16, body: impl Into<Bytes>) -> Answer {
 
 /// A JSON value in the wanted encoding.
 pub(crate) fn value(code: u16, value: &Value, wanted: Wanted) -> Answer {
-    let body = serde_json::to_vec(value).unwrap_or_default();
-    encoded(code, body.into(), wanted)
+    match written(value, wanted) {
+        Ok(body) => bytes(code, wanted.content_type(), body),
+        Err(error) => failure(&Status::internal(error)),
+    }
 }
 
 /// JSON bytes in the wanted encoding.
 pub(crate) fn encoded(code: u16, json: Bytes, wanted: Wanted) -> Answer {
-    let body = match wanted.encoding {
-        // Answers in protobuf are not offered yet (see negotiate).
-        Encoding::Json | Encoding::Protobuf => json,
-        Encoding::Yaml => match yaml(&json) {
-            Ok(text) => text.into(),
-            Err(error) => return failure(&Status::internal(error)),
-        },
-    };
-    bytes(code, wanted.content_type(), body)
+    if wanted.encoding == Encoding::Json && !wanted.pretty {
+        return bytes(code, wanted.content_type(), json);
+    }
+    match serde_json::from_slice(&json) {
+        Ok(object) => value(code, &object, wanted),
+        Err(error) => failure(&Status::internal(error)),
+    }
 }
 
-fn yaml(json: &[u8]) -> Result<String, BoxError> {
-    let value: Value = serde_json::from_slice(json)?;
-    Ok(serde_yaml::to_string(&value)?)
+/// A JSON value as the bytes of the wanted encoding.
+pub(crate) fn written(value: &Value, wanted: Wanted) -> Result<Bytes, BoxError> {
+    Ok(match wanted.encoding {
+        Encoding::Json if wanted.pretty => serde_json::to_vec_pretty(value)?.into(),
+        Encoding::Json => serde_json::to_vec(value)?.into(),
+        Encoding::Yaml => serde_yaml::to_string(value)?.into(),
+        Encoding::Protobuf => {
+            protobuf::encode(value).ok_or("the kind has no protobuf form")?.into()
+        }
+    })
 }
 
-/// A Status, with its code.
+/// A Status, with its code. As JSON; see [`negotiated`].
 pub(crate) fn failure(status: &Status) -> Answer {
     let body = serde_json::to_vec(status).unwrap_or_default();
     let mut answer = bytes(status.code, "application/json", body);
+    answer.extensions_mut().insert(Failure(status.clone()));
     let seconds = status.details.as_ref().and_then(|details| details.retry_after_seconds);
     if let Some(seconds) = seconds {
         answer.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
+    answer
+}
+
+/// Marks an answer that is nothing but a Status.
+#[derive(Clone)]
+struct Failure(Status);
+
+/// A failure in the encoding that the client likes best; other answers as they are.
+pub(crate) fn negotiated(mut answer: Answer, wanted: Wanted) -> Answer {
+    let Some(Failure(status)) = answer.extensions_mut().remove::<Failure>() else { return answer };
+    let status = serde_json::to_value(&status).map_err(BoxError::from);
+    if let Ok(body) = status.and_then(|status| written(&status, wanted)) {
+        *answer.body_mut() = full(body);
+        let content_type = HeaderValue::from_static(wanted.content_type());
+        answer.headers_mut().insert(CONTENT_TYPE, content_type);
     }
     answer
 }
@@ -122,20 +146,43 @@ pub(crate) fn warn(answer: &mut Answer, warnings: &[String]) {
 
 /// A body that is all there, compressed if it is long and the client can read that.
 pub(crate) fn compressible(answer: Answer, body: Bytes, request: &HeaderMap) -> Answer {
-    let accepted = request.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let wanted = accepted.split(',').any(|coding| coding.trim().split(';').next() == Some("gzip"));
-    let (mut parts, _) = answer.into_parts();
-    if !wanted || body.len() < GZIP_BYTES_MIN {
-        return Response::from_parts(parts, full(body));
+    let mut answer = answer;
+    if body.len() >= GZIP_BYTES_MIN
+        && let Some(mut gzip) = Gzip::for_client(request, &mut answer)
+        && let Ok(begin) = gzip.write(&body)
+        && let Ok(end) = gzip.finish()
+    {
+        let compressed = [begin, end.unwrap_or_default()].concat();
+        return answer.map(|_| full(compressed));
     }
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    let compressed = encoder.write_all(&body).and_then(|()| encoder.finish());
-    match compressed {
-        Ok(compressed) => {
-            parts.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            parts.headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
-            Response::from_parts(parts, full(compressed))
-        }
-        Err(_) => Response::from_parts(parts, full(body)),
+    answer.headers_mut().remove(CONTENT_ENCODING);
+    answer.map(|_| full(body))
+}
+
+/// Compresses a body part by part.
+pub(crate) struct Gzip(Option<GzEncoder<Vec<u8>>>);
+
+impl Gzip {
+    /// For a client that can read it, whose answer then says so.
+    pub(crate) fn for_client(request: &HeaderMap, answer: &mut Answer) -> Option<Gzip> {
+        let accepted = request.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+        let mut codings = accepted.unwrap_or("").split(',');
+        codings.find(|coding| coding.trim().split(';').next() == Some("gzip"))?;
+        let headers = answer.headers_mut();
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+        Some(Gzip(Some(GzEncoder::new(Vec::new(), Compression::fast()))))
+    }
+
+    /// What is ready of the compressed bytes after these; maybe nothing.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> std::io::Result<Bytes> {
+        let Some(encoder) = &mut self.0 else { return Ok(Bytes::new()) };
+        encoder.write_all(bytes)?;
+        Ok(std::mem::take(encoder.get_mut()).into())
+    }
+
+    /// The last bytes, once.
+    pub(crate) fn finish(&mut self) -> std::io::Result<Option<Bytes>> {
+        self.0.take().map(|encoder| encoder.finish().map(Bytes::from)).transpose()
     }
 }

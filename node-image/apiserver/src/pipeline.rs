@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use http::header::{ACCEPT, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
+use http_body::Body;
+use http_body_util::BodyExt;
 use kd_api::Status;
 use rustls::pki_types::CertificateDer;
 use tokio::sync::OwnedSemaphorePermit;
@@ -13,6 +16,7 @@ use crate::answer::{self, Answer, RequestBody};
 use crate::authn::impersonated;
 use crate::authz::forbidden;
 use crate::endpoints;
+use crate::negotiate::{self, Offer, Wanted};
 use crate::path::request_info;
 use crate::query::Query;
 use crate::request::{Authenticator, Authorizer, Decision, RequestInfo, UserInfo};
@@ -51,6 +55,7 @@ pub(crate) async fn run(
     request: Request<RequestBody>,
 ) -> Answer {
     let (parts, body) = request.into_parts();
+    let failure_form = FailureForm::of(&parts);
     let mut exchange = Exchange {
         server: server.clone(),
         peer,
@@ -63,12 +68,40 @@ pub(crate) async fn run(
     let id = (server.random)();
     for stage in STAGES {
         if let Err(status) = stage(&mut exchange).await {
-            return finish(&server, &exchange.info, id, answer::failure(&status));
+            let answer = failure_form.give(answer::failure(&status));
+            return finish(&server, &exchange.info, id, answer);
         }
     }
     let info = exchange.info.clone();
-    let answer = handle(exchange, body).await;
+    let answer = failure_form.give(handle(exchange, body).await);
     finish(&server, &info, id, answer)
+}
+
+/// How the client wants to be told of a failure: looked at only when there is one.
+struct FailureForm {
+    accept: Option<HeaderValue>,
+    agent: Option<HeaderValue>,
+    uri: Uri,
+}
+
+impl FailureForm {
+    fn of(parts: &Parts) -> FailureForm {
+        let header = |name| parts.headers.get(name).cloned();
+        FailureForm { accept: header(ACCEPT), agent: header(USER_AGENT), uri: parts.uri.clone() }
+    }
+
+    fn give(self, answer: Answer) -> Answer {
+        if !answer.status().is_client_error() && !answer.status().is_server_error() {
+            return answer;
+        }
+        let mut headers = HeaderMap::new();
+        for (name, value) in [(ACCEPT, self.accept), (USER_AGENT, self.agent)] {
+            headers.extend(value.map(|value| (name, value)));
+        }
+        let query = Query::parse(self.uri.query().unwrap_or(""));
+        let wanted = negotiate::wanted(&headers, &query, Offer::STATUS);
+        answer::negotiated(answer, wanted.unwrap_or(Wanted::JSON))
+    }
 }
 
 async fn handle(mut exchange: Exchange, body: RequestBody) -> Answer {
@@ -77,8 +110,21 @@ async fn handle(mut exchange: Exchange, body: RequestBody) -> Answer {
         true => verbs::dispatch(exchange, body).await,
         false => endpoints::dispatch(exchange),
     };
-    drop(permit);
-    answer
+    held(answer, permit)
+}
+
+/// Keeps the request's place until a body that is written little by little is done with.
+fn held(answer: Answer, permit: Option<OwnedSemaphorePermit>) -> Answer {
+    if permit.is_none() || answer.body().size_hint().exact().is_some() {
+        return answer;
+    }
+    answer.map(|body| {
+        let keeps = move |frame| {
+            let _ = &permit;
+            frame
+        };
+        body.map_frame(keeps).boxed_unsync()
+    })
 }
 
 fn finish(server: &ApiServer, info: &RequestInfo, id: u128, mut answer: Answer) -> Answer {

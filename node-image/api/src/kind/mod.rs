@@ -5,6 +5,11 @@ mod rows;
 
 pub use registry::{Group, Kinds, compare_versions, split_api_version};
 
+/// Whether a group is one of upstream's own, or that of the types all groups share.
+pub(crate) fn is_built_in_group(group: &str) -> bool {
+    group == "meta.k8s.io" || rows::GROUP_ORDER.contains(&group)
+}
+
 /// Where objects of a kind live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {

@@ -46,7 +46,7 @@ fn put_fields(
 }
 
 /// A field, with all its elements.
-fn put(message: &mut Message, number: u32, schema: &Schema, id: NodeId, value: &Value) {
+pub(super) fn put(message: &mut Message, number: u32, schema: &Schema, id: NodeId, value: &Value) {
     let node = schema.node(id);
     match (node.form, value) {
         // A named list is a message of its own.

@@ -5,13 +5,16 @@
 mod decode;
 mod encode;
 mod instant;
+mod list;
 
 use serde_json::Value;
 
 use crate::Object;
-use crate::kind::split_api_version;
+use crate::kind::{is_built_in_group, split_api_version};
 use crate::schema::{self, SchemaRef};
 use crate::wire::{Content, Fields, Malformed, Message};
+
+pub use list::ListWriter;
 
 /// The media type.
 pub const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
@@ -47,6 +50,11 @@ impl From<Malformed> for ProtobufError {
     fn from(_: Malformed) -> ProtobufError {
         ProtobufError::Malformed
     }
+}
+
+/// Whether objects of a type have a protobuf form.
+pub fn has_form(group: &str, version: &str, kind: &str) -> bool {
+    form_of(group, version, kind).is_some()
 }
 
 /// An object, or a list of them, in its envelope; `None` when its kind has no protobuf form.
@@ -103,8 +111,12 @@ pub fn decode(bytes: &[u8], expected: (&str, &str)) -> Result<Value, ProtobufErr
 
 fn schema_of(api_version: &str, kind: &str) -> Option<SchemaRef<'static>> {
     let (group, version) = split_api_version(api_version);
+    form_of(group, version, kind)
+}
+
+fn form_of(group: &str, version: &str, kind: &str) -> Option<SchemaRef<'static>> {
     let name = schema::type_name(group, version, kind);
-    if name.starts_with(UNSUPPORTED_PACKAGE) {
+    if !is_built_in_group(group) || name.starts_with(UNSUPPORTED_PACKAGE) {
         return None;
     }
     // The types of meta.k8s.io and those that belong to every group.
@@ -112,15 +124,23 @@ fn schema_of(api_version: &str, kind: &str) -> Option<SchemaRef<'static>> {
 }
 
 fn envelope(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
+    let mut out = head(api_version, kind, raw.len());
+    out.extend_from_slice(raw);
+    out.extend_from_slice(TAIL);
+    out
+}
+
+/// Content encoding and type: none, as upstream writes them.
+const TAIL: &[u8] = b"\x1a\x00\x22\x00";
+
+/// What precedes a message in its envelope.
+fn head(api_version: &str, kind: &str, length: usize) -> Vec<u8> {
     let mut type_meta = Message::default();
     type_meta.string(1, api_version);
     type_meta.string(2, kind);
     let mut unknown = Message::default();
     unknown.message(1, type_meta);
-    unknown.bytes(2, raw);
-    // Content encoding and type: none, as upstream writes them.
-    unknown.bytes(3, b"");
-    unknown.bytes(4, b"");
+    unknown.length(2, length);
     let mut out = MAGIC.to_vec();
     out.extend_from_slice(&unknown.finish());
     out

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use kd_api::Object;
 use memchr::memmem;
 use serde::Serialize;
+use serde::de::IgnoredAny;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
@@ -32,6 +33,25 @@ pub(crate) fn item(bytes: &mut Vec<u8>, stored: &[u8], revision: u64) {
     bytes.push(b'{');
     bytes.extend_from_slice(METADATA);
     push_revision(bytes, revision, rest);
+}
+
+/// Appends the metadata of a stored object as a PartialObjectMetadata.
+pub(crate) fn partial(bytes: &mut Vec<u8>, stored: &[u8], revision: u64) {
+    bytes.extend_from_slice(br#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","#);
+    bytes.extend_from_slice(METADATA);
+    push_revision(bytes, revision, metadata(stored).get(1..).unwrap_or_default());
+    bytes.push(b'}');
+}
+
+/// The metadata of a stored object, braces included. Reads no further than that.
+pub(crate) fn metadata(stored: &[u8]) -> &[u8] {
+    let (head, rest) = split(stored);
+    let from_brace = &stored[head.len().saturating_sub(1)..];
+    let mut values = serde_json::Deserializer::from_slice(from_brace).into_iter::<IgnoredAny>();
+    match values.next() {
+        Some(Ok(_)) => &from_brace[..values.byte_offset()],
+        _ => rest,
+    }
 }
 
 fn push_revision(bytes: &mut Vec<u8>, revision: u64, rest: &[u8]) {
@@ -92,6 +112,12 @@ mod tests {
         let mut list = Vec::new();
         item(&mut list, &bytes, 7);
         assert_eq!(String::from_utf8(list).unwrap(), listed);
+        let mut metadata = Vec::new();
+        partial(&mut metadata, &bytes, 7);
+        let metadata: Value = serde_json::from_slice(&metadata).unwrap();
+        let mut shown: Value = serde_json::from_str(shown).unwrap();
+        assert_eq!(metadata["kind"], "PartialObjectMetadata");
+        assert_eq!(metadata["metadata"], shown["metadata"].take());
     }
 
     #[test]

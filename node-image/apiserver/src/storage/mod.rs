@@ -13,7 +13,7 @@ use kd_store::{Entry, Error, Snapshot, Store};
 use serde_json::Value;
 
 pub(crate) use convert::convert;
-pub(crate) use encoding::{encode, item, object};
+pub(crate) use encoding::{encode, item, metadata, object, partial};
 pub(crate) use key::{key_of, prefix_of, resource_prefix};
 pub use reader::StoreReader;
 

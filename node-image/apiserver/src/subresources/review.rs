@@ -14,6 +14,7 @@ use crate::verbs::{Reply, VerbRequest, Write};
 /// POST of a review.
 pub(crate) async fn review(request: &mut VerbRequest) -> Result<Reply, Status> {
     let kind = request.kind.clone();
+    request.wanted_of(&kind.api_version(), &kind.kind)?;
     let object = request.read_object().await?;
     let info = request.info().clone();
     let write = Write {

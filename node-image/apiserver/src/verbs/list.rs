@@ -1,25 +1,24 @@
 //! `list`: a consistent collection, whole or in chunks.
 
+mod body;
 mod continuation;
+mod entries;
 mod selection;
 
-use bytes::Bytes;
-use kd_api::decode::Encoding;
-use kd_api::{Status, table};
-use kd_store::{Entry, Error, Snapshot};
-use serde_json::{Map, Value, json};
+use kd_api::Status;
+use kd_store::{Error, Snapshot};
+use serde_json::{Map, Value};
 
 pub(super) use selection::Selection;
 
 use self::continuation::Continue;
+use self::entries::{Entries, Rest};
 use super::{Reply, VerbRequest};
-use crate::answer;
-use crate::negotiate::{Form, Wanted};
-use crate::storage::{item, prefix_of, store_failed};
+use crate::storage::{prefix_of, store_failed};
 
 /// A chunk of a collection.
 struct Chunk {
-    entries: Vec<Entry>,
+    entries: Entries,
     revision: u64,
     /// Where the next chunk begins, and how many objects are left if that is known.
     next: Option<(Continue, Option<usize>)>,
@@ -29,20 +28,8 @@ struct Chunk {
 pub(super) async fn list(request: &mut VerbRequest) -> Result<Reply, Status> {
     let wanted = request.wanted()?;
     let selection = Selection::of(request)?;
-    let chunk = chunk(request, &selection)?;
-    let body = match wanted.form {
-        Form::Object => objects(request, &chunk)?,
-        _ => transformed(request, &chunk, wanted)?,
-    };
-    let headers = &request.exchange.parts.headers;
-    let answer = match wanted.encoding {
-        Encoding::Json => {
-            let empty = answer::bytes(200, wanted.content_type(), Bytes::new());
-            answer::compressible(empty, body, headers)
-        }
-        Encoding::Yaml | Encoding::Protobuf => answer::encoded(200, body, wanted),
-    };
-    Ok(Reply::Answer(answer))
+    let chunk = chunk(request, selection)?;
+    body::answer(request, chunk, wanted).await.map(Reply::Answer)
 }
 
 /// The `resourceVersion` asked for; an error when it is none, or not there yet.
@@ -84,7 +71,7 @@ pub(super) fn too_old(requested: u64, oldest: u64) -> Status {
     Status::expired(format!("too old resource version: {requested} ({oldest})"))
 }
 
-fn chunk(request: &VerbRequest, selection: &Selection) -> Result<Chunk, Status> {
+fn chunk(request: &VerbRequest, selection: Selection) -> Result<Chunk, Status> {
     let limit = request.query().number("limit")?.unwrap_or(0).max(0) as usize;
     let token = request.query().first("continue");
     let prefix = prefix_of(&request.kind, request.namespace());
@@ -92,6 +79,11 @@ fn chunk(request: &VerbRequest, selection: &Selection) -> Result<Chunk, Status> 
         "" => (snapshot(request)?, String::new()),
         token => resumed(request, &Continue::parse(token)?)?,
     };
+    let revision = snapshot.revision();
+    if limit == 0 {
+        let rest = Rest { snapshot, prefix, after, selection };
+        return Ok(Chunk { entries: Entries::Rest(rest), revision, next: None });
+    }
     let mut entries = Vec::new();
     let mut rest = snapshot.list_after(&prefix, &after);
     let mut last = None;
@@ -106,11 +98,11 @@ fn chunk(request: &VerbRequest, selection: &Selection) -> Result<Chunk, Status> 
     }
     let left = last.as_ref().map_or(0, |_| rest.count());
     let next = last.filter(|_| left > 0).map(|after| {
-        let token = Continue { revision: snapshot.revision() as i64, after };
+        let token = Continue { revision: revision as i64, after };
         // Upstream does not count what it would have to decode.
         (token, selection.is_everything().then_some(left))
     });
-    Ok(Chunk { entries, revision: snapshot.revision(), next })
+    Ok(Chunk { entries: Entries::Chosen(entries.into()), revision, next })
 }
 
 /// The state that `resourceVersion` and `resourceVersionMatch` ask for.
@@ -167,49 +159,4 @@ fn metadata(chunk: &Chunk) -> Value {
         }
     }
     Value::Object(metadata)
-}
-
-/// The list as it stands in the store, without decoding.
-fn objects(request: &VerbRequest, chunk: &Chunk) -> Result<Bytes, Status> {
-    let kind = &request.kind;
-    let converted = request.objects().is_converted(kind);
-    let size: usize = chunk.entries.iter().map(|entry| entry.value.len() + 48).sum();
-    let mut body = Vec::with_capacity(size + 256);
-    let head = format!(
-        "{{\"kind\":{:?},\"apiVersion\":{:?},\"metadata\":{},\"items\":[",
-        kind.list_kind,
-        kind.api_version(),
-        metadata(chunk)
-    );
-    body.extend_from_slice(head.as_bytes());
-    for (index, entry) in chunk.entries.iter().enumerate() {
-        if index > 0 {
-            body.push(b',');
-        }
-        match converted {
-            false => item(&mut body, &entry.value, entry.revision),
-            true => {
-                let object = request.objects().decode(kind, entry)?;
-                item(&mut body, &crate::storage::encode(&object), entry.revision);
-            }
-        }
-    }
-    body.extend_from_slice(b"]}");
-    Ok(body.into())
-}
-
-fn transformed(request: &VerbRequest, chunk: &Chunk, wanted: Wanted) -> Result<Bytes, Status> {
-    let kind = &request.kind;
-    let decode = |entry| request.objects().decode(kind, entry);
-    let objects: Vec<Value> = chunk.entries.iter().map(decode).collect::<Result<_, _>>()?;
-    let metadata = metadata(chunk);
-    let value = match wanted.form {
-        Form::Table(include) => {
-            let now = (request.server().clock)();
-            table::table(kind, &objects, &metadata, include, true, now)
-        }
-        Form::Metadata => table::partial_object_list(&objects, &metadata),
-        Form::Object => json!({}),
-    };
-    serde_json::to_vec(&value).map(Into::into).map_err(Status::internal)
 }

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http_body_util::{BodyExt, Limited};
 use kd_api::decode::{BODY_BYTES_MAX, FieldValidation};
-use kd_api::{Kind, Status, table};
+use kd_api::{Kind, Object, Status, table};
 use serde_json::Value;
 
 use crate::answer::{self, Answer, RequestBody};
-use crate::negotiate::{self, Form, Wanted};
+use crate::negotiate::{self, Form, Offer, Wanted};
 use crate::pipeline::Exchange;
 use crate::query::Query;
 use crate::request::RequestInfo;
@@ -77,7 +77,13 @@ impl VerbRequest {
 
     /// What form the client wants.
     pub(crate) fn wanted(&self) -> Result<Wanted, Status> {
-        negotiate::wanted(&self.exchange.parts.headers, self.query(), true)
+        negotiate::wanted(&self.exchange.parts.headers, self.query(), Offer::objects(&self.kind))
+    }
+
+    /// Refuses clients that read no form of an object which is none of the path's kind.
+    pub(crate) fn wanted_of(&self, api_version: &str, kind: &str) -> Result<Wanted, Status> {
+        let offer = Offer::other(api_version, kind);
+        negotiate::wanted(&self.exchange.parts.headers, self.query(), offer)
     }
 
     pub(crate) fn field_validation(&self) -> Result<FieldValidation, Status> {
@@ -114,22 +120,18 @@ impl VerbRequest {
         match reply {
             Reply::Answer(answer) => Ok(answer),
             Reply::Value(code, value) => {
-                let headers = &self.exchange.parts.headers;
-                let wanted =
-                    negotiate::wanted(headers, self.query(), false).unwrap_or(Wanted::JSON);
-                Ok(answer::value(code, &value, wanted))
+                let wanted = self.wanted_of(value.api_version(), value.kind());
+                Ok(answer::value(code, &value, wanted.unwrap_or(Wanted::JSON)))
             }
             Reply::Object(code, bytes) => {
                 let wanted = self.wanted()?;
-                if wanted.form == Form::Object {
+                if wanted == Wanted::JSON {
                     let headers = &self.exchange.parts.headers;
-                    return Ok(match wanted.encoding {
-                        kd_api::decode::Encoding::Json => {
-                            let empty = answer::bytes(code, wanted.content_type(), Bytes::new());
-                            answer::compressible(empty, bytes, headers)
-                        }
-                        _ => answer::encoded(code, bytes, wanted),
-                    });
+                    let empty = answer::bytes(code, wanted.content_type(), Bytes::new());
+                    return Ok(answer::compressible(empty, bytes, headers));
+                }
+                if wanted.form == Form::Object {
+                    return Ok(answer::encoded(code, bytes, wanted));
                 }
                 let object: Value = serde_json::from_slice(&bytes).map_err(Status::internal)?;
                 Ok(answer::value(code, &self.transformed(&object, wanted.form), wanted))

@@ -3,6 +3,7 @@
 mod bootstrap;
 mod deletion;
 mod discovery;
+mod forms;
 mod lists;
 mod server;
 mod services;

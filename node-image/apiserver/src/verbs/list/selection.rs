@@ -8,7 +8,7 @@ use kd_store::Entry;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::storage::Objects;
+use crate::storage::{Objects, metadata};
 use crate::verbs::VerbRequest;
 
 /// A label and a field selector.
@@ -19,12 +19,7 @@ pub(crate) struct Selection {
     by_name: Option<(String, String)>,
 }
 
-/// The part of an object that labels are in.
-#[derive(Deserialize)]
-struct Labelled {
-    metadata: Labels,
-}
-
+/// The part of the metadata that labels are in.
 #[derive(Deserialize)]
 struct Labels {
     #[serde(default)]
@@ -74,8 +69,9 @@ impl Selection {
         if self.labels.is_everything() {
             return Ok(true);
         }
-        let part: Labelled = serde_json::from_slice(&entry.value).map_err(Status::internal)?;
-        Ok(self.labels.matches(&part.metadata.labels))
+        let part: Labels =
+            serde_json::from_slice(metadata(&entry.value)).map_err(Status::internal)?;
+        Ok(self.labels.matches(&part.labels))
     }
 
     /// Whether a decoded object is selected.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use kd_api::{Kind, Object, Status, table};
+use kd_api::decode::Encoding;
+use kd_api::{Kind, Object, Status, protobuf, table};
 use kd_store::{Entry, Event};
 use serde_json::{Value, json};
 
@@ -19,7 +20,7 @@ pub(super) struct Frames {
     objects: Objects,
     kind: Arc<Kind>,
     selection: Selection,
-    form: Form,
+    wanted: Wanted,
     clock: Clock,
     /// Columns are told once.
     columns_told: bool,
@@ -33,7 +34,7 @@ impl Frames {
             objects: request.objects().clone(),
             kind: request.kind.clone(),
             selection,
-            form: wanted.form,
+            wanted,
             clock: request.server().clock.clone(),
             columns_told: false,
             last: "".into(),
@@ -77,7 +78,7 @@ impl Frames {
         if initial_end {
             object.set_annotation(INITIAL_END, "true");
         }
-        let object = match self.form {
+        let object = match self.wanted.form {
             Form::Object => object,
             Form::Metadata => table::partial_object(&object),
             Form::Table(include) => {
@@ -86,11 +87,11 @@ impl Frames {
                 table::table(&self.kind, [], &object["metadata"], include, columns, now)
             }
         };
-        push(chunk, "BOOKMARK", object.to_string().as_bytes());
+        self.push(chunk, "BOOKMARK", &object);
     }
 
     pub(super) fn error(&self, chunk: &mut Vec<u8>, status: &Status) {
-        push(chunk, "ERROR", &serde_json::to_vec(status).unwrap_or_default());
+        self.push(chunk, "ERROR", &serde_json::to_value(status).unwrap_or_default());
     }
 
     fn line(
@@ -100,17 +101,34 @@ impl Frames {
         entry: &Entry,
         revision: u64,
     ) -> Result<(), Status> {
-        if self.form == Form::Object {
+        if self.wanted == Wanted::JSON {
             push(chunk, name, &self.objects.show_at(&self.kind, &entry.value, revision)?);
             return Ok(());
         }
         let object = self.objects.decode_at(&self.kind, &entry.value, revision)?;
-        push(chunk, name, self.transformed(&object).to_string().as_bytes());
+        match self.wanted.form {
+            Form::Object => self.push(chunk, name, &object),
+            _ => {
+                let transformed = self.transformed(&object);
+                self.push(chunk, name, &transformed);
+            }
+        }
         Ok(())
     }
 
+    /// One frame of the stream.
+    fn push(&self, chunk: &mut Vec<u8>, name: &str, object: &Value) {
+        match self.wanted.encoding {
+            Encoding::Protobuf => {
+                let object = protobuf::encode(object).unwrap_or_default();
+                chunk.extend_from_slice(&protobuf::encode_watch_event(name, &object));
+            }
+            _ => push(chunk, name, object.to_string().as_bytes()),
+        }
+    }
+
     fn transformed(&mut self, object: &Value) -> Value {
-        match self.form {
+        match self.wanted.form {
             Form::Object => object.clone(),
             Form::Metadata => table::partial_object(object),
             Form::Table(include) => {

@@ -1,4 +1,4 @@
-//! `watch`: every change of a collection, as a stream of JSON lines.
+//! `watch`: every change of a collection, as a stream of JSON lines or of protobuf frames.
 
 mod frames;
 mod options;
@@ -21,7 +21,7 @@ use tokio::time::{Interval, MissedTickBehavior, Sleep};
 use super::list::{Selection, too_large, too_old};
 use super::{Reply, VerbRequest};
 use crate::answer::{self, BodyError};
-use crate::negotiate::Wanted;
+use crate::negotiate::{self, Offer, Wanted};
 use crate::storage::{prefix_of, store_failed};
 use frames::Frames;
 use options::{Options, Start};
@@ -33,7 +33,11 @@ const BOOKMARK_SECONDS: u64 = 60;
 
 /// GET with `watch=true`.
 pub(super) async fn watch(request: &mut VerbRequest) -> Result<Reply, Status> {
-    let wanted = request.wanted()?;
+    let offer = Offer::changes(&request.kind);
+    let headers = &request.exchange.parts.headers;
+    let wanted = negotiate::wanted(headers, request.query(), offer)?;
+    // One line is one event, also for people.
+    let wanted = Wanted { pretty: false, ..wanted };
     let options = Options::of(request)?;
     let selection = Selection::of(request)?;
     let prefix = prefix_of(&request.kind, request.namespace());
@@ -99,7 +103,7 @@ fn streamed(lines: Lines, wanted: Wanted) -> answer::Answer {
     });
     let body = StreamBody::new(chunks).boxed_unsync();
     let mut answer = http::Response::new(body);
-    let content_type = HeaderValue::from_static(wanted.content_type());
+    let content_type = HeaderValue::from_static(wanted.stream_type());
     answer.headers_mut().insert(http::header::CONTENT_TYPE, content_type);
     answer
 }
