@@ -267,7 +267,8 @@ mod tests {
         assert_eq!(named["apiVersion"], "apidiscovery.k8s.io/v2");
         let apps = &named["items"][0];
         assert_eq!(apps["metadata"]["name"], "apps");
-        let deployments = &apps["versions"][0]["resources"][0];
+        let resources = apps["versions"][0]["resources"].as_array().unwrap();
+        let deployments = resources.iter().find(|r| r["resource"] == "deployments").unwrap();
         let scale = json!({"subresource": "scale", "verbs": ["get", "patch", "update"],
             "responseKind": {"group": "autoscaling", "version": "v1", "kind": "Scale"}});
         assert_eq!(deployments["subresources"][0], scale);

@@ -45,6 +45,8 @@ pub enum FieldErrorType {
     Required,
     /// `Invalid value`
     Invalid,
+    /// `Invalid value`, where the value is too large to show.
+    InvalidUnshown,
     /// `Unsupported value`
     NotSupported,
     /// `Duplicate value`
@@ -68,7 +70,7 @@ impl FieldErrorType {
     pub fn reason(self) -> &'static str {
         match self {
             Self::Required => "FieldValueRequired",
-            Self::Invalid => "FieldValueInvalid",
+            Self::Invalid | Self::InvalidUnshown => "FieldValueInvalid",
             Self::NotSupported => "FieldValueNotSupported",
             Self::Duplicate => "FieldValueDuplicate",
             Self::Forbidden => "FieldValueForbidden",
@@ -83,7 +85,7 @@ impl FieldErrorType {
     fn words(self) -> &'static str {
         match self {
             Self::Required => "Required value",
-            Self::Invalid | Self::TypeInvalid => "Invalid value",
+            Self::Invalid | Self::InvalidUnshown | Self::TypeInvalid => "Invalid value",
             Self::NotSupported => "Unsupported value",
             Self::Duplicate => "Duplicate value",
             Self::Forbidden => "Forbidden",
@@ -117,6 +119,11 @@ impl FieldError {
     /// A value breaks a rule.
     pub fn invalid(field: Path, value: impl Into<Value>, detail: impl Into<String>) -> Self {
         Self::new(FieldErrorType::Invalid, field, value, detail)
+    }
+
+    /// A whole breaks a rule, and is not shown.
+    pub fn invalid_unshown(field: Path, detail: impl Into<String>) -> Self {
+        Self::new(FieldErrorType::InvalidUnshown, field, Value::Null, detail)
     }
 
     /// A value is none of those allowed; `supported` in upstream's order.
@@ -169,7 +176,8 @@ impl FieldError {
     pub fn body(&self) -> String {
         use FieldErrorType::*;
         let mut text = self.error_type.words().to_owned();
-        let shows_value = !matches!(self.error_type, Required | Forbidden | TooLong | Internal);
+        let shows_value =
+            !matches!(self.error_type, Required | InvalidUnshown | Forbidden | TooLong | Internal);
         if shows_value {
             let value = match &self.bad_value {
                 Value::Null => "null".to_owned(),

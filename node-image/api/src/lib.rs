@@ -11,6 +11,7 @@ pub mod openapi;
 pub mod patch;
 pub mod protobuf;
 pub mod quantity;
+pub mod schedule;
 pub mod schema;
 pub mod selector;
 mod status;

@@ -83,9 +83,12 @@ pub(super) fn stateful_set(obj: &mut Value) {
         retention.set_default_text("whenScaled", "Retain");
     }
     let Some(strategy) = spec.object_mut("updateStrategy") else { return };
-    strategy.set_default_text("type", "RollingUpdate");
+    if strategy.text("type").is_empty() {
+        strategy.put("type", "RollingUpdate");
+        strategy.set_default("rollingUpdate", json!({}));
+    }
     if strategy.text("type") == "RollingUpdate"
-        && let Some(rolling) = strategy.object_mut("rollingUpdate")
+        && let Some(rolling) = strategy.existing_mut("rollingUpdate")
     {
         rolling.set_default("partition", 0);
     }

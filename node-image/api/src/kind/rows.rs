@@ -179,11 +179,11 @@ const ROWS: &[Row] = &[
 
     row(API_REGISTRATION, "v1", "APIService", "apiservices", CLUSTER).category(EXTENSION).with(&[STATUS]).later(),
 
-    row("apps", "v1", "ControllerRevision", "controllerrevisions", NAMESPACED).later(),
-    row("apps", "v1", "DaemonSet", "daemonsets", NAMESPACED).short(&["ds"]).category(WORKLOAD).with(&[STATUS]).later(),
+    row("apps", "v1", "ControllerRevision", "controllerrevisions", NAMESPACED),
+    row("apps", "v1", "DaemonSet", "daemonsets", NAMESPACED).short(&["ds"]).category(WORKLOAD).with(&[STATUS]),
     row("apps", "v1", "Deployment", "deployments", NAMESPACED).short(&["deploy"]).category(WORKLOAD).with(&[SCALE, STATUS]),
     row("apps", "v1", "ReplicaSet", "replicasets", NAMESPACED).short(&["rs"]).category(WORKLOAD).with(&[SCALE, STATUS]),
-    row("apps", "v1", "StatefulSet", "statefulsets", NAMESPACED).short(&["sts"]).category(WORKLOAD).with(&[SCALE, STATUS]).later(),
+    row("apps", "v1", "StatefulSet", "statefulsets", NAMESPACED).short(&["sts"]).category(WORKLOAD).with(&[SCALE, STATUS]),
 
     row(EVENTS, "v1", "Event", "events", NAMESPACED).short(&["ev"]).stored_as("", "events"),
 
@@ -198,8 +198,8 @@ const ROWS: &[Row] = &[
     row("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", NAMESPACED).short(&["hpa"]).category(WORKLOAD).with(&[STATUS]).later(),
     row("autoscaling", "v1", "HorizontalPodAutoscaler", "horizontalpodautoscalers", NAMESPACED).short(&["hpa"]).category(WORKLOAD).with(&[STATUS]).later(),
 
-    row("batch", "v1", "CronJob", "cronjobs", NAMESPACED).short(&["cj"]).category(WORKLOAD).with(&[STATUS]).later(),
-    row("batch", "v1", "Job", "jobs", NAMESPACED).category(WORKLOAD).with(&[STATUS]).later(),
+    row("batch", "v1", "CronJob", "cronjobs", NAMESPACED).short(&["cj"]).category(WORKLOAD).with(&[STATUS]),
+    row("batch", "v1", "Job", "jobs", NAMESPACED).category(WORKLOAD).with(&[STATUS]),
 
     row(CERTIFICATES, "v1", "CertificateSigningRequest", "certificatesigningrequests", CLUSTER).short(&["csr"]).with(APPROVAL),
 

@@ -1,6 +1,7 @@
 //! What the server itself does to an object at a write, before it is validated: the parts a client
 //! may not touch here are reset, generations count, derived fields are filled.
 
+mod daemon_set;
 mod generation;
 mod job;
 mod pod;
@@ -30,6 +31,8 @@ pub fn prepare_create(kind: &Kind, obj: &mut Value) {
         ("", "Pod") => pod::prepare_create(obj),
         ("", "Secret") => secret::merge_string_data(obj),
         ("", "Service") => service::prepare_create(obj),
+        ("apps", "DaemonSet") => daemon_set::prepare_create(obj),
+        ("apps", "StatefulSet") => drop_max_unavailable(obj, &Value::Null),
         ("batch", "Job") => job::generate_selector(obj),
         _ => {}
     }
@@ -47,6 +50,8 @@ pub fn prepare_update(kind: &Kind, subresource: &str, new: &mut Value, old: &Val
                 ("", "Namespace") => keep_namespace_finalizers(new, old),
                 ("", "Secret") => secret::merge_string_data(new),
                 ("", "Service") => service::prepare_update(new, old),
+                ("apps", "DaemonSet") => daemon_set::prepare_update(new, old),
+                ("apps", "StatefulSet") => drop_max_unavailable(new, old),
                 _ => {}
             }
         }
@@ -97,6 +102,18 @@ fn namespace_finalizer(obj: &mut Value) {
 fn keep_namespace_finalizers(new: &mut Value, old: &Value) {
     if let Some(spec) = new.object_mut("spec") {
         copy_field(spec, &old["spec"], "finalizers");
+    }
+}
+
+/// A field whose feature is off in this version: it is kept only where it is in use already.
+fn drop_max_unavailable(new: &mut Value, old: &Value) {
+    let path = ["updateStrategy", "rollingUpdate"];
+    let used = path.iter().fold(&old["spec"], |value, field| &value[*field]);
+    if used.has("maxUnavailable") {
+        return;
+    }
+    if let Some(rolling) = new.reach_mut(&["spec", path[0], path[1]]) {
+        rolling.take_key("maxUnavailable");
     }
 }
 

@@ -190,3 +190,55 @@ pub(super) fn number_or_percent(errors: &mut Errors, value: &Value, path: &Path)
 pub(super) fn percent(value: &Value) -> Option<i64> {
     value.as_str()?.strip_suffix('%')?.parse().ok()
 }
+
+/// A share of at most all of them.
+pub(super) fn at_most_all(errors: &mut Errors, value: &Value, path: &Path) {
+    if percent(value).is_some_and(|share| share > 100) {
+        let text = "must not be greater than 100%";
+        errors.push(FieldError::invalid(path.clone(), value.clone(), text));
+    }
+}
+
+/// Whether a number or percentage is nothing at all.
+pub(super) fn is_zero(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.as_i64() == Some(0),
+        Value::String(_) => percent(value).unwrap_or(0) == 0,
+        _ => true,
+    }
+}
+
+/// Numbers that must not be negative.
+pub(super) fn none_negative(errors: &mut Errors, owner: &Value, fields: &[&str], path: &Path) {
+    fields.iter().for_each(|field| not_negative(errors, owner, field, path));
+}
+
+/// A number of which there cannot be more than of another.
+pub(super) fn not_above(
+    errors: &mut Errors,
+    owner: &Value,
+    (field, limit): (&str, &str),
+    path: &Path,
+    text: &str,
+) {
+    let number = |field: &str| owner.integer(field).unwrap_or(0);
+    if number(field) > number(limit) {
+        errors.push(FieldError::invalid(path.child(field), number(field), text));
+    }
+}
+
+/// A counter that only grows.
+pub(super) fn not_decremented(
+    errors: &mut Errors,
+    new: &Value,
+    old: &Value,
+    field: &str,
+    path: &Path,
+) {
+    let Some(before) = old.integer(field) else { return };
+    let now = new.integer(field);
+    if now.is_none_or(|now| now < before) {
+        let text = "cannot be decremented";
+        errors.push(FieldError::invalid(path.child(field), now.unwrap_or(0), text));
+    }
+}

@@ -5,6 +5,14 @@ mod check;
 mod cluster;
 mod config;
 mod container;
+mod cron_job;
+mod daemon_set;
+mod disruption_budget;
+mod horizontal_pod_autoscaler;
+mod index_list;
+mod job;
+mod job_policy;
+mod job_status;
 mod metadata;
 pub mod names;
 mod network;
@@ -15,6 +23,7 @@ mod resources;
 mod scheduling;
 mod security;
 mod service;
+mod stateful_set;
 mod storage;
 mod volume;
 mod workload;
@@ -129,7 +138,10 @@ static RULES: &[Rules] = &[
         ..row!("", "Pod", pod::create, pod_update::main)
     },
     row!("", "PodTemplate", workload::pod_template),
-    row!("", "ReplicationController", workload::replication_controller),
+    Rules {
+        subresources: &[("status", workload::replica_set_status)],
+        ..row!("", "ReplicationController", workload::replication_controller)
+    },
     row!("", "ResourceQuota", cluster::resource_quota, cluster::resource_quota_update),
     row!("", "Secret", config::secret, config::secret_update),
     Rules {
@@ -148,13 +160,38 @@ static RULES: &[Rules] = &[
         cluster::admission_webhooks
     ),
     Rules { name: names::path_segment, ..row!("apiregistration.k8s.io", "APIService", nothing) },
-    row!("apps", "DaemonSet", workload::daemon_set, workload::daemon_set_update),
-    row!("apps", "Deployment", workload::deployment, workload::deployment_update),
-    row!("apps", "ReplicaSet", workload::replica_set, workload::replica_set_update),
-    row!("apps", "StatefulSet", workload::stateful_set, workload::stateful_set_update),
-    row!("autoscaling", "HorizontalPodAutoscaler", workload::horizontal_pod_autoscaler),
-    row!("batch", "CronJob", workload::cron_job),
-    row!("batch", "Job", workload::job, workload::job_update),
+    row!(
+        "apps",
+        "ControllerRevision",
+        stateful_set::controller_revision,
+        stateful_set::controller_revision_update
+    ),
+    Rules {
+        subresources: &[("status", daemon_set::status)],
+        ..row!("apps", "DaemonSet", daemon_set::create, daemon_set::update)
+    },
+    Rules {
+        subresources: &[("status", workload::deployment_status)],
+        ..row!("apps", "Deployment", workload::deployment, workload::deployment_update)
+    },
+    Rules {
+        subresources: &[("status", workload::replica_set_status)],
+        ..row!("apps", "ReplicaSet", workload::replica_set, workload::replica_set_update)
+    },
+    Rules {
+        name: names::dns_label,
+        subresources: &[("status", stateful_set::status)],
+        ..row!("apps", "StatefulSet", stateful_set::create, stateful_set::update)
+    },
+    Rules {
+        subresources: &[("status", horizontal_pod_autoscaler::status)],
+        ..row!("autoscaling", "HorizontalPodAutoscaler", horizontal_pod_autoscaler::create)
+    },
+    row!("batch", "CronJob", cron_job::create, cron_job::update),
+    Rules {
+        subresources: &[("status", job_status::update)],
+        ..row!("batch", "Job", job::create, job::update)
+    },
     Rules {
         subresources: &[
             ("status", cluster::certificate_signing_request_update),
@@ -184,7 +221,10 @@ static RULES: &[Rules] = &[
     ),
     row!("networking.k8s.io", "NetworkPolicy", network::network_policy),
     row!("node.k8s.io", "RuntimeClass", cluster::runtime_class, cluster::runtime_class_update),
-    row!("policy", "PodDisruptionBudget", workload::pod_disruption_budget),
+    Rules {
+        subresources: &[("status", disruption_budget::status)],
+        ..row!("policy", "PodDisruptionBudget", disruption_budget::create)
+    },
     Rules {
         name: names::path_segment,
         ..row!("rbac.authorization.k8s.io", "ClusterRole", access::cluster_role)

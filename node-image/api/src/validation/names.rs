@@ -3,6 +3,9 @@
 
 use std::net::IpAddr;
 
+use super::check::Errors;
+use crate::{FieldError, Path};
+
 /// The sentences that say what is wrong.
 pub type Problems = Vec<String>;
 
@@ -199,6 +202,27 @@ pub fn path_segment(text: &str) -> Problems {
     let slash = text.contains('/').then(|| "may not contain '/'".to_owned());
     let percent = text.contains('%').then(|| "may not contain '%'".to_owned());
     slash.into_iter().chain(percent).collect()
+}
+
+/// A name such as `example.com/thing`: a domain, a slash and a path.
+pub(super) fn domain_prefixed_path(errors: &mut Errors, text: &str, path: &Path) {
+    if text.is_empty() {
+        errors.push(FieldError::required(path.clone(), ""));
+        return;
+    }
+    let Some((host, rest)) = text.split_once('/').filter(|(a, b)| !a.is_empty() && !b.is_empty())
+    else {
+        let why = "must be a domain-prefixed path (such as \"acme.io/foo\")";
+        errors.push(FieldError::invalid(path.clone(), text, why));
+        return;
+    };
+    for problem in dns_subdomain(host) {
+        errors.push(FieldError::invalid(path.clone(), host, problem));
+    }
+    let fine = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/%".contains(&b);
+    if !rest.bytes().all(fine) {
+        errors.push(FieldError::invalid(path.clone(), rest, "Invalid path"));
+    }
 }
 
 /// The rule for `metadata.generateName` is the one for names, on the text without what the
