@@ -1,5 +1,6 @@
 //! From results to HTTP responses.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io::Write;
 
@@ -42,6 +43,10 @@ pub type RequestBody = UnsyncBoxBody<Bytes, BodyError>;
 pub type AnswerBody = UnsyncBoxBody<Bytes, BodyError>;
 /// An answer.
 pub type Answer = Response<AnswerBody>;
+
+/// What admission wants the audit log to say of a request; an extension of its answer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AuditAnnotations(pub(crate) BTreeMap<String, String>);
 
 /// Answers that are longer are compressed for clients that can read it.
 pub(crate) const GZIP_BYTES_MIN: usize = 128 * 1024;

@@ -39,7 +39,7 @@ pub use connect::{Connect, ConnectRequest};
 pub use proxy::{NodeProxy, NodeProxyConfig, NodeProxyError};
 pub use request::{
     AdmissionAttributes, AdmissionPlugin, Authenticator, Authorizer, Decision, Operation, Reader,
-    RequestInfo, UserInfo,
+    Reinvocation, RequestInfo, UserInfo,
 };
 pub use server::{ApiServer, Error, LocalService, ServerTls, TlsError};
 pub use storage::StoreReader;

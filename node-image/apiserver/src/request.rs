@@ -1,6 +1,6 @@
 //! What the stages of the pipeline know of a request.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -139,6 +139,33 @@ pub struct AdmissionAttributes<'a> {
     pub dry_run: bool,
     /// Sent to the client as `Warning` headers; see [`AdmissionAttributes::warn`].
     pub warnings: Mutex<Vec<String>>,
+    /// Told to the audit log; see [`AdmissionAttributes::annotate`].
+    pub audit_annotations: Mutex<BTreeMap<String, String>>,
+    /// Whether plugins that change objects run once more.
+    pub reinvocation: Reinvocation,
+}
+
+/// What the two rounds of plugins that change an object know of each other. The second comes when a
+/// webhook or a policy has changed the object.
+#[derive(Clone, Debug, Default)]
+pub struct Reinvocation {
+    /// Whether this is the second round.
+    pub again: bool,
+    /// Whether there is to be a second round.
+    pub wanted: bool,
+    /// Who was asked and would like to be asked again.
+    pub invoked: BTreeSet<String>,
+    /// Of those, who is to be asked again: the object was changed after them.
+    pub required: BTreeSet<String>,
+    /// The object as the webhooks left it.
+    pub last_output: Value,
+}
+
+impl Reinvocation {
+    /// The object was changed: everyone who was asked before and wants to know is asked again.
+    pub fn require_all(&mut self) {
+        self.required.append(&mut self.invoked);
+    }
 }
 
 impl AdmissionAttributes<'_> {
@@ -152,6 +179,12 @@ impl AdmissionAttributes<'_> {
     /// Adds a warning for the client.
     pub fn warn(&self, text: impl Into<String>) {
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(text.into());
+    }
+
+    /// Adds an annotation of the audit log; the first of a key stays.
+    pub fn annotate(&self, key: impl Into<String>, value: &str) {
+        let mut annotations = self.audit_annotations.lock().unwrap_or_else(PoisonError::into_inner);
+        annotations.entry(key.into()).or_insert_with(|| value.to_owned());
     }
 }
 

@@ -1,5 +1,6 @@
 //! A store of objects in a map, for unit tests of what reads through [`Reader`].
 
+pub(crate) mod server;
 pub(crate) mod webhook;
 
 use std::collections::BTreeMap;
@@ -118,5 +119,7 @@ pub(crate) fn attributes<'a>(
         options: Value::Null,
         dry_run: false,
         warnings: Mutex::default(),
+        audit_annotations: Mutex::default(),
+        reinvocation: Default::default(),
     }
 }

@@ -20,6 +20,7 @@ mod storage_object_in_use_protection;
 mod taint_nodes_by_condition;
 mod token_audience;
 mod volume_claim_resize;
+mod webhooks;
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -28,7 +29,10 @@ use kd_api::{Object, Status};
 use serde_json::Value;
 
 use crate::authz::{EscalationCheck, UnionAuthorizer};
+use crate::config::Random;
 use crate::request::{AdmissionAttributes, AdmissionPlugin, Reader};
+use crate::webhook::WebhookClients;
+pub(crate) use webhooks::KindSource;
 
 /// What the plugins need.
 #[derive(Clone)]
@@ -37,6 +41,23 @@ pub struct AdmissionConfig {
     pub reader: Arc<dyn Reader>,
     /// For plugins that demand more rights than the verb (approving, granting).
     pub authorizer: Arc<UnionAuthorizer>,
+    /// Calls webhooks.
+    pub webhooks: Arc<WebhookClients>,
+    /// The kinds that are served now.
+    pub kinds: KindSource,
+    /// For the names of reviews.
+    pub random: Random,
+}
+
+impl AdmissionConfig {
+    fn webhook_resources(&self) -> webhooks::Resources {
+        webhooks::Resources {
+            reader: self.reader.clone(),
+            clients: self.webhooks.clone(),
+            kinds: self.kinds.clone(),
+            random: self.random.clone(),
+        }
+    }
 }
 
 type Constructor = fn(&AdmissionConfig) -> Box<dyn AdmissionPlugin>;
@@ -60,7 +81,9 @@ const PLUGINS: &[Constructor] = &[
     |_| Box::new(certificates::CertificateSubjectRestriction),
     |c| Box::new(default_ingress_class::DefaultIngressClass::new(c.reader.clone())),
     |c| Box::new(pod_topology_labels::PodTopologyLabels::new(c.reader.clone())),
-    // The webhooks' and policies' place.
+    // The policies go before the webhooks of their sort.
+    |c| Box::new(webhooks::MutatingWebhooks::new(c.webhook_resources())),
+    |c| Box::new(webhooks::ValidatingWebhooks::new(c.webhook_resources())),
     |c| Box::new(resource_quota::ResourceQuota::new(c.reader.clone())),
     |c| Box::new(EscalationCheck::new(c.authorizer.clone())),
 ];
@@ -115,7 +138,10 @@ mod tests {
     fn names_are_unique() {
         let reader = FakeReader::with([]);
         let authorizer = Arc::new(UnionAuthorizer::new(reader.clone()));
-        let config = AdmissionConfig { reader, authorizer };
+        let webhooks = Arc::new(WebhookClients::new(reader.clone()));
+        let kinds: KindSource = Arc::new(kd_api::Kinds::built_in);
+        let config =
+            AdmissionConfig { reader, authorizer, webhooks, kinds, random: Arc::new(|| 0) };
         let mut names: Vec<_> = PLUGINS.iter().map(|construct| construct(&config).name()).collect();
         assert!(DISABLED.iter().all(|name| names.contains(name)));
         names.sort_unstable();

@@ -73,8 +73,14 @@ impl ApiServer {
             UnionAuthenticator::new(tokens.clone(), static_tokens, reader.clone(), clock.clone());
         let authorizer = Arc::new(UnionAuthorizer::new(reader.clone()));
         let webhooks = Arc::new(WebhookClients::new(reader.clone()));
-        let admission =
-            default_plugins(&AdmissionConfig { reader, authorizer: authorizer.clone() });
+        let of_kinds = objects.clone();
+        let admission = default_plugins(&AdmissionConfig {
+            reader,
+            authorizer: authorizer.clone(),
+            webhooks: webhooks.clone(),
+            kinds: Arc::new(move || of_kinds.kinds()),
+            random: random.clone(),
+        });
         let server = Arc::new(ApiServer {
             limits: Limits::new(config.reads_max, config.writes_max, config.waiting_max),
             authenticator: Arc::new(authenticator),

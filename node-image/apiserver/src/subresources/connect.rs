@@ -52,6 +52,15 @@ async fn admit(request: &mut VerbRequest) -> Result<(), Status> {
             options[name] = true.into();
         }
     }
+    let command: Vec<&str> = request.query().all("command").collect();
+    if !command.is_empty() {
+        options["command"] = command.into();
+    }
+    let ports = request.query().all("ports").flat_map(|list| list.split(','));
+    let ports: Vec<u16> = ports.filter_map(|port| port.trim().parse().ok()).collect();
+    if !ports.is_empty() {
+        options["ports"] = ports.into();
+    }
     let write = Write {
         operation: Operation::Connect,
         info: &info,

@@ -45,6 +45,7 @@ pub(super) async fn evict(request: &mut VerbRequest) -> Result<Reply, Status> {
         dry_run: options.dry_run,
     };
     request.admit(write, |_| Ok(())).await?;
+    options.admitted = true;
     let key = key_of(&request.kind, &info.namespace, &info.name);
     let entry = request.objects().store.get(&key);
     let entry = entry.ok_or_else(|| request.not_found(&info.name))?;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::negotiate::{media_type, unsupported_media_type};
 use crate::storage::key_of;
-use crate::verbs::{Proposal, Reply, VerbRequest, update_object};
+use crate::verbs::{Proposal, Reply, VerbRequest, View, update_object};
 
 const SCALE: (&str, &str, &str) = ("autoscaling", "v1", "Scale");
 const MERGE: [&str; 2] = ["application/merge-patch+json", "application/strategic-merge-patch+json"];
@@ -50,27 +50,32 @@ async fn change(
     propose: impl Fn(&Value) -> Result<Value, Status>,
 ) -> Result<Reply, Status> {
     let kind = request.kind.clone();
-    let proposal = |old: &Value| {
-        let scale = propose(&scale_of(&kind, old)?)?;
-        let replicas = scale.i64_at(&["spec", "replicas"]).unwrap_or(0);
-        if replicas < 0 {
-            let field = kd_api::Path::new("spec").child("replicas");
-            let why = "must be greater than or equal to 0";
-            let error = kd_api::FieldError::invalid(field, replicas, why);
-            return Err(Status::invalid(SCALE.0, SCALE.2, old.name(), &[error]));
-        }
-        let mut new = old.clone();
-        new.set_at(&["spec", "replicas"], replicas.into());
-        new.set_resource_version(scale.resource_version());
-        if !scale.uid().is_empty() {
-            new.set_uid(scale.uid());
-        }
-        let new = normalize(new, &kind).map_err(Status::bad_request)?;
-        Ok(new.object)
-    };
-    let bytes = update_object(request, Proposal::new("scale"), proposal).await?;
+    let proposal = |old: &Value| merged(&kind, old, &propose(&scale_of(&kind, old)?)?);
+    let how = Proposal { view: Some(VIEW), ..Proposal::new("scale") };
+    let bytes = update_object(request, how, proposal).await?;
     let object: Value = serde_json::from_slice(&bytes).map_err(Status::internal)?;
     Ok(Reply::Value(200, scale_of(&request.kind, &object)?))
+}
+
+/// What admission sees.
+const VIEW: View = View { kind: SCALE, show: scale_of, merge: merged };
+
+/// The object with the replicas of a Scale.
+fn merged(kind: &Kind, old: &Value, scale: &Value) -> Result<Value, Status> {
+    let replicas = scale.i64_at(&["spec", "replicas"]).unwrap_or(0);
+    if replicas < 0 {
+        let field = kd_api::Path::new("spec").child("replicas");
+        let why = "must be greater than or equal to 0";
+        let error = kd_api::FieldError::invalid(field, replicas, why);
+        return Err(Status::invalid(SCALE.0, SCALE.2, old.name(), &[error]));
+    }
+    let mut new = old.clone();
+    new.set_at(&["spec", "replicas"], replicas.into());
+    new.set_resource_version(scale.resource_version());
+    if !scale.uid().is_empty() {
+        new.set_uid(scale.uid());
+    }
+    Ok(normalize(new, kind).map_err(Status::bad_request)?.object)
 }
 
 fn scale_of(kind: &Kind, object: &Value) -> Result<Value, Status> {

@@ -23,7 +23,7 @@ use kd_api::{Kind, Status, StatusDetails};
 pub(crate) use create::set_system_fields;
 pub(crate) use delete::{DeleteOptions, delete_object};
 pub(crate) use request::{Reply, VerbRequest};
-pub(crate) use update::{Proposal, update_object};
+pub(crate) use update::{Proposal, View, update_object};
 pub(crate) use write::Write;
 
 use crate::answer::{self, Answer, RequestBody};

@@ -1,5 +1,6 @@
 //! A request as verbs see it, and what they reply.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use kd_api::decode::{BODY_BYTES_MAX, FieldValidation};
 use kd_api::{Kind, Object, Status, table};
 use serde_json::Value;
 
-use crate::answer::{self, Answer, RequestBody};
+use crate::answer::{self, Answer, AuditAnnotations, RequestBody};
 use crate::negotiate::{self, Form, Offer, Wanted};
 use crate::pipeline::Exchange;
 use crate::query::Query;
@@ -25,6 +26,8 @@ pub(crate) struct VerbRequest {
     body: Mutex<Option<RequestBody>>,
     /// Told to the client.
     pub(crate) warnings: Vec<String>,
+    /// Told to the audit log.
+    pub(crate) audit_annotations: BTreeMap<String, String>,
 }
 
 /// What a verb replies.
@@ -39,7 +42,13 @@ pub(crate) enum Reply {
 
 impl VerbRequest {
     pub(super) fn new(exchange: Exchange, kind: Arc<Kind>, body: RequestBody) -> VerbRequest {
-        VerbRequest { exchange, kind, body: Mutex::new(Some(body)), warnings: Vec::new() }
+        VerbRequest {
+            exchange,
+            kind,
+            body: Mutex::new(Some(body)),
+            warnings: Vec::new(),
+            audit_annotations: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn server(&self) -> &Arc<ApiServer> {
@@ -109,10 +118,15 @@ impl VerbRequest {
     }
 
     /// The answer for a reply, in the form that the client wants.
-    pub(super) fn answer(self, outcome: Result<Reply, Status>) -> Answer {
+    pub(super) fn answer(mut self, outcome: Result<Reply, Status>) -> Answer {
+        let annotations = AuditAnnotations(std::mem::take(&mut self.audit_annotations));
+        let warnings = std::mem::take(&mut self.warnings);
         let reply = outcome.and_then(|reply| self.formed(reply));
         let mut answer = reply.unwrap_or_else(|status| answer::failure(&status));
-        answer::warn(&mut answer, &self.warnings);
+        answer::warn(&mut answer, &warnings);
+        if !annotations.0.is_empty() {
+            answer.extensions_mut().insert(annotations);
+        }
         answer
     }
 

@@ -12,7 +12,6 @@ use serde_json::Value;
 use super::owners::Writer;
 use super::write::{Write, valid};
 use super::{Reply, VerbRequest, create, effects};
-use crate::request::Operation;
 use crate::storage::{key_of, store_failed};
 
 /// Times that an update which names no resourceVersion is tried on a newer object.
@@ -89,11 +88,30 @@ pub(crate) struct Proposal {
     pub(crate) admitted: bool,
     /// Whether the proposal says who owns its fields.
     pub(crate) applies: bool,
+    /// What admission sees in the object's place.
+    pub(crate) view: Option<View>,
+}
+
+/// A part of an object that is written in a form of its own (a Scale).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View {
+    /// Group, version and kind of the form.
+    pub(crate) kind: (&'static str, &'static str, &'static str),
+    /// The form of an object.
+    pub(crate) show: fn(&Kind, &Value) -> Result<Value, Status>,
+    /// The object with what its form says.
+    pub(crate) merge: fn(&Kind, &Value, &Value) -> Result<Value, Status>,
 }
 
 impl Proposal {
     pub(crate) fn new(subresource: &'static str) -> Proposal {
-        Proposal { subresource, options: "UpdateOptions", admitted: true, applies: false }
+        Proposal {
+            subresource,
+            options: "UpdateOptions",
+            admitted: true,
+            applies: false,
+            view: None,
+        }
     }
 }
 
@@ -184,20 +202,29 @@ impl Step<'_> {
             }
             Ok(())
         };
-        match how.admitted {
-            false => prepare(&mut new)?,
-            true => {
+        match (how.admitted, how.view) {
+            (false, _) => prepare(&mut new)?,
+            (true, None) => {
+                let of = (&*kind.group, &*kind.version, &*kind.kind);
                 let info = request.info().clone();
-                let write = Write {
-                    operation: Operation::Update,
-                    info: &info,
-                    kind: (&kind.group, &kind.version, &kind.kind),
-                    object: new,
-                    old: Some(self.old.clone()),
-                    options,
-                    dry_run,
-                };
+                let old = Some(self.old.clone());
+                let write = Write { dry_run, options, old, ..Write::update(&info, of, new) };
                 new = request.admit(write, prepare).await?;
+            }
+            (true, Some(view)) => {
+                let info = request.info().clone();
+                let old = Some(Arc::new((view.show)(&kind, &self.old)?));
+                let shown = (view.show)(&kind, &new)?;
+                let write =
+                    Write { dry_run, options, old, ..Write::update(&info, view.kind, shown) };
+                let whole = &mut new;
+                let prepare = |shown: &mut Value| {
+                    *whole = (view.merge)(&kind, whole, shown)?;
+                    prepare(whole)?;
+                    *shown = (view.show)(&kind, whole)?;
+                    Ok(())
+                };
+                request.admit(write, prepare).await?;
             }
         }
         commit(request, &kind, self.entry, &self.old, new, dry_run).await

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::VerbRequest;
 use crate::negotiate::body_encoding;
-use crate::request::{AdmissionAttributes, Operation, RequestInfo};
+use crate::request::{AdmissionAttributes, AdmissionPlugin, Operation, Reinvocation, RequestInfo};
 
 /// What admission is told of a write.
 pub(crate) struct Write<'a> {
@@ -21,6 +21,25 @@ pub(crate) struct Write<'a> {
     pub(crate) old: Option<Arc<Value>>,
     pub(crate) options: Value,
     pub(crate) dry_run: bool,
+}
+
+impl<'a> Write<'a> {
+    /// A change of an object, about which there is no more to say yet.
+    pub(crate) fn update(
+        info: &'a RequestInfo,
+        kind: (&'a str, &'a str, &'a str),
+        object: Value,
+    ) -> Write<'a> {
+        Write {
+            operation: Operation::Update,
+            info,
+            kind,
+            object,
+            old: None,
+            options: Value::Null,
+            dry_run: false,
+        }
+    }
 }
 
 impl VerbRequest {
@@ -77,20 +96,17 @@ impl VerbRequest {
             options: write.options,
             dry_run: write.dry_run,
             warnings: Mutex::default(),
+            audit_annotations: Mutex::default(),
+            reinvocation: Reinvocation::default(),
         };
         let plugins = server.admission.iter().filter(|p| p.handles(write.operation));
-        let mut outcome = Ok(());
-        for plugin in plugins.clone() {
-            outcome = plugin.mutate(&mut attributes).await;
-            if outcome.is_err() {
-                break;
-            }
-        }
+        let plugins: Vec<&dyn AdmissionPlugin> = plugins.map(|plugin| &**plugin).collect();
+        let mut outcome = mutate(&plugins, &mut attributes).await;
         if outcome.is_ok() {
             outcome = prepare(&mut attributes.object);
         }
         if outcome.is_ok() {
-            for plugin in plugins {
+            for plugin in &plugins {
                 outcome = plugin.validate(&attributes).await;
                 if outcome.is_err() {
                     break;
@@ -99,6 +115,8 @@ impl VerbRequest {
         }
         let warnings = attributes.warnings.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.warnings.extend(warnings);
+        let annotations = attributes.audit_annotations.into_inner();
+        self.audit_annotations.extend(annotations.unwrap_or_else(PoisonError::into_inner));
         outcome.map(|()| attributes.object)
     }
 
@@ -116,6 +134,23 @@ impl VerbRequest {
         }
         Ok(options)
     }
+}
+
+/// Runs through the plugins that change an object; twice, if one of them asks for it.
+async fn mutate(
+    plugins: &[&dyn AdmissionPlugin],
+    attributes: &mut AdmissionAttributes<'_>,
+) -> Result<(), Status> {
+    for plugin in plugins {
+        plugin.mutate(attributes).await?;
+    }
+    if attributes.reinvocation.wanted {
+        attributes.reinvocation.again = true;
+        for plugin in plugins {
+            plugin.mutate(attributes).await?;
+        }
+    }
+    Ok(())
 }
 
 /// 422 unless there are no errors.
