@@ -117,6 +117,8 @@ pub mod resources {
         API_SERVICES = "apiregistration.k8s.io" "apiservices" "APIService" false;
         CLUSTER_ROLES = "rbac.authorization.k8s.io" "clusterroles" "ClusterRole" false;
         CONFIG_MAPS = "" "configmaps" "ConfigMap" true;
+        CONTROLLER_REVISIONS = "apps" "controllerrevisions" "ControllerRevision" true;
+        CRON_JOBS = "batch" "cronjobs" "CronJob" true;
         CUSTOM_RESOURCE_DEFINITIONS = "apiextensions.k8s.io" "customresourcedefinitions" "CustomResourceDefinition" false;
         DAEMON_SETS = "apps" "daemonsets" "DaemonSet" true;
         DEPLOYMENTS = "apps" "deployments" "Deployment" true;

@@ -2,6 +2,7 @@
 //! one file under `controllers/` and one line in its list.
 
 mod backends;
+mod claims;
 mod config;
 mod controller;
 mod controllers;

@@ -1,11 +1,16 @@
-//! What controllers ask of a pod's state, read without the rest of the pod.
+//! What controllers ask of a pod's state, read without the rest of the pod; and the steps by which
+//! pods come and go.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use kd_client::{Object, View, resources};
+use kd_client::{DeleteOptions, EventType, Object, Resource, View, resources};
 use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::claims::owner_reference;
+use crate::{Step, event};
 
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
@@ -131,4 +136,48 @@ pub fn deletion_order(pods: &mut [PodState], crowd: &BTreeMap<String, usize>) {
             pod.object.key(),
         )
     });
+}
+
+/// A pod of a workload's template, controlled by the workload; it has no name yet.
+pub fn pod_from_template(resource: &Resource, object: &Object, template: &Value) -> Value {
+    let mut metadata = json!({
+        "namespace": object.metadata.namespace,
+        "ownerReferences": [owner_reference(resource, object)],
+    });
+    for field in ["labels", "annotations", "finalizers"] {
+        if !template["metadata"][field].is_null() {
+            metadata[field] = template["metadata"][field].clone();
+        }
+    }
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]})
+}
+
+/// Creates a pod of a workload, and tells it there.
+pub fn pod_creation(resource: &Resource, object: &Object, pod: &Value) -> Step {
+    let tell = |event_type, reason, message| event(resource, object, event_type, reason, message);
+    Step::create(&resources::PODS, &object.metadata.namespace, pod)
+        .telling(tell(EventType::Normal, "SuccessfulCreate", "Created pod: {}"))
+        .complaining(tell(EventType::Warning, "FailedCreate", "Error creating: {}"))
+}
+
+/// Deletes a pod of a workload, and tells it there.
+pub fn pod_deletion(resource: &Resource, object: &Object, pod: &Object) -> Step {
+    let done = format!("Deleted pod: {}", pod.metadata.name);
+    let done = event(resource, object, EventType::Normal, "SuccessfulDelete", done);
+    let failed = "Error deleting: {}";
+    let failed = event(resource, object, EventType::Warning, "FailedDelete", failed);
+    Step::delete(&resources::PODS, pod.key(), DeleteOptions::of(&pod.metadata.uid))
+        .telling(done)
+        .complaining(failed)
+}
+
+/// Sizes of batches 1, 2, 4, ...: a template that is refused is refused once, not 500 times.
+pub fn growing_batches(mut left: usize) -> impl Iterator<Item = usize> {
+    let mut batch = 1;
+    std::iter::from_fn(move || {
+        let size = batch.min(left);
+        left -= size;
+        batch *= 2;
+        (size > 0).then_some(size)
+    })
 }

@@ -8,9 +8,12 @@ use serde_json::{Value, json};
 
 use crate::{Action, Controller, Plan, Step, Target};
 
-const KNOWN: [&Resource; 18] = [
+const KNOWN: [&Resource; 24] = [
     &resources::CLUSTER_ROLES,
     &resources::CONFIG_MAPS,
+    &resources::CONTROLLER_REVISIONS,
+    &resources::CRON_JOBS,
+    &resources::DAEMON_SETS,
     &resources::DEPLOYMENTS,
     &resources::ENDPOINTS,
     &resources::ENDPOINT_SLICES,
@@ -18,6 +21,8 @@ const KNOWN: [&Resource; 18] = [
     &resources::LEASES,
     &resources::NAMESPACES,
     &resources::NODES,
+    &resources::PERSISTENT_VOLUMES,
+    &resources::PERSISTENT_VOLUME_CLAIMS,
     &resources::PODS,
     &resources::POD_DISRUPTION_BUDGETS,
     &resources::REPLICATION_CONTROLLERS,
@@ -27,6 +32,7 @@ const KNOWN: [&Resource; 18] = [
     &resources::SERVICES,
     &resources::SERVICE_ACCOUNTS,
     &resources::STATEFUL_SETS,
+    &resources::STORAGE_CLASSES,
 ];
 
 /// Seconds after the epoch of all tests.

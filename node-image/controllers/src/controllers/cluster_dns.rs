@@ -11,7 +11,7 @@ use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use kd_client::{Change, DeleteOptions, Interest, Keep, Key, Object, View, resources};
 use serde_json::{Value, json};
 
-use super::replica_set::owner_reference;
+use crate::claims::owner_reference;
 use crate::controller::shared;
 use crate::{Config, Controller, Plan, Step, Target};
 

@@ -9,10 +9,10 @@ use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
 use kd_client::{Change, DeleteOptions, Interest, Key, Object, View, resources};
 use serde_json::json;
 
-use super::replica_set::owner_reference;
 use crate::backends::{
     Backend, HEADLESS, backends, concerned_services, is_headless, protocol, publishes_not_ready,
 };
+use crate::claims::owner_reference;
 use crate::{Controller, Plan, Step, Target};
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";

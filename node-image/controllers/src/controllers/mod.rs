@@ -7,6 +7,7 @@ mod disruption;
 mod endpoint_slice;
 mod endpoints;
 mod garbage_collector;
+mod job;
 mod namespace;
 mod node_ipam;
 mod node_lifecycle;
@@ -15,6 +16,7 @@ mod replica_set;
 mod root_ca;
 mod service_account;
 mod taint_eviction;
+mod ttl_after_finished;
 
 use crate::{Config, Controller};
 
@@ -28,6 +30,7 @@ pub fn controllers(config: &Config) -> Vec<Box<dyn Controller>> {
         Box::new(endpoint_slice::EndpointSlices),
         Box::new(endpoints::EndpointsController),
         Box::new(garbage_collector::GarbageCollector),
+        Box::new(job::Jobs),
         Box::new(namespace::NamespaceController),
         Box::new(node_ipam::NodeIpam::new(config)),
         Box::new(node_lifecycle::NodeLifecycle::new(config)),
@@ -37,6 +40,7 @@ pub fn controllers(config: &Config) -> Vec<Box<dyn Controller>> {
         Box::new(root_ca::RootCaPublisher::new(config)),
         Box::new(service_account::ServiceAccounts),
         Box::new(taint_eviction::TaintEviction),
+        Box::new(ttl_after_finished::TtlAfterFinished),
     ]
 }
 

@@ -7,16 +7,17 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kd_api::selector::Selector;
-use kd_client::{
-    Change, DeleteOptions, EventType, Interest, Object, PatchKind, Resource, View, label_selector,
-    resources, selects,
-};
+use kd_client::{Change, Interest, Object, Resource, View, label_selector, resources};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::claims::{Claim, claimants};
 use crate::controller::Failure;
-use crate::pods::{PodState, controlled_pods, deletion_order};
-use crate::{Controller, Plan, Step, Target, event};
+use crate::pods::{
+    PodState, controlled_pods, deletion_order, growing_batches, pod_creation, pod_deletion,
+    pod_from_template,
+};
+use crate::{Controller, Plan, Step, Target};
 
 /// Pods created or deleted in one plan.
 const BURST_PODS: usize = 500;
@@ -104,25 +105,8 @@ impl Controller for ReplicaSets {
         if change.resource.same(self.resource) {
             return vec![Target::of(&change.resource, object)];
         }
-        let shared = crate::controller::shared(self.resource);
-        let namespace = &object.metadata.namespace;
-        let states = change.old.iter().chain(&change.new);
-        let owners = states.filter_map(|state| state.metadata.controller());
-        let ours =
-            owners.filter(|o| o.kind == self.resource.kind && o.group() == self.resource.group);
-        let mut targets: Vec<Target> =
-            ours.map(|o| Target::new(&shared, kd_client::Key::new(namespace, &o.name))).collect();
-        targets.dedup();
-        let orphan = change.new.as_ref().is_some_and(|new| new.metadata.controller().is_none());
-        if orphan {
-            let sets = view.objects(self.resource, Some(namespace));
-            let matching = sets.filter(|set| {
-                let selector = Set::of(self.resource, set).map(|s| s.selector);
-                selector.is_some_and(|selector| selects(&selector, &object.metadata.labels))
-            });
-            targets.extend(matching.map(|set| Target::of(&shared, set)));
-        }
-        targets
+        let selector = |set: &Object| Set::of(self.resource, set).map(|s| s.selector);
+        claimants(view, change, self.resource, selector)
     }
 
     fn reconcile(&self, view: &View, target: &Target, now: Timestamp) -> Plan {
@@ -171,46 +155,23 @@ impl Controller for ReplicaSets {
 impl ReplicaSets {
     /// Adopts orphans that match, releases owned pods that do not.
     fn claim(&self, view: &View, object: &Object, set: &Set) -> Vec<Step> {
-        let uid = object.metadata.uid.as_str();
-        let namespace = Some(object.metadata.namespace.as_str());
-        let mut steps = Vec::new();
-        for pod in view.objects(&resources::PODS, namespace).filter(|p| !p.metadata.is_deleting()) {
-            let matches = selects(&set.selector, &pod.metadata.labels);
-            match pod.metadata.controller() {
-                Some(owner) if owner.uid == uid && !matches => {
-                    let patch = json!({"metadata": {"uid": pod.metadata.uid,
-                        "ownerReferences": [{"$patch": "delete", "uid": uid}]}});
-                    steps.push(patch_pod(pod, patch));
-                }
-                None if matches
-                    && !object.metadata.is_deleting()
-                    && !PodState::of(pod).has_ended() =>
-                {
-                    let patch = json!({"metadata": {"uid": pod.metadata.uid,
-                        "ownerReferences": [owner_reference(self.resource, object)]}});
-                    steps.push(patch_pod(pod, patch));
-                }
-                _ => {}
-            }
-        }
-        steps
+        let claim = Claim {
+            resource: self.resource,
+            object,
+            selector: &set.selector,
+            finalizer: None,
+            fits: &|_| true,
+        };
+        claim.settle(view, &resources::PODS, |pod| !PodState::of(pod).has_ended())
     }
 
     /// Batches of 1, 2, 4, ...: a template that is refused is refused once, not 500 times.
     fn create(&self, plan: &mut Plan, object: &Object, set: &Set, missing: usize) {
-        let pod = self.pod(object, set);
-        let tell =
-            |event_type, reason, message| event(self.resource, object, event_type, reason, message);
-        let step = Step::create(&resources::PODS, &object.metadata.namespace, &pod)
-            .telling(tell(EventType::Normal, "SuccessfulCreate", "Created pod: {}"))
-            .complaining(tell(EventType::Warning, "FailedCreate", "Error creating: {}"));
-        let mut left = missing.min(BURST_PODS);
-        let mut batch = 1;
-        while left > 0 {
-            let size = batch.min(left);
-            plan.then(vec![step.clone(); size]);
-            left -= size;
-            batch *= 2;
+        let mut pod = pod_from_template(self.resource, object, &set.template);
+        pod["metadata"]["generateName"] = json!(format!("{}-", object.metadata.name));
+        let step = pod_creation(self.resource, object, &pod);
+        for batch in growing_batches(missing.min(BURST_PODS)) {
+            plan.then(vec![step.clone(); batch]);
         }
     }
 
@@ -224,17 +185,8 @@ impl ReplicaSets {
     ) {
         deletion_order(pods, &self.crowd(view, object));
         let surplus = (pods.len() - keep).min(BURST_PODS);
-        let steps = pods[..surplus].iter().map(|pod| {
-            let name = &pod.object.metadata.name;
-            let done = format!("Deleted pod: {name}");
-            let options = DeleteOptions::of(&pod.object.metadata.uid);
-            let done = event(self.resource, object, EventType::Normal, "SuccessfulDelete", done);
-            let failed = "Error deleting: {}";
-            let failed = event(self.resource, object, EventType::Warning, "FailedDelete", failed);
-            Step::delete(&resources::PODS, pod.object.key(), options)
-                .telling(done)
-                .complaining(failed)
-        });
+        let steps = pods[..surplus].iter();
+        let steps = steps.map(|pod| pod_deletion(self.resource, object, &pod.object));
         plan.then(steps.collect());
     }
 
@@ -252,22 +204,6 @@ impl ReplicaSets {
             }
         }
         crowd
-    }
-
-    fn pod(&self, object: &Object, set: &Set) -> Value {
-        let template = &set.template["metadata"];
-        let mut metadata = json!({
-            "generateName": format!("{}-", object.metadata.name),
-            "namespace": object.metadata.namespace,
-            "ownerReferences": [owner_reference(self.resource, object)],
-        });
-        for field in ["labels", "annotations", "finalizers"] {
-            if !template[field].is_null() {
-                metadata[field] = template[field].clone();
-            }
-        }
-        json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata,
-            "spec": set.template["spec"]})
     }
 
     /// The status write, if the status has to change.
@@ -340,17 +276,6 @@ fn conditions(
         }
     }
     rest
-}
-
-fn patch_pod(pod: &Object, patch: Value) -> Step {
-    Step::patch(&resources::PODS, pod.key(), "", PatchKind::Strategic, patch)
-}
-
-/// The reference that makes an object the controller of another.
-pub(super) fn owner_reference(resource: &Resource, object: &Object) -> Value {
-    json!({"apiVersion": resource.api_version(), "kind": resource.kind,
-        "name": object.metadata.name, "uid": object.metadata.uid,
-        "controller": true, "blockOwnerDeletion": true})
 }
 
 #[cfg(test)]

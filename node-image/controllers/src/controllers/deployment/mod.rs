@@ -11,11 +11,11 @@ use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use kd_api::selector::Selector;
 use kd_client::{
     Change, DeleteOptions, EventType, Interest, Key, Object, PatchKind, View, label_selector,
-    resources, selects,
+    resources,
 };
 use serde_json::{Value, json};
 
-use super::replica_set::owner_reference;
+use crate::claims::{Claim, claimants};
 use crate::controller::shared;
 use crate::pods::controlled_pods;
 use crate::{Controller, Plan, Step, Target, event};
@@ -71,18 +71,8 @@ impl Controller for Deployments {
                 .and_then(|o| view.object(&resources::REPLICA_SETS, &Key::new(namespace, &o.name)));
             return set.and_then(|set| owned(set)).into_iter().collect();
         }
-        let states = change.old.iter().chain(&change.new);
-        let mut targets: Vec<Target> = states.filter_map(|o| owned(o)).collect();
-        targets.dedup();
-        if change.new.as_ref().is_some_and(|set| set.metadata.controller().is_none()) {
-            let all = view.objects(&resources::DEPLOYMENTS, Some(namespace));
-            let matching = all.filter(|d| {
-                let selector = d.decode::<Deployment>().and_then(|d| selector_of(&d));
-                selector.is_some_and(|s| selects(&s, &object.metadata.labels))
-            });
-            targets.extend(matching.map(|d| Target::of(&resource, d)));
-        }
-        targets
+        let selector = |d: &Object| d.decode::<Deployment>().and_then(|d| selector_of(&d));
+        claimants(view, change, &resources::DEPLOYMENTS, selector)
     }
 
     fn reconcile(&self, view: &View, target: &Target, now: Timestamp) -> Plan {
@@ -121,22 +111,9 @@ fn deployment_event(
 
 /// Adopts ReplicaSets that match, releases those that do not any more.
 fn claim(view: &View, object: &Object, selector: &Selector) -> Vec<Step> {
-    let uid = object.metadata.uid.as_str();
-    let sets = view.objects(&resources::REPLICA_SETS, Some(&object.metadata.namespace));
-    let steps = sets.filter(|set| !set.metadata.is_deleting()).filter_map(|set| {
-        let matches = selects(selector, &set.metadata.labels);
-        let owners = match set.metadata.controller() {
-            Some(owner) if owner.uid == uid && !matches => json!({"$patch": "delete", "uid": uid}),
-            None if matches && !object.metadata.is_deleting() => {
-                owner_reference(&resources::DEPLOYMENTS, object)
-            }
-            _ => return None,
-        };
-        let patch = json!({"metadata": {"uid": set.metadata.uid, "ownerReferences": [owners]}});
-        let kind = PatchKind::Strategic;
-        Some(Step::patch(&resources::REPLICA_SETS, set.key(), "", kind, patch))
-    });
-    steps.collect()
+    let resource = &resources::DEPLOYMENTS;
+    let claim = Claim { resource, object, selector, finalizer: None, fits: &|_| true };
+    claim.settle(view, &resources::REPLICA_SETS, |_| true)
 }
 
 impl<'a> Rollout<'a> {

@@ -8,7 +8,7 @@ use kd_client::{EventType, Key, PatchKind, resources};
 use serde_json::{Value, json};
 
 use super::{DESIRED, HASH, MAX, REVISION, Rollout, deployment_event, set_key, to_json};
-use crate::controllers::replica_set::owner_reference;
+use crate::claims::owner_reference;
 use crate::{Plan, Step};
 
 const HISTORY: &str = "deployment.kubernetes.io/revision-history";
