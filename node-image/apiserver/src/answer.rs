@@ -153,11 +153,9 @@ pub(crate) fn warn(answer: &mut Answer, warnings: &[String]) {
 pub(crate) fn compressible(answer: Answer, body: Bytes, request: &HeaderMap) -> Answer {
     let mut answer = answer;
     if body.len() >= GZIP_BYTES_MIN
-        && let Some(mut gzip) = Gzip::for_client(request, &mut answer)
-        && let Ok(begin) = gzip.write(&body)
-        && let Ok(end) = gzip.finish()
+        && Gzip::for_client(request, &mut answer).is_some()
+        && let Some(compressed) = Gzip::whole(&body)
     {
-        let compressed = [begin, end.unwrap_or_default()].concat();
         return answer.map(|_| full(compressed));
     }
     answer.headers_mut().remove(CONTENT_ENCODING);
@@ -177,6 +175,12 @@ impl Gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
         Some(Gzip(Some(GzEncoder::new(Vec::new(), Compression::fast()))))
+    }
+
+    /// All of these bytes at once; `None` when that fails.
+    pub(crate) fn whole(bytes: &[u8]) -> Option<Bytes> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).and_then(|()| encoder.finish()).map(Bytes::from).ok()
     }
 
     /// What is ready of the compressed bytes after these; maybe nothing.

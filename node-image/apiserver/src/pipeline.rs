@@ -133,7 +133,8 @@ fn finish(server: &ApiServer, info: &RequestInfo, id: u128, mut answer: Answer) 
     if let Ok(value) = HeaderValue::from_str(&uuid(id)) {
         headers.insert(HeaderName::from_static("audit-id"), value);
     }
-    headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    let cache_control = headers.entry(http::header::CACHE_CONTROL);
+    cache_control.or_insert(HeaderValue::from_static("no-cache, private"));
     answer
 }
 

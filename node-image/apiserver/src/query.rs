@@ -34,7 +34,7 @@ impl Query {
     /// Whether a parameter is there and not `false` or `0`.
     pub(crate) fn flag(&self, name: &str) -> bool {
         let found = self.0.iter().find(|(n, _)| n == name);
-        found.is_some_and(|(_, value)| !matches!(value.as_str(), "false" | "0"))
+        found.is_some_and(|(_, value)| !value.eq_ignore_ascii_case("false") && value != "0")
     }
 
     /// A parameter that is a whole number.

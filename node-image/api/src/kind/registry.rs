@@ -66,6 +66,11 @@ impl Kinds {
         Kinds(Arc::new(Inner { groups: groups(&kinds), by_plural, by_kind, kinds }))
     }
 
+    /// Whether this is the very same registry, not one that was made anew.
+    pub fn is_same(&self, other: &Kinds) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The kind of a resource path.
     pub fn get(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Kind>> {
         let mut named = self.named(&self.0.by_plural, plural);

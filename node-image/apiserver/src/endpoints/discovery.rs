@@ -1,12 +1,11 @@
 //! `/api` and `/apis`: what is served, in the plain and in the aggregated form.
 
-use http::HeaderValue;
-use http::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::header::ACCEPT;
 use kd_api::discovery::{self, AggregatedVersion};
-use serde_json::Value;
 
+use super::documents::content_tag;
 use super::{json, segments};
-use crate::answer::{self, Answer};
+use crate::answer::Answer;
 use crate::pipeline::Exchange;
 
 const AGGREGATED: &[(&str, AggregatedVersion, &str)] = &[
@@ -67,26 +66,9 @@ fn aggregated(exchange: &Exchange, core: bool) -> Option<Answer> {
         let row = AGGREGATED.iter().find(|(v, ..)| is_discovery && terminated.contains(v));
         row.map(|(_, form, content_type)| Some((*form, *content_type)))
     })??;
-    let document = discovery::aggregated(&exchange.server.objects.kinds(), core, form);
-    Some(tagged(exchange, &document, content_type))
-}
-
-/// With an ETag made of the content; 304 when the client has it.
-fn tagged(exchange: &Exchange, document: &Value, content_type: &'static str) -> Answer {
-    let body = document.to_string();
-    let digest = ring::digest::digest(&ring::digest::SHA256, body.as_bytes());
-    let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
-    let tag = format!("\"{hex}\"");
-    let known = exchange.parts.headers.get(IF_NONE_MATCH);
-    let mut answer = match known.is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
-        true => answer::bytes(304, content_type, ""),
-        false => answer::bytes(200, content_type, body),
-    };
-    if let Ok(value) = HeaderValue::from_str(&tag) {
-        answer.headers_mut().insert(ETAG, value);
-    }
-    let vary = HeaderValue::from_name(ACCEPT);
-    answer.headers_mut().insert(http::header::VARY, vary);
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    answer
+    let kinds = exchange.server.objects.kinds();
+    let make = || discovery::aggregated(&kinds, core, form).to_string().into_bytes();
+    let name = format!("{content_type} {core}");
+    let document = exchange.server.documents.get(&kinds, &name, || content_tag(&make()));
+    Some(document.answer(exchange, content_type, || make().into()))
 }

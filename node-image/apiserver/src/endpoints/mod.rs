@@ -1,8 +1,11 @@
 //! Paths that are no resources: health, version, discovery, OpenAPI, metrics, token discovery.
 
 mod discovery;
+mod documents;
 mod health;
 mod openapi;
+
+pub(crate) use documents::Documents;
 
 use http::Method;
 use serde_json::{Value, json};

@@ -23,6 +23,7 @@ use crate::authn::{StaticTokens, UnionAuthenticator};
 use crate::authz::UnionAuthorizer;
 use crate::config::{Clock, Config, Random};
 use crate::connect::Connect;
+use crate::endpoints::Documents;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::pipeline::{self, Peer};
@@ -47,6 +48,7 @@ pub struct ApiServer {
     pub(crate) webhooks: Arc<WebhookClients>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
+    pub(crate) documents: Documents,
     /// True once the server ends: watches end with it.
     pub(crate) closing: watch::Sender<bool>,
     /// Work in the background; ends with the server.
@@ -90,6 +92,7 @@ impl ApiServer {
             webhooks,
             connect: RwLock::default(),
             metrics: Metrics::default(),
+            documents: Documents::default(),
             closing: watch::Sender::new(false),
             tasks: std::sync::Mutex::default(),
             config,

@@ -3,16 +3,19 @@
 mod body;
 mod continuation;
 mod entries;
+mod moment;
 mod selection;
 
 use kd_api::Status;
-use kd_store::{Error, Snapshot};
+use kd_store::{Error, Snapshot, Store};
 use serde_json::{Map, Value};
 
+pub(super) use moment::{check_watch, parse_revision};
 pub(super) use selection::Selection;
 
 use self::continuation::Continue;
 use self::entries::{Entries, Rest};
+use self::moment::Moment;
 use super::{Reply, VerbRequest};
 use crate::storage::{prefix_of, store_failed};
 
@@ -21,7 +24,7 @@ struct Chunk {
     entries: Entries,
     revision: u64,
     /// Where the next chunk begins, and how many objects are left if that is known.
-    next: Option<(Continue, Option<usize>)>,
+    next: Option<(String, Option<usize>)>,
 }
 
 /// GET of a collection.
@@ -30,26 +33,6 @@ pub(super) async fn list(request: &mut VerbRequest) -> Result<Reply, Status> {
     let selection = Selection::of(request)?;
     let chunk = chunk(request, selection)?;
     body::answer(request, chunk, wanted).await.map(Reply::Answer)
-}
-
-/// The `resourceVersion` asked for; an error when it is none, or not there yet.
-pub(super) fn check_revision(request: &VerbRequest) -> Result<u64, Status> {
-    let text = request.query().first("resourceVersion");
-    let revision = match text {
-        "" => 0,
-        text => text.parse().map_err(|_| invalid_revision(text))?,
-    };
-    let newest = request.objects().store.revision();
-    if revision > newest {
-        return Err(too_large(revision, newest));
-    }
-    Ok(revision)
-}
-
-fn invalid_revision(text: &str) -> Status {
-    Status::bad_request(format!(
-        "resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
-    ))
 }
 
 /// 504: the client has seen what this server has not.
@@ -73,12 +56,9 @@ pub(super) fn too_old(requested: u64, oldest: u64) -> Status {
 
 fn chunk(request: &VerbRequest, selection: Selection) -> Result<Chunk, Status> {
     let limit = request.query().number("limit")?.unwrap_or(0).max(0) as usize;
-    let token = request.query().first("continue");
     let prefix = prefix_of(&request.kind, request.namespace());
-    let (snapshot, after) = match token {
-        "" => (snapshot(request)?, String::new()),
-        token => resumed(request, &Continue::parse(token)?)?,
-    };
+    let moment = Moment::of(request.query(), &prefix)?;
+    let (snapshot, after) = found(&*request.objects().store, &moment, &prefix)?;
     let revision = snapshot.revision();
     if limit == 0 {
         let rest = Rest { snapshot, prefix, after, selection };
@@ -98,50 +78,45 @@ fn chunk(request: &VerbRequest, selection: Selection) -> Result<Chunk, Status> {
     }
     let left = last.as_ref().map_or(0, |_| rest.count());
     let next = last.filter(|_| left > 0).map(|after| {
-        let token = Continue { revision: revision as i64, after };
+        let token = Continue { revision: revision as i64, after }.shown(&prefix);
         // Upstream does not count what it would have to decode.
         (token, selection.is_everything().then_some(left))
     });
     Ok(Chunk { entries: Entries::Chosen(entries.into()), revision, next })
 }
 
-/// The state that `resourceVersion` and `resourceVersionMatch` ask for.
-fn snapshot(request: &VerbRequest) -> Result<Snapshot, Status> {
-    let revision = check_revision(request)?;
-    let store = &request.objects().store;
-    let named = !request.query().first("resourceVersion").is_empty();
-    match request.query().first("resourceVersionMatch") {
-        "" | "NotOlderThan" => Ok(store.snapshot()),
-        _ if !named => Err(Status::bad_request(
-            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
-        )),
-        "Exact" if revision == 0 => Err(Status::bad_request(
-            "resourceVersionMatch: Forbidden: resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"",
-        )),
-        "Exact" => store.snapshot_at(revision).map_err(expired),
-        other => Err(Status::bad_request(format!(
-            "resourceVersionMatch: Unsupported value: {other:?}: supported values: \"Exact\", \"NotOlderThan\""
-        ))),
+/// A state, and behind which key the list begins.
+fn found(store: &dyn Store, moment: &Moment, prefix: &str) -> Result<(Snapshot, String), Status> {
+    match moment {
+        Moment::NotOlderThan(revision) => {
+            check_reached(store, *revision)?;
+            Ok((store.snapshot(), String::new()))
+        }
+        Moment::Exact(revision) => match store.snapshot_at(*revision) {
+            Ok(snapshot) => Ok((snapshot, String::new())),
+            Err(Error::Compacted { .. }) => {
+                Err(Status::expired("The resourceVersion for the provided list is too old."))
+            }
+            Err(other) => Err(not_served(other)),
+        },
+        Moment::Continued(token) if token.revision < 0 => {
+            Ok((store.snapshot(), token.after.clone()))
+        }
+        Moment::Continued(token) => match store.snapshot_at(token.revision as u64) {
+            Ok(snapshot) => Ok((snapshot, token.after.clone())),
+            Err(Error::Compacted { .. }) => Err(token.expired(prefix)),
+            Err(other) => Err(not_served(other)),
+        },
     }
 }
 
-fn resumed(request: &VerbRequest, token: &Continue) -> Result<(Snapshot, String), Status> {
-    let store = &request.objects().store;
-    if !matches!(request.query().first("resourceVersion"), "" | "0") {
-        let why = "specifying resource version is not allowed when using continue";
-        return Err(Status::bad_request(why));
-    }
-    if token.revision < 0 {
-        return Ok((store.snapshot(), token.after.clone()));
-    }
-    match store.snapshot_at(token.revision as u64) {
-        Ok(snapshot) => Ok((snapshot, token.after.clone())),
-        Err(Error::Compacted { .. }) => Err(token.expired()),
-        Err(other) => Err(expired(other)),
-    }
+/// Refuses a client that has seen what this server has not.
+pub(super) fn check_reached(store: &dyn Store, revision: u64) -> Result<(), Status> {
+    let newest = store.revision();
+    if revision > newest { Err(too_large(revision, newest)) } else { Ok(()) }
 }
 
-fn expired(error: Error) -> Status {
+fn not_served(error: Error) -> Status {
     match error {
         Error::Compacted { requested, oldest } => too_old(requested, oldest),
         Error::Future { requested, newest } => too_large(requested, newest),
@@ -153,7 +128,7 @@ fn metadata(chunk: &Chunk) -> Value {
     let mut metadata = Map::new();
     metadata.insert("resourceVersion".into(), chunk.revision.to_string().into());
     if let Some((token, left)) = &chunk.next {
-        metadata.insert("continue".into(), token.to_string().into());
+        metadata.insert("continue".into(), token.clone().into());
         if let Some(left) = left {
             metadata.insert("remainingItemCount".into(), (*left).into());
         }

@@ -54,5 +54,10 @@ async fn openapi() {
     let packed = server.ask_with(&format!("GET {url}"), &gzip, Value::Null).await;
     assert_eq!(packed.headers["content-encoding"], "gzip");
     assert!(packed.bytes.len() * 4 < document.bytes.len());
-    assert_eq!(server.get("/openapi/v2").await.body["swagger"], "2.0");
+    assert_eq!(document.headers["cache-control"], "public, immutable");
+    let other = server.get("/openapi/v3/api/v1?hash=0").await;
+    assert_eq!((other.code, other.headers["location"].to_str().unwrap()), (301, url));
+    let v2 = server.get("/openapi/v2").await;
+    assert_eq!(v2.body["swagger"], "2.0");
+    assert_eq!(v2.headers["cache-control"], "no-cache, private");
 }

@@ -133,7 +133,7 @@ async fn watches_in_protobuf() {
     let told = frames(&server, &path, METADATA).await;
     assert_eq!(told[0].1["kind"], "PartialObjectMetadata");
     assert_eq!(told[0].1["metadata"]["name"], "a");
-    let ahead = format!("{PODS}?watch=1&resourceVersion=99999");
+    let ahead = path.replace("timeoutSeconds=1", "resourceVersion=99999");
     let told = frames(&server, &ahead, TYPED).await;
     assert_eq!((told[0].0.as_str(), &told[0].1["code"]), ("ERROR", &json!(504)));
 }

@@ -77,7 +77,13 @@ async fn chunks_show_one_moment() {
     let token = late.body["metadata"]["continue"].as_str().unwrap();
     let rest = server.get(&format!("{MAPS}?limit=9&continue={token}")).await.body;
     assert_eq!(names(&rest), ["ba", "d", "kube-root-ca.crt"]);
-    assert_eq!(server.get(&format!("{MAPS}?continue=x")).await.code, 400);
+    let bad = server.get(&format!("{MAPS}?continue=x")).await;
+    assert_eq!((bad.code, &bad.body["reason"]), (400, &json!("BadRequest")));
+    let message = bad.body["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("invalid continue token: continue key is not valid: "),
+        "{message}"
+    );
 }
 
 #[tokio::test]
@@ -88,13 +94,23 @@ async fn revisions() {
     maps(&server, &["b"]).await;
     let exact = format!("{MAPS}?labelSelector=m&resourceVersionMatch=Exact&resourceVersion=");
     assert_eq!(names(&server.get(&format!("{exact}{old}")).await.body), ["a"]);
-    assert_eq!(server.get(&format!("{exact}0")).await.code, 400);
+    assert_eq!(
+        names(
+            &server
+                .get(&format!("{MAPS}?labelSelector=m&limit=9&resourceVersion={old}"))
+                .await
+                .body
+        ),
+        ["a"]
+    );
+    assert_eq!(server.get(&format!("{exact}0")).await.code, 422);
     let later = server.get(&format!("{MAPS}?resourceVersion=99999")).await;
     assert_eq!(later.code, 504);
     assert_eq!(later.body["details"]["causes"][0]["reason"], "ResourceVersionTooLarge");
     server.store.compact(old + 1).await.unwrap();
     let gone = server.get(&format!("{exact}{old}")).await;
-    assert_eq!(gone.body["message"], format!("too old resource version: {old} ({})", old + 1));
+    assert_eq!(gone.code, 410);
+    assert_eq!(gone.body["message"], "The resourceVersion for the provided list is too old.");
 }
 
 #[tokio::test]

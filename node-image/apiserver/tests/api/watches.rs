@@ -99,7 +99,31 @@ async fn initial_events() {
     assert_eq!(metadata["annotations"]["k8s.io/initial-events-end"], "true");
     assert_eq!(metadata["resourceVersion"], server.store.revision().to_string());
     let plain = server.get(&format!("{MAPS}?watch=1&sendInitialEvents=true")).await;
-    assert_eq!(plain.code, 400);
+    assert_eq!((plain.code, &plain.body["reason"]), (422, &json!("Invalid")));
+}
+
+#[tokio::test]
+async fn the_future_is_waited_for() {
+    let server = Server::start().await;
+    let start = server.store.revision() + 1;
+    let mut lines = Lines::open(&server, &format!("resourceVersion={start}"), "").await;
+    label(&server, "a", "1").await;
+    label(&server, "b", "1").await;
+    assert_eq!(lines.show().await, "ADDED b");
+}
+
+#[tokio::test]
+async fn one_object_by_its_path() {
+    let server = Server::start().await;
+    label(&server, "a", "1").await;
+    label(&server, "b", "1").await;
+    let path = "/api/v1/watch/namespaces/default/configmaps/b?timeoutSeconds=1";
+    let told = server.get(path).await.body;
+    let told = match told {
+        Value::String(lines) => lines,
+        line => line.to_string(),
+    };
+    assert!(told.contains("\"name\":\"b\"") && !told.contains("\"name\":\"a\""), "{told}");
 }
 
 #[tokio::test]

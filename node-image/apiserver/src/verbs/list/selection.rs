@@ -17,6 +17,8 @@ pub(crate) struct Selection {
     fields: FieldSelector,
     /// Whether the fields are of the metadata only.
     by_name: Option<(String, String)>,
+    /// The one name that the request is about, and authorized for.
+    name: String,
 }
 
 /// The part of the metadata that labels are in.
@@ -38,11 +40,11 @@ impl Selection {
         };
         let fields = FieldSelector::parse(&request.kind, &info.field_selector)?;
         let by_name = only_name(&info.field_selector);
-        Ok(Selection { labels, fields, by_name })
+        Ok(Selection { labels, fields, by_name, name: info.name.clone() })
     }
 
     pub(crate) fn is_everything(&self) -> bool {
-        self.labels.is_everything() && self.fields.is_everything()
+        self.labels.is_everything() && self.fields.is_everything() && self.name.is_empty()
     }
 
     /// Whether an entry is selected; decodes no more of it than needed.
@@ -54,6 +56,9 @@ impl Selection {
     ) -> Result<bool, Status> {
         if self.is_everything() {
             return Ok(true);
+        }
+        if !self.name.is_empty() && entry.key.rsplit('/').next() != Some(&self.name) {
+            return Ok(false);
         }
         if let Some((field, value)) = &self.by_name {
             let mut parts = entry.key.rsplit('/');

@@ -51,7 +51,11 @@ pub(super) async fn watch(request: &mut VerbRequest) -> Result<Reply, Status> {
         phase,
         watch,
         prefix,
-        marks_end: options.start == (Start::Initial { marks_end: true }),
+        marks_end: matches!(options.start, Start::Initial { marks_end: true, .. }),
+        after: match options.start {
+            Start::After(revision) => revision,
+            _ => 0,
+        },
         bookmarks: options.bookmarks.then_some(bookmarks),
         deadline: Box::pin(tokio::time::sleep(options.timeout)),
         closing: request.server().closing.subscribe(),
@@ -75,13 +79,18 @@ fn begin(
         }
     };
     Ok(match options.start {
+        Start::Initial { least, .. } if least > store.revision() => {
+            let status = too_large(least, store.revision());
+            (Phase::Failed(status.into()), None)
+        }
         Start::Initial { .. } => {
             let (snapshot, watch) = from_now()?;
             (Phase::Initial { snapshot, after: String::new() }, Some(watch))
         }
         Start::Now => (Phase::Live, Some(from_now()?.1)),
         // Refusals of the revision are told in the stream, as upstream does.
-        Start::After(revision) => match store.watch(prefix, revision) {
+        // One that is not reached yet is waited for.
+        Start::After(revision) => match store.watch(prefix, revision.min(store.revision())) {
             Ok(watch) => (Phase::Live, Some(watch)),
             Err(error) => (Phase::Failed(refused(error).into()), None),
         },
@@ -127,6 +136,8 @@ struct Lines {
     /// There unless the stream begins with a failure.
     watch: Option<Watch>,
     prefix: String,
+    /// Changes up to this revision are known to the client.
+    after: u64,
     /// Whether the end of the initial objects is told.
     marks_end: bool,
     bookmarks: Option<Interval>,
@@ -217,7 +228,9 @@ impl Lines {
     fn changes(&mut self, chunk: &mut Vec<u8>, first: Arc<Event>) {
         let mut next = VecDeque::from([first]);
         while let Some(event) = next.pop_front() {
-            if let Err(status) = self.frames.change(chunk, &event) {
+            if event.revision > self.after
+                && let Err(status) = self.frames.change(chunk, &event)
+            {
                 self.phase = Phase::Failed(status.into());
                 return;
             }
@@ -234,6 +247,7 @@ impl Lines {
 
     fn bookmark(&mut self, chunk: &mut Vec<u8>) {
         let progress = self.watch.as_mut().and_then(Watch::progress);
+        let progress = progress.filter(|revision| *revision >= self.after);
         if let Some(revision) = progress.filter(|_| self.bookmarks.is_some()) {
             self.frames.bookmark(chunk, revision, false);
         }
