@@ -2,6 +2,7 @@
 
 mod cluster_dns;
 mod cluster_role_aggregation;
+mod cron_job;
 mod deployment;
 mod disruption;
 mod endpoint_slice;
@@ -25,6 +26,7 @@ pub fn controllers(config: &Config) -> Vec<Box<dyn Controller>> {
     vec![
         Box::new(cluster_dns::ClusterDns::new(config)),
         Box::new(cluster_role_aggregation::ClusterRoleAggregation),
+        Box::new(cron_job::CronJobs),
         Box::new(deployment::Deployments),
         Box::new(disruption::Disruption),
         Box::new(endpoint_slice::EndpointSlices),
