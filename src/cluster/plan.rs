@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use kd_contract::pki::{self, ClusterAuthority};
 use kd_contract::{
-    API_SERVER_PORT, CLUSTER_DOMAIN, DNS_ADDRESS, Durability, LABEL_API_HOST, LABEL_API_PORT,
-    LABEL_CLUSTER, LABEL_SECRETS, NodeConfig, NodeIdentity, NodeRole, POD_CIDR, SERVICE_CIDR,
-    ServerSecrets,
+    API_SERVER_PORT, AuthoritySecrets, CLUSTER_DOMAIN, DNS_ADDRESS, Durability, LABEL_API_HOST,
+    LABEL_API_PORT, LABEL_CLUSTER, LABEL_SECRETS, NodeConfig, NodeIdentity, NodeRole, POD_CIDR,
+    SERVICE_CIDR, ServerSecrets,
 };
 
 use super::name;
@@ -86,10 +86,15 @@ pub fn role_name(role: NodeRole) -> &'static str {
 pub fn secrets(cluster: &str) -> Result<ServerSecrets> {
     let make = || -> std::result::Result<ServerSecrets, pki::Error> {
         let authority = ClusterAuthority::generate(cluster)?;
+        let front_proxies = ClusterAuthority::generate(&format!("{cluster}-front-proxy"))?;
         Ok(ServerSecrets {
             ca_certificate: authority.certificate_pem().to_owned(),
             ca_key: authority.key_pem(),
             service_account_key: pki::service_account_key()?,
+            front_proxy: Some(AuthoritySecrets {
+                certificate: front_proxies.certificate_pem().to_owned(),
+                key: front_proxies.key_pem(),
+            }),
         })
     };
     make().map_err(|source| Error::failure("make the cluster's certificates").because(source))

@@ -10,6 +10,7 @@ use kd_api::{Kind, Object, Status, strategy};
 use kd_store::{Error, Expect, Snapshot, Transaction};
 use serde_json::{Value, json};
 
+use crate::authn;
 use crate::authz::bootstrap_objects;
 use crate::namespace_contents;
 use crate::server::ApiServer;
@@ -32,6 +33,7 @@ pub(crate) async fn run(server: &ApiServer) -> Result<(), Status> {
         for object in objects {
             transaction = transaction.and(written(server, snapshot, object)?);
         }
+        transaction = transaction.and(replaced(server, snapshot, authentication(server))?);
         Ok(transaction)
     })
     .await?;
@@ -125,6 +127,26 @@ fn namespace(name: &str) -> Value {
         "name": name, "labels": {"kubernetes.io/metadata.name": name}}})
 }
 
+/// What aggregated servers must know to tell who asks.
+fn authentication(server: &ApiServer) -> Value {
+    let mut data = json!({"client-ca-file": server.config.ca_certificate_pem});
+    if let Some(front_proxy) = &server.config.front_proxy {
+        data["requestheader-client-ca-file"] = front_proxy.ca_certificate_pem.as_str().into();
+        let lists: [(&str, &[&str]); 5] = [
+            ("requestheader-allowed-names", &authn::ALLOWED_NAMES),
+            ("requestheader-extra-headers-prefix", &[authn::EXTRA_PREFIX]),
+            ("requestheader-group-headers", &[authn::GROUP]),
+            ("requestheader-uid-headers", &[authn::UID]),
+            ("requestheader-username-headers", &[authn::USER]),
+        ];
+        for (field, list) in lists {
+            data[field] = json!(list).to_string().into();
+        }
+    }
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "data": data,
+        "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"}})
+}
+
 fn service_range(server: &ApiServer) -> Option<Value> {
     let ranges: Vec<String> =
         server.config.service_ranges.iter().map(ToString::to_string).collect();
@@ -170,4 +192,39 @@ fn endpoint_slice(server: &ApiServer, addresses: &[IpAddr]) -> Value {
         "addressType": if is_ipv6 { "IPv6" } else { "IPv4" },
         "endpoints": endpoints,
         "ports": [{"name": "https", "port": server.config.port, "protocol": "TCP"}]})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::FrontProxy;
+    use crate::testing::authority::Authority;
+    use crate::testing::server::TestServer;
+
+    #[tokio::test]
+    async fn aggregated_servers_learn_whom_to_believe() {
+        let path =
+            "GET /api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
+        let server = TestServer::start().await;
+        let got = server.ask(path, Value::Null).await;
+        assert_eq!(got.body["data"], json!({"client-ca-file": "a certificate"}));
+        let ca = Authority::new().pem();
+        let front_proxy = FrontProxy {
+            ca_certificate_pem: ca.clone(),
+            certificate_pem: String::new(),
+            key_pem: String::new(),
+        };
+        let server = TestServer::with(|config| config.front_proxy = Some(front_proxy)).await;
+        let got = server.ask(path, Value::Null).await;
+        let expect = json!({
+            "client-ca-file": "a certificate",
+            "requestheader-allowed-names": r#"["front-proxy-client"]"#,
+            "requestheader-client-ca-file": ca,
+            "requestheader-extra-headers-prefix": r#"["X-Remote-Extra-"]"#,
+            "requestheader-group-headers": r#"["X-Remote-Group"]"#,
+            "requestheader-uid-headers": r#"["X-Remote-Uid"]"#,
+            "requestheader-username-headers": r#"["X-Remote-User"]"#,
+        });
+        assert_eq!(got.body["data"], expect);
+    }
 }

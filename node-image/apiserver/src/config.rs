@@ -21,6 +21,8 @@ pub struct Config {
     pub static_tokens: String,
     /// The cluster's CA certificate, for the ConfigMap `kube-root-ca.crt` of each namespace.
     pub ca_certificate_pem: String,
+    /// How this server speaks for users to aggregated servers, and who may speak for users to it.
+    pub front_proxy: Option<FrontProxy>,
     /// Cluster IPs come from here; the first range is the preferred family.
     pub service_ranges: Vec<IpNet>,
     /// Node ports come from here.
@@ -43,6 +45,23 @@ pub struct Config {
     pub commit: String,
 }
 
+/// A front proxy's certificate, and the authority of all front proxies, which signs nothing else.
+#[derive(Clone)]
+pub struct FrontProxy {
+    /// The authority, PEM.
+    pub ca_certificate_pem: String,
+    /// The client certificate for `front-proxy-client`, PEM.
+    pub certificate_pem: String,
+    /// Its key, PEM.
+    pub key_pem: String,
+}
+
+impl std::fmt::Debug for FrontProxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FrontProxy")
+    }
+}
+
 impl Config {
     /// A cluster with one range of service addresses.
     pub fn new(token_key_pem: String, ca_certificate_pem: String, services: IpNet) -> Config {
@@ -50,6 +69,7 @@ impl Config {
             token_key_pem,
             static_tokens: String::new(),
             ca_certificate_pem,
+            front_proxy: None,
             service_ranges: vec![services],
             node_ports: 30000..=32767,
             advertised: Vec::new(),

@@ -34,7 +34,7 @@ mod verbs;
 mod testing;
 
 pub use answer::{Answer, AnswerBody, BodyError, BoxError, RequestBody};
-pub use config::{Clock, Config, Random};
+pub use config::{Clock, Config, FrontProxy, Random};
 pub use connect::{Connect, ConnectRequest};
 pub use proxy::{NodeProxy, NodeProxyConfig, NodeProxyError};
 pub use request::{

@@ -1,5 +1,6 @@
 //! A store of objects in a map, for unit tests of what reads through [`Reader`].
 
+pub(crate) mod authority;
 pub(crate) mod server;
 pub(crate) mod webhook;
 

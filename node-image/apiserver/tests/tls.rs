@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use kd_api::Kinds;
-use kd_apiserver::{ApiServer, Config, ServerTls};
+use kd_apiserver::{ApiServer, Config, FrontProxy, ServerTls};
 use kd_store::{MemoryStore, Store};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -19,6 +21,7 @@ use tokio_rustls::TlsConnector;
 struct Running {
     address: std::net::SocketAddr,
     authority: Authority,
+    front_proxies: Authority,
     stop: oneshot::Sender<()>,
     served: tokio::task::JoinHandle<()>,
 }
@@ -39,6 +42,11 @@ impl Authority {
         Authority { certificate, issuer: Issuer::new(params, key) }
     }
 
+    fn pem(&self) -> String {
+        let encoded = STANDARD.encode(&self.certificate);
+        format!("-----BEGIN CERTIFICATE-----\n{encoded}\n-----END CERTIFICATE-----\n")
+    }
+
     fn issue(&self, names: &[&str], user: &str, group: &str) -> Identity {
         let names = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let mut params = CertificateParams::new(names).unwrap();
@@ -51,15 +59,20 @@ impl Authority {
 }
 
 async fn start() -> Running {
-    let authority = Authority::new();
+    let (authority, front_proxies) = (Authority::new(), Authority::new());
     let (certificate, key) = authority.issue(&["localhost"], "kube-apiserver", "");
     let tls = ServerTls {
         certificates: vec![certificate],
         key,
-        client_authorities: vec![authority.certificate.clone()],
+        client_authorities: vec![authority.certificate.clone(), front_proxies.certificate.clone()],
     };
     let token_key = KeyPair::generate().unwrap().serialize_pem();
-    let config = Config::new(token_key, String::new(), "10.96.0.0/16".parse().unwrap());
+    let mut config = Config::new(token_key, String::new(), "10.96.0.0/16".parse().unwrap());
+    config.front_proxy = Some(FrontProxy {
+        ca_certificate_pem: front_proxies.pem(),
+        certificate_pem: String::new(),
+        key_pem: String::new(),
+    });
     let server = ApiServer::build(
         config,
         Arc::new(MemoryStore::default()) as Arc<dyn Store>,
@@ -73,7 +86,7 @@ async fn start() -> Running {
     let (stop, stopped) = oneshot::channel::<()>();
     let tls = Arc::new(tls.into_config().unwrap());
     let served = tokio::spawn(server.serve(listener, tls, async { drop(stopped.await) }));
-    Running { address, authority, stop, served }
+    Running { address, authority, front_proxies, stop, served }
 }
 
 impl Running {
@@ -124,6 +137,32 @@ async fn certificates_say_who_asks() {
     check(Some(running.admin()), "/api/v1/pods", 200).await;
     let stranger = running.authority.issue(&[], "x", "y");
     check(Some(stranger), "/api/v1/pods", 403).await;
+}
+
+#[tokio::test]
+async fn front_proxies_speak_for_others() {
+    let running = start().await;
+    let check = async |identity: Identity, user: &str, group: &str, expect: u16| {
+        let stream = TokioIo::new(running.connect(Some(identity), b"http/1.1").await);
+        let (mut client, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let mut request = get("/api/v1/pods");
+        for (name, value) in [("x-remote-user", user), ("x-remote-group", group)] {
+            if !value.is_empty() {
+                request.headers_mut().append(name, value.parse().unwrap());
+            }
+        }
+        let answer = client.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), expect, "{user} {group}");
+    };
+    let proxy = || running.front_proxies.issue(&[], "front-proxy-client", "");
+    check(proxy(), "jane", "system:masters", 200).await;
+    check(proxy(), "jane", "", 403).await;
+    check(proxy(), "", "", 401).await;
+    // Nobody else's certificate of that authority is good, and no other authority's proxy.
+    check(running.front_proxies.issue(&[], "admin", "system:masters"), "", "", 401).await;
+    let other = running.authority.issue(&[], "front-proxy-client", "");
+    check(other, "jane", "system:masters", 403).await;
 }
 
 #[tokio::test]

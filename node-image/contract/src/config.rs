@@ -82,6 +82,19 @@ pub struct ServerSecrets {
     pub ca_key: String,
     /// Signs ServiceAccount tokens (ECDSA P-256, PKCS#8 PEM).
     pub service_account_key: String,
+    /// The authority of front proxies, which speak for users. Clusters of old have none.
+    #[serde(default)]
+    pub front_proxy: Option<AuthoritySecrets>,
+}
+
+/// An authority with its key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthoritySecrets {
+    /// Its certificate, PEM.
+    pub certificate: String,
+    /// Its key, PEM.
+    pub key: String,
 }
 
 /// How hard the store syncs.

@@ -6,6 +6,6 @@ mod labels;
 mod paths;
 pub mod pki;
 
-pub use config::{Durability, NodeConfig, NodeIdentity, NodeRole, ServerSecrets};
+pub use config::{AuthoritySecrets, Durability, NodeConfig, NodeIdentity, NodeRole, ServerSecrets};
 pub use labels::*;
 pub use paths::*;

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use kd_api::Kinds;
-use kd_apiserver::{ApiServer, NodeProxy, NodeProxyConfig, ServerTls, UserInfo};
+use kd_apiserver::{ApiServer, FrontProxy, NodeProxy, NodeProxyConfig, ServerTls, UserInfo};
 use kd_client::{Keep, PatchKind, Resource, Selectors, Watch, WatchEvent};
 use kd_contract::pki::ClusterAuthority;
 use kd_contract::{
@@ -28,6 +28,8 @@ use crate::tls;
 
 /// The user that kubelets know the API server by.
 const KUBELET_CLIENT: &str = "kube-apiserver-kubelet-client";
+/// The user that aggregated servers know it by.
+const FRONT_PROXY_CLIENT: &str = "front-proxy-client";
 const MASTERS: &str = "system:masters";
 const CONTROL_PLANE_LABEL: &str = "node-role.kubernetes.io/control-plane";
 
@@ -92,6 +94,7 @@ async fn build(
         config.ca_certificate.clone(),
         services,
     );
+    settings.front_proxy = front_proxy(secrets)?;
     settings.advertised = addresses.to_vec();
     settings.port = API_SERVER_PORT;
     let server = ApiServer::build(
@@ -117,6 +120,21 @@ fn authority(secrets: &ServerSecrets) -> Result<ClusterAuthority> {
         .map_err(Error::of("read the cluster's authority"))
 }
 
+/// This server as a front proxy. Its certificate is of this life, the authority is the cluster's.
+fn front_proxy(secrets: &ServerSecrets) -> Result<Option<FrontProxy>> {
+    let Some(kept) = &secrets.front_proxy else { return Ok(None) };
+    let authority = ClusterAuthority::from_pem(&kept.certificate, &kept.key)
+        .map_err(Error::of("read the authority of front proxies"))?;
+    let issued = authority
+        .issue_client(FRONT_PROXY_CLIENT, &[])
+        .map_err(Error::of("issue the front proxy's certificate"))?;
+    Ok(Some(FrontProxy {
+        ca_certificate_pem: authority.certificate_pem().to_owned(),
+        certificate_pem: issued.certificate_pem,
+        key_pem: issued.key_pem,
+    }))
+}
+
 fn node_proxy(secrets: &ServerSecrets, server: &ApiServer) -> Result<NodeProxy> {
     let issued = authority(secrets)?
         .issue_client(KUBELET_CLIENT, &[MASTERS])
@@ -140,10 +158,15 @@ fn serving_tls(
     let issued = authority(secrets)?
         .issue_server("kube-apiserver", &names)
         .map_err(Error::of("issue the API server's certificate"))?;
+    let mut client_authorities = tls::certificates(&secrets.ca_certificate, "the authority")?;
+    if let Some(front_proxy) = &secrets.front_proxy {
+        let authority = tls::certificates(&front_proxy.certificate, "the front proxies' authority");
+        client_authorities.extend(authority?);
+    }
     let tls = ServerTls {
         certificates: tls::certificates(&issued.certificate_pem, "the API server")?,
         key: tls::key(&issued.key_pem, "the API server")?,
-        client_authorities: tls::certificates(&secrets.ca_certificate, "the authority")?,
+        client_authorities,
     };
     Ok(Arc::new(tls.into_config().map_err(Error::of("set up the API server's TLS"))?))
 }

@@ -1,8 +1,9 @@
-//! Who asks: client certificates, then bearer tokens, then nobody.
+//! Who asks: front proxies' headers, client certificates, then bearer tokens, then nobody.
 
 mod bootstrap_token;
 mod certificate;
 mod impersonation;
+mod request_header;
 mod static_token;
 
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use kd_api::Status;
 use rustls::pki_types::CertificateDer;
 
 pub use impersonation::impersonated;
+pub use request_header::RequestHeaderError;
+pub(crate) use request_header::{ALLOWED_NAMES, EXTRA_PREFIX, GROUP, RequestHeader, UID, USER};
 pub use static_token::{StaticTokenError, StaticTokens};
 
 use crate::request::{Authenticator, Reader, UserInfo};
@@ -33,6 +36,7 @@ pub struct UnionAuthenticator {
     static_tokens: StaticTokens,
     reader: Arc<dyn Reader>,
     clock: Clock,
+    request_header: Option<RequestHeader>,
 }
 
 impl UnionAuthenticator {
@@ -43,7 +47,12 @@ impl UnionAuthenticator {
         reader: Arc<dyn Reader>,
         clock: Clock,
     ) -> UnionAuthenticator {
-        UnionAuthenticator { tokens, static_tokens, reader, clock }
+        UnionAuthenticator { tokens, static_tokens, reader, clock, request_header: None }
+    }
+
+    /// Front proxies are believed, too.
+    pub(crate) fn with_request_header(self, request_header: Option<RequestHeader>) -> Self {
+        UnionAuthenticator { request_header, ..self }
     }
 
     /// Whose a bearer token is, for one of the audiences; the error is a sentence.
@@ -81,7 +90,12 @@ impl Authenticator for UnionAuthenticator {
         peer_certificates: &[CertificateDer<'static>],
     ) -> Result<Option<UserInfo>, Status> {
         if let Some(leaf) = peer_certificates.first() {
-            match certificate::user(leaf, (self.clock)()) {
+            let front_proxies = self.request_header.as_ref();
+            let user = match front_proxies.filter(|known| known.knows(peer_certificates)) {
+                Some(known) => known.user(leaf, &parts.headers),
+                None => certificate::user(leaf, (self.clock)()),
+            };
+            match user {
                 Ok(mut user) => {
                     add_group(&mut user, AUTHENTICATED);
                     return Ok(Some(user));

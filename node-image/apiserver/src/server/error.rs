@@ -2,7 +2,7 @@
 
 use kd_api::Status;
 
-use crate::authn::StaticTokenError;
+use crate::authn::{RequestHeaderError, StaticTokenError};
 use crate::token::KeyError;
 
 /// Why an API server cannot be built.
@@ -14,6 +14,9 @@ pub enum Error {
     /// The static tokens.
     #[error("cannot use the static tokens")]
     Tokens(#[source] StaticTokenError),
+    /// The front proxies' authority.
+    #[error("cannot use the front proxies' authority")]
+    FrontProxy(#[source] RequestHeaderError),
     /// What a cluster begins with cannot be stored.
     #[error("cannot store what a cluster begins with")]
     Bootstrap(#[source] Box<Status>),

@@ -19,7 +19,7 @@ pub use local::LocalService;
 
 use crate::admission::{AdmissionConfig, default_plugins};
 use crate::answer::{Answer, RequestBody};
-use crate::authn::{StaticTokens, UnionAuthenticator};
+use crate::authn::{RequestHeader, StaticTokens, UnionAuthenticator};
 use crate::authz::UnionAuthorizer;
 use crate::config::{Clock, Config, Random};
 use crate::connect::Connect;
@@ -73,6 +73,12 @@ impl ApiServer {
         let static_tokens = StaticTokens::parse(&config.static_tokens).map_err(Error::Tokens)?;
         let authenticator =
             UnionAuthenticator::new(tokens.clone(), static_tokens, reader.clone(), clock.clone());
+        let front_proxy = config.front_proxy.as_ref();
+        let request_header = front_proxy
+            .map(|proxy| RequestHeader::new(&proxy.ca_certificate_pem, clock.clone()))
+            .transpose()
+            .map_err(Error::FrontProxy)?;
+        let authenticator = authenticator.with_request_header(request_header);
         let authorizer = Arc::new(UnionAuthorizer::new(reader.clone()));
         let webhooks = Arc::new(WebhookClients::new(reader.clone()));
         let of_kinds = objects.clone();
