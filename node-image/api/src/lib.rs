@@ -1,6 +1,7 @@
 //! What a Kubernetes object is: kinds as rows, schemas, defaults, validation, selectors, quantities,
 //! patches, tables. Pure: no I/O, no clock.
 
+pub mod conversion;
 pub mod decode;
 pub mod defaults;
 pub mod discovery;

@@ -195,8 +195,8 @@ const ROWS: &[Row] = &[
     row(AUTHORIZATION, "v1", "SelfSubjectRulesReview", "selfsubjectrulesreviews", CLUSTER).verbs(CREATE),
     row(AUTHORIZATION, "v1", "SubjectAccessReview", "subjectaccessreviews", CLUSTER).verbs(CREATE),
 
-    row("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", NAMESPACED).short(&["hpa"]).category(WORKLOAD).with(&[STATUS]).later(),
-    row("autoscaling", "v1", "HorizontalPodAutoscaler", "horizontalpodautoscalers", NAMESPACED).short(&["hpa"]).category(WORKLOAD).with(&[STATUS]).later(),
+    row("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", NAMESPACED).short(&["hpa"]).category(WORKLOAD).with(&[STATUS]),
+    row("autoscaling", "v1", "HorizontalPodAutoscaler", "horizontalpodautoscalers", NAMESPACED).short(&["hpa"]).category(WORKLOAD).with(&[STATUS]),
 
     row("batch", "v1", "CronJob", "cronjobs", NAMESPACED).short(&["cj"]).category(WORKLOAD).with(&[STATUS]),
     row("batch", "v1", "Job", "jobs", NAMESPACED).category(WORKLOAD).with(&[STATUS]),

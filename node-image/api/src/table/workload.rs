@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::age::{human_duration, parsed, seconds_between, since};
 use super::rows::or_none;
+use crate::conversion::autoscaler;
 use crate::selector::Selector;
 use crate::walk::Walk;
 
@@ -226,6 +227,9 @@ pub(super) fn scale(object: &Value, now: Timestamp) -> Vec<Value> {
 }
 
 pub(super) fn horizontal_pod_autoscaler(object: &Value, now: Timestamp) -> Vec<Value> {
+    let mut object = object.clone();
+    autoscaler::to_second(&mut object);
+    let object = &object;
     let (spec, status) = (&object["spec"], &object["status"]);
     let target = &spec["scaleTargetRef"];
     let fewest = spec.integer("minReplicas").map_or("<unset>".to_owned(), |n| n.to_string());

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::check::{Errors, none_negative, problems};
 use super::names;
 use super::workload::spec_path;
+use crate::conversion::autoscaler;
 use crate::quantity::Quantity;
 use crate::walk::Walk;
 use crate::{FieldError, Path};
@@ -28,6 +29,7 @@ const SOURCES: [(&str, &str); 5] = [
 ];
 
 pub(super) fn create(errors: &mut Errors, object: &Value) {
+    let object = &second_version(object);
     let (path, spec) = (spec_path(), &object["spec"]);
     let fewest = spec.integer("minReplicas");
     let most = spec.integer("maxReplicas").unwrap_or(0);
@@ -51,6 +53,13 @@ pub(super) fn create(errors: &mut Errors, object: &Value) {
         let path = path.child("behavior").child(direction);
         scaling_rules(errors, &spec["behavior"][direction], &path);
     }
+}
+
+/// The form that the rules are about, whichever the client speaks.
+fn second_version(object: &Value) -> Value {
+    let mut object = object.clone();
+    autoscaler::to_second(&mut object);
+    object
 }
 
 pub(super) fn status(errors: &mut Errors, new: &Value, _: &Value) {

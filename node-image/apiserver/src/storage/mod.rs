@@ -1,6 +1,5 @@
 //! Objects in the store: their keys, their bytes, and reading them.
 
-mod convert;
 mod encoding;
 mod key;
 mod reader;
@@ -8,11 +7,11 @@ mod reader;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
+use kd_api::conversion::convert;
 use kd_api::{Kind, Kinds, Object, Status};
 use kd_store::{Entry, Error, Snapshot, Store};
 use serde_json::Value;
 
-pub(crate) use convert::convert;
 pub(crate) use encoding::{encode, item, metadata, object, partial};
 pub(crate) use key::{key_of, prefix_of, resource_prefix};
 pub use reader::StoreReader;

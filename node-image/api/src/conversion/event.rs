@@ -1,7 +1,5 @@
-//! Objects of one kind shown as another that shares its storage: Events of `v1` and of
-//! `events.k8s.io/v1`.
+//! Events of `v1` and of `events.k8s.io/v1`.
 
-use kd_api::{Kind, Object};
 use serde_json::Value;
 
 /// (field in core/v1, field in events.k8s.io/v1).
@@ -15,37 +13,27 @@ const EVENT_FIELDS: &[(&str, &str)] = &[
     ("count", "deprecatedCount"),
 ];
 
-/// Turns an object of `from` into one of `to`.
-pub(crate) fn convert(mut object: Value, from: &Kind, to: &Kind) -> Value {
-    if from.kind == "Event" && from.group != to.group {
-        let to_core = to.group.is_empty();
-        if let Some(fields) = object.as_object_mut() {
-            for (core, other) in EVENT_FIELDS {
-                let (old, new) = if to_core { (other, core) } else { (core, other) };
-                if let Some(value) = fields.remove(*old) {
-                    fields.insert((*new).to_owned(), value);
-                }
+/// Turns an Event of `v1` into one of `events.k8s.io/v1`, or back (`to_core`).
+pub(super) fn convert(object: &mut Value, to_core: bool) {
+    if let Some(fields) = object.as_object_mut() {
+        for (core, other) in EVENT_FIELDS {
+            let (old, new) = if to_core { (other, core) } else { (core, other) };
+            if let Some(value) = fields.remove(*old) {
+                fields.insert((*new).to_owned(), value);
             }
         }
-        rename(&mut object, to_core);
-    }
-    object.set_type(&to.api_version(), &to.kind);
-    object
-}
-
-/// `reportingInstance` and `series` have one name in both; the series' count and time too.
-fn rename(object: &mut Value, to_core: bool) {
-    let required = if to_core { "involvedObject" } else { "regarding" };
-    if object.get(required).is_none() {
-        object[required] = Value::Object(Default::default());
+        // Both are never without what they are about.
+        let required = if to_core { "involvedObject" } else { "regarding" };
+        fields.entry(required).or_insert_with(|| Value::Object(Default::default()));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use kd_api::Kinds;
     use serde_json::json;
+
+    use crate::Kinds;
+    use crate::conversion::convert;
 
     #[test]
     fn events_there_and_back() {
