@@ -12,8 +12,8 @@ use super::verdict::refusal;
 use super::{Resources, conditions};
 use crate::pipeline::uuid;
 use crate::request::AdmissionAttributes;
-use crate::storage::convert;
 use crate::webhook::WebhookError;
+use kd_api::conversion::convert;
 
 /// Why a webhook did not agree.
 pub(super) enum Failure {
