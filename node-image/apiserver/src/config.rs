@@ -43,6 +43,8 @@ pub struct Config {
     pub version: String,
     /// The commit this was built from, hexadecimal.
     pub commit: String,
+    /// When that commit was made, RFC 3339.
+    pub build_date: String,
 }
 
 /// A front proxy's certificate, and the authority of all front proxies, which signs nothing else.
@@ -79,7 +81,8 @@ impl Config {
             writes_max: 200,
             waiting_max: 4096,
             version: concat!("v1.36.0+kd", env!("CARGO_PKG_VERSION")).into(),
-            commit: "0000000000000000000000000000000000000000".into(),
+            commit: env!("KD_BUILT_COMMIT").into(),
+            build_date: env!("KD_BUILT_DATE").into(),
         }
     }
 }

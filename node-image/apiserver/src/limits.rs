@@ -16,16 +16,36 @@ struct Lane {
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
     waiting_max: usize,
+    places_max: usize,
+}
+
+/// How much of a lane is taken.
+pub(crate) struct Load {
+    pub(crate) running: usize,
+    pub(crate) waiting: usize,
+}
+
+impl Lane {
+    fn load(&self) -> Load {
+        let running = self.places_max - self.places.available_permits().min(self.places_max);
+        Load { running, waiting: self.waiting.load(Ordering::Relaxed) }
+    }
 }
 
 impl Limits {
     pub(crate) fn new(reads_max: usize, writes_max: usize, waiting_max: usize) -> Limits {
-        let lane = |places| Lane {
-            places: Arc::new(Semaphore::new(places)),
+        let lane = |places_max| Lane {
+            places: Arc::new(Semaphore::new(places_max)),
             waiting: AtomicUsize::new(0),
             waiting_max,
+            places_max,
         };
         Limits { reads: lane(reads_max), writes: lane(writes_max) }
+    }
+
+    /// The lanes by upstream's names.
+    pub(crate) fn lanes(&self) -> [(&'static str, Load); 2] {
+        [("mutating", self.writes.load()), ("readOnly", self.reads.load())]
     }
 
     /// A place, given back when it is dropped; 429 when too many wait already.

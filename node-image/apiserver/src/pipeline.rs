@@ -1,11 +1,12 @@
 //! What every request goes through, in running order.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::future::BoxFuture;
 use http::header::{ACCEPT, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body::Body;
 use http_body_util::BodyExt;
 use kd_api::Status;
@@ -16,12 +17,13 @@ use crate::answer::{self, Answer, RequestBody};
 use crate::authn::impersonated;
 use crate::authz::forbidden;
 use crate::endpoints;
-use crate::negotiate::{self, Offer, Wanted};
+use crate::metrics::{LongRunning, RequestLabels};
+use crate::negotiate::{self, Offer, Wanted, media_type};
 use crate::path::request_info;
 use crate::query::Query;
 use crate::request::{Authenticator, Authorizer, Decision, RequestInfo, UserInfo};
 use crate::server::ApiServer;
-use crate::verbs;
+use crate::verbs::{self, APPLY};
 
 /// Who sent a request, as the transport knows it.
 #[derive(Clone, Debug)]
@@ -65,16 +67,24 @@ pub(crate) async fn run(
         user: UserInfo::default(),
         permit: None,
     };
-    let id = (server.random)();
+    let told = Told { id: (server.random)(), started: Instant::now() };
+    let is_apply = media_type(&exchange.parts.headers) == APPLY;
+    let method = exchange.parts.method.clone();
     for stage in STAGES {
         if let Err(status) = stage(&mut exchange).await {
-            let answer = failure_form.give(answer::failure(&status));
-            return finish(&server, &exchange.info, id, answer);
+            let labels = labels(&exchange, &method, is_apply);
+            return told.finish(&server, labels, failure_form.give(answer::failure(&status)));
         }
     }
-    let info = exchange.info.clone();
-    let answer = failure_form.give(handle(exchange, body).await);
-    finish(&server, &info, id, answer)
+    let labels = labels(&exchange, &method, is_apply);
+    let answer = failure_form.give(handle(exchange, &labels, body).await);
+    told.finish(&server, labels, answer)
+}
+
+fn labels(exchange: &Exchange, method: &Method, is_apply: bool) -> RequestLabels {
+    let kinds = exchange.server.objects.kinds();
+    let dry_run = exchange.query.has("dryRun");
+    RequestLabels::of(&exchange.info, &kinds, method, is_apply, dry_run)
 }
 
 /// How the client wants to be told of a failure: looked at only when there is one.
@@ -104,38 +114,49 @@ impl FailureForm {
     }
 }
 
-async fn handle(mut exchange: Exchange, body: RequestBody) -> Answer {
+async fn handle(mut exchange: Exchange, labels: &RequestLabels, body: RequestBody) -> Answer {
     let permit = exchange.permit.take();
+    let lasts = is_long_running(&exchange.info, &exchange.query)
+        .then(|| LongRunning::begin(&exchange.server, labels));
     let answer = match exchange.info.is_resource {
         true => verbs::dispatch(exchange, body).await,
         false => endpoints::dispatch(exchange),
     };
-    held(answer, permit)
+    held(answer, (permit, lasts))
 }
 
 /// Keeps the request's place until a body that is written little by little is done with.
-fn held(answer: Answer, permit: Option<OwnedSemaphorePermit>) -> Answer {
-    if permit.is_none() || answer.body().size_hint().exact().is_some() {
+fn held(answer: Answer, place: (Option<OwnedSemaphorePermit>, Option<LongRunning>)) -> Answer {
+    let keeps_nothing = place.0.is_none() && place.1.is_none();
+    if keeps_nothing || answer.body().size_hint().exact().is_some() {
         return answer;
     }
     answer.map(|body| {
         let keeps = move |frame| {
-            let _ = &permit;
+            let _ = &place;
             frame
         };
         body.map_frame(keeps).boxed_unsync()
     })
 }
 
-fn finish(server: &ApiServer, info: &RequestInfo, id: u128, mut answer: Answer) -> Answer {
-    server.metrics.count(info, answer.status().as_u16());
-    let headers = answer.headers_mut();
-    if let Ok(value) = HeaderValue::from_str(&uuid(id)) {
-        headers.insert(HeaderName::from_static("audit-id"), value);
+/// What every answer says, and what is counted of it.
+struct Told {
+    id: u128,
+    started: Instant,
+}
+
+impl Told {
+    fn finish(self, server: &ApiServer, labels: RequestLabels, mut answer: Answer) -> Answer {
+        server.metrics.answered(labels, answer.status().as_u16(), self.started.elapsed());
+        let headers = answer.headers_mut();
+        if let Ok(value) = HeaderValue::from_str(&uuid(self.id)) {
+            headers.insert(HeaderName::from_static("audit-id"), value);
+        }
+        let cache_control = headers.entry(http::header::CACHE_CONTROL);
+        cache_control.or_insert(HeaderValue::from_static("no-cache, private"));
+        answer
     }
-    let cache_control = headers.entry(http::header::CACHE_CONTROL);
-    cache_control.or_insert(HeaderValue::from_static("no-cache, private"));
-    answer
 }
 
 /// A random (version 4) UUID of 128 random bits.

@@ -7,10 +7,11 @@ mod openapi;
 
 pub(crate) use documents::Documents;
 
-use http::Method;
+use http::{HeaderValue, Method};
 use serde_json::{Value, json};
 
 use crate::answer::{self, Answer};
+use crate::metrics::exposition;
 use crate::negotiate::Wanted;
 use crate::pipeline::Exchange;
 use crate::verbs::no_such_method;
@@ -58,7 +59,7 @@ fn token_keys(exchange: &Exchange) -> Option<Answer> {
     match segments(exchange).as_slice() {
         ["v1", "jwks"] => {
             let keys = exchange.server.tokens.key_set().to_string();
-            Some(answer::bytes(200, "application/jwk-set+json", keys))
+            Some(cached_for_an_hour(answer::bytes(200, "application/jwk-set+json", keys)))
         }
         _ => None,
     }
@@ -73,31 +74,44 @@ fn well_known(exchange: &Exchange) -> Option<Answer> {
                 .and_then(|host| host.to_str().ok())
                 .or_else(|| exchange.parts.uri.authority().map(http::uri::Authority::as_str));
             let base = format!("https://{}", host.unwrap_or("kubernetes.default.svc"));
-            Some(json(&server.tokens.discovery_document(&base)))
+            Some(cached_for_an_hour(json(&server.tokens.discovery_document(&base))))
         }
         _ => None,
     }
 }
 
+/// As upstream lets clients keep what tells of token keys.
+fn cached_for_an_hour(mut answer: Answer) -> Answer {
+    let value = HeaderValue::from_static("public, max-age=3600");
+    answer.headers_mut().insert(http::header::CACHE_CONTROL, value);
+    answer
+}
+
 fn metrics(exchange: &Exchange) -> Answer {
-    answer::bytes(200, "text/plain; version=0.0.4; charset=utf-8", exchange.server.metrics.text())
+    answer::bytes(200, "text/plain; version=0.0.4; charset=utf-8", exposition(&exchange.server))
 }
 
 fn version(exchange: &Exchange) -> Answer {
     let config = &exchange.server.config;
     let mut numbers = config.version.trim_start_matches('v').split('.');
-    let mut number = || numbers.next().unwrap_or("0");
-    json(&json!({
-        "major": number(),
-        "minor": number(),
+    let mut number = || numbers.next().unwrap_or("0").parse::<u32>().unwrap_or(0);
+    let (major, minor) = (number(), number());
+    let version = json!({
+        "major": major.to_string(),
+        "minor": minor.to_string(),
+        "emulationMajor": major.to_string(),
+        "emulationMinor": minor.to_string(),
+        "minCompatibilityMajor": major.to_string(),
+        "minCompatibilityMinor": minor.saturating_sub(1).to_string(),
         "gitVersion": config.version,
         "gitCommit": config.commit,
         "gitTreeState": "clean",
-        "buildDate": "1970-01-01T00:00:00Z",
+        "buildDate": config.build_date,
         "goVersion": "go1.25.0",
         "compiler": "gc",
         "platform": format!("linux/{}", architecture()),
-    }))
+    });
+    answer::value(200, &version, Wanted { pretty: true, ..Wanted::JSON })
 }
 
 /// The name that Go has for it.

@@ -25,7 +25,7 @@ use crate::config::{Clock, Config, Random};
 use crate::connect::Connect;
 use crate::endpoints::Documents;
 use crate::limits::Limits;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, TimedStore};
 use crate::pipeline::{self, Peer};
 use crate::request::{AdmissionPlugin, UserInfo};
 use crate::storage::{Objects, StoreReader};
@@ -47,7 +47,9 @@ pub struct ApiServer {
     /// Calls the webhooks of admission, conversion and others.
     pub(crate) webhooks: Arc<WebhookClients>,
     pub(crate) limits: Limits,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: Arc<Metrics>,
+    /// When it began.
+    pub(crate) started: jiff::Timestamp,
     pub(crate) documents: Documents,
     /// True once the server ends: watches end with it.
     pub(crate) closing: watch::Sender<bool>,
@@ -65,6 +67,8 @@ impl ApiServer {
         clock: Clock,
         random: Random,
     ) -> Result<Arc<ApiServer>, Error> {
+        let metrics = Arc::new(Metrics::default());
+        let store = Arc::new(TimedStore::new(store, metrics.clone()));
         let objects = Objects::new(store, kinds);
         let reader = Arc::new(StoreReader::new(objects.clone()));
         let tokens =
@@ -97,7 +101,8 @@ impl ApiServer {
             admission,
             webhooks,
             connect: RwLock::default(),
-            metrics: Metrics::default(),
+            started: clock(),
+            metrics,
             documents: Documents::default(),
             closing: watch::Sender::new(false),
             tasks: std::sync::Mutex::default(),

@@ -11,7 +11,7 @@ use crate::negotiate::unsupported_media_type;
 use crate::storage::key_of;
 
 /// The media type of what is applied.
-pub(super) const APPLY: &str = "application/apply-patch+yaml";
+pub(crate) const APPLY: &str = "application/apply-patch+yaml";
 
 /// kubectl's manager, which takes over what kubectl applied by itself before.
 const KUBECTL: &str = "kubectl";

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use kd_api::{Kind, Status, StatusDetails};
 
+pub(crate) use apply::APPLY;
 pub(crate) use create::set_system_fields;
 pub(crate) use delete::{DeleteOptions, delete_object};
 pub(crate) use request::{Reply, VerbRequest};

@@ -10,16 +10,27 @@ async fn health_and_version() {
     for path in ["/healthz", "/livez", "/readyz", "/readyz/ping"] {
         assert_eq!(server.get(path).await.body, "ok", "{path}");
     }
-    assert_eq!(
-        server.get("/livez?verbose").await.body,
-        "[+]ping ok\n[+]etcd ok\nlivez check passed\n"
-    );
+    let verbose = server.get("/readyz?verbose&exclude=log").await.body;
+    let verbose = verbose.as_str().unwrap();
+    assert!(verbose.starts_with("[+]ping ok\n[+]log excluded: ok\n[+]etcd ok\n"), "{verbose}");
+    assert!(verbose.ends_with("[+]shutdown ok\nreadyz check passed\n"), "{verbose}");
+    assert_eq!(server.get("/livez/poststarthook/rbac/bootstrap-roles").await.body, "ok");
+    assert_eq!(server.get("/livez/shutdown").await.code, 404);
     let version = server.get("/version").await.body;
     assert_eq!((&version["major"], &version["minor"]), (&json!("1"), &json!("36")));
     assert_eq!(server.get("/nothing").await.body, "404 page not found\n");
     assert_eq!(server.get("/apis/nothing").await.code, 404);
     let metrics = server.get("/metrics").await;
-    assert!(metrics.body.as_str().unwrap().contains("apiserver_request_total{code=\"200\""));
+    let metrics = metrics.body.as_str().unwrap();
+    for line in [
+        "apiserver_request_total{code=\"404\",component=\"apiserver\",dry_run=\"\",group=\"\",resource=\"\",scope=\"\",subresource=\"\",verb=\"GET\",version=\"\"} 3",
+        "apiserver_current_inflight_requests{request_kind=\"readOnly\"} 1",
+        "apiserver_resource_objects{group=\"\",resource=\"namespaces\"} 4",
+        "apiserver_storage_objects{resource=\"clusterroles.rbac.authorization.k8s.io\"}",
+        "etcd_request_duration_seconds_count{operation=\"create\",type=\"namespaces\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
     assert_eq!(server.get("/openid/v1/jwks").await.body["keys"][0]["kty"], "EC");
 }
 

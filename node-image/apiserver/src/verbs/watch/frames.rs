@@ -1,6 +1,7 @@
 //! The lines of a watch: what a change of the store is to this client.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use kd_api::decode::Encoding;
 use kd_api::{Kind, Object, Status, protobuf, table};
@@ -22,6 +23,8 @@ pub(super) struct Frames {
     selection: Selection,
     wanted: Wanted,
     clock: Clock,
+    /// How many changes were sent.
+    sent: Arc<AtomicU64>,
     /// Columns are told once.
     columns_told: bool,
     /// The key of the last initial object.
@@ -36,6 +39,7 @@ impl Frames {
             selection,
             wanted,
             clock: request.server().clock.clone(),
+            sent: request.server().metrics.watch_events(&request.kind),
             columns_told: false,
             last: "".into(),
         }
@@ -101,6 +105,7 @@ impl Frames {
         entry: &Entry,
         revision: u64,
     ) -> Result<(), Status> {
+        self.sent.fetch_add(1, Ordering::Relaxed);
         if self.wanted == Wanted::JSON {
             push(chunk, name, &self.objects.show_at(&self.kind, &entry.value, revision)?);
             return Ok(());
