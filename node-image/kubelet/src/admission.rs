@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Node, NodeSelectorRequirement, NodeSelectorTerm, Pod};
+use k8s_openapi::api::core::v1::{
+    Node, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod,
+};
 
 use crate::lifecycle::Stop;
 use crate::pod::PodExt;
@@ -111,8 +113,7 @@ fn checked_affinity(pod: &Pod, node: &Node) -> Result<(), Stop> {
     let affinity = pod.spec().affinity.as_ref().and_then(|a| a.node_affinity.as_ref());
     let required =
         affinity.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
-    let matched = required
-        .is_none_or(|r| r.node_selector_terms.iter().any(|term| term_matches(term, labels, node)));
+    let matched = required.is_none_or(|selector| selects_node(selector, node));
     match selected && matched {
         true => Ok(()),
         false => Err(refused(
@@ -120,6 +121,13 @@ fn checked_affinity(pod: &Pod, node: &Node) -> Result<(), Stop> {
             "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
         )),
     }
+}
+
+/// Whether a node is one of those that a selector means: its terms are alternatives.
+pub fn selects_node(selector: &NodeSelector, node: &Node) -> bool {
+    let none = BTreeMap::new();
+    let labels = node.metadata.labels.as_ref().unwrap_or(&none);
+    selector.node_selector_terms.iter().any(|term| term_matches(term, labels, node))
 }
 
 fn term_matches(term: &NodeSelectorTerm, labels: &BTreeMap<String, String>, node: &Node) -> bool {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{Pod, PodSecurityContext, SeccompProfile, SecurityContext};
-use kd_runtime::{ContainerSpec, Image, Mount, Propagation, Resources, Seccomp, Security};
+use kd_runtime::{ContainerSpec, Device, Image, Mount, Propagation, Resources, Seccomp, Security};
 
 use crate::environment::expand;
 use crate::lifecycle::{annotation, container_hash};
@@ -20,6 +20,8 @@ pub struct Parts {
     pub env: Vec<(String, String)>,
     /// Volumes and files.
     pub mounts: Vec<Mount>,
+    /// Block volumes.
+    pub devices: Vec<Device>,
     /// Its limits.
     pub resources: Resources,
     /// File of its termination message on the node.
@@ -67,7 +69,7 @@ pub fn container_spec(
         image: written,
         env: parts.env,
         mounts: parts.mounts,
-        devices: Vec::new(),
+        devices: parts.devices,
         resources: parts.resources,
         pid_target: member.target.unwrap_or_default().to_owned(),
         annotations,
@@ -226,9 +228,6 @@ pub fn propagation(written: Option<&str>) -> Propagation {
 
 /// Whether the pod may have this container at all.
 pub fn checked(member: &Member<'_>) -> Result<(), String> {
-    if member.container.volume_devices.as_ref().is_some_and(|devices| !devices.is_empty()) {
-        return Err("block volumes (volumeDevices) are not supported".into());
-    }
     if member.role == Role::Ephemeral && member.target.is_some_and(str::is_empty) {
         return Err("targetContainerName is empty".into());
     }
@@ -256,6 +255,7 @@ mod tests {
             image,
             env: vec![("A".into(), "1".into())],
             mounts: Vec::new(),
+            devices: Vec::new(),
             resources: Resources::default(),
             message_file: "/m".into(),
             seccomp_directory: "/seccomp".into(),

@@ -24,7 +24,7 @@ use crate::objects::ObjectCache;
 use crate::pod::PodExt;
 use crate::reflector::{Update, reflect};
 use crate::source::watch_pods;
-use crate::volumes::VolumeContext;
+use crate::volumes::{OnePodVolumes, VolumeContext};
 
 /// By namespace and name.
 type Services = HashMap<(String, String), Service>;
@@ -49,6 +49,7 @@ pub struct Kubelet {
     node_deletions: watch::Sender<()>,
     pods: RwLock<HashMap<String, Arc<PodEntry>>>,
     sandbox_owners: RwLock<HashMap<String, Arc<PodEntry>>>,
+    one_pod_volumes: OnePodVolumes,
     /// Ends the workers.
     over: CancellationToken,
 }
@@ -76,6 +77,7 @@ impl Kubelet {
             node_deletions: watch::Sender::new(()),
             pods: RwLock::default(),
             sandbox_owners: RwLock::default(),
+            one_pod_volumes: OnePodVolumes::default(),
             over: CancellationToken::new(),
             config,
             client,
@@ -181,7 +183,13 @@ impl Kubelet {
             secrets: Arc::clone(&self.secrets),
             allocatable: self.machine.allocatable().clone(),
             fields: fields.clone(),
+            node: self.node.subscribe(),
+            one_pod_volumes: Arc::clone(&self.one_pod_volumes),
         }
+    }
+
+    pub(crate) fn one_pod_volumes(&self) -> &OnePodVolumes {
+        &self.one_pod_volumes
     }
 
     /// Its own Node object, once it is registered.

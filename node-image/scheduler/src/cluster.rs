@@ -9,25 +9,17 @@ use kd_client::Key;
 
 use crate::node::NodeFacts;
 use crate::pod::PodFacts;
+use crate::storage::Storage;
 
-/// What is known of a claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claim {
-    /// A volume is bound to it.
-    Bound,
-    /// No volume yet.
-    Unbound,
-}
-
-/// Nodes, pods, namespaces and claims.
+/// Nodes, pods, namespaces and storage.
 #[derive(Clone, Debug, Default)]
 pub struct Cluster {
     nodes: BTreeMap<String, Arc<NodeFacts>>,
     placed: HashMap<Key, Arc<PodFacts>>,
     /// Labels of namespaces, for selectors over them.
     pub namespaces: HashMap<String, BTreeMap<String, String>>,
-    /// PersistentVolumeClaims.
-    pub claims: HashMap<Key, Claim>,
+    /// PersistentVolumes, their claims and classes.
+    pub storage: Arc<Storage>,
 }
 
 impl Cluster {
@@ -44,6 +36,11 @@ impl Cluster {
     /// A pod that is on a node, or about to be.
     pub fn placed(&self, key: &Key) -> Option<&Arc<PodFacts>> {
         self.placed.get(key)
+    }
+
+    /// All pods that are on a node, or about to be.
+    pub fn all_placed(&self) -> impl Iterator<Item = &Arc<PodFacts>> {
+        self.placed.values()
     }
 
     /// A node is new or changed; tells whether that matters to scheduling.

@@ -11,6 +11,7 @@ mod preemption;
 mod queue;
 mod resource_amounts;
 mod scheduler;
+mod storage;
 #[cfg(test)]
 mod testing;
 

@@ -39,8 +39,8 @@ pub enum ClusterEvent {
     PodRemoved(Arc<PodFacts>),
     /// A pod was placed, or its labels changed.
     PodPlaced,
-    /// A claim changed.
-    Claim,
+    /// A claim, a volume or a class changed.
+    Storage,
     /// A namespace's labels changed.
     Namespace,
 }

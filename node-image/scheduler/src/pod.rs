@@ -35,6 +35,15 @@ impl HostPort {
     }
 }
 
+/// A claim that a pod uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimUse {
+    /// Its name.
+    pub name: String,
+    /// Whether it is made for the pod.
+    pub ephemeral: bool,
+}
+
 /// What decides where a pod may go.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Wishes {
@@ -56,8 +65,8 @@ pub struct Wishes {
     pub spread: Vec<TopologySpreadConstraint>,
     /// What must be removed before it is scheduled.
     pub gates: Vec<String>,
-    /// Names of its PersistentVolumeClaims.
-    pub claims: Vec<String>,
+    /// Its PersistentVolumeClaims.
+    pub claims: Vec<ClaimUse>,
     /// Images of its containers.
     pub images: Vec<String>,
     /// Priority.
@@ -134,7 +143,9 @@ fn wishes(pod_name: &str, labels: BTreeMap<String, String>, spec: PodSpec) -> Wi
     let volumes = spec.volumes.unwrap_or_default();
     let claims = volumes.into_iter().filter_map(|volume| {
         let generated = volume.ephemeral.map(|_| format!("{pod_name}-{}", volume.name));
-        volume.persistent_volume_claim.map(|claim| claim.claim_name).or(generated)
+        let named = volume.persistent_volume_claim.map(|claim| claim.claim_name);
+        let ephemeral = named.is_none();
+        named.or(generated).map(|name| ClaimUse { name, ephemeral })
     });
     let host = spec.host_network.unwrap_or(false);
     Wishes {

@@ -241,7 +241,7 @@ mod tests {
         queue.put(waiting("a", 0));
         let key = queue.pop(now).unwrap().key.clone();
         queue.refused(&key, vec!["NodeResourcesFit"], now);
-        queue.happened(&ClusterEvent::Claim, &plugins(), now);
+        queue.happened(&ClusterEvent::Storage, &plugins(), now);
         assert!(queue.pop(now).is_none());
         queue.put(waiting("a", 0));
         assert!(queue.pop(now).is_none(), "a status update is no change");

@@ -1,6 +1,8 @@
 //! The scheduler's loop: watches feed the cluster's state and the queue, cycles decide, binds and
 //! status patches are performed beside it. It wakes on changes and on back-off times only.
 
+mod volumes;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::future::Future;
@@ -9,7 +11,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use futures::stream::{BoxStream, SelectAll};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kd_client::{
     Client, DeleteOptions, Error, EventApi, EventType, Keep, Key, Object, Occurrence, PatchKind,
     Recorder, Reference, Resource, Selectors, Watch, WatchEvent, resources,
@@ -18,13 +20,14 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use crate::cluster::{Claim, Cluster};
+use crate::cluster::Cluster;
 use crate::cycle::{Diagnosis, choose};
 use crate::plugin::{ClusterEvent, Plugin};
 use crate::plugins::plugins;
 use crate::pod::PodFacts;
 use crate::preemption::{Preemption, Victim, preempt};
 use crate::queue::Queue;
+use volumes::{Unbound, VolumesWritten};
 
 /// Binds and other writes under way at once.
 const WRITES_MAX: usize = 64;
@@ -54,8 +57,16 @@ pub struct Scheduler {
     queue: Queue,
     /// Waiting pods for which room is being made.
     nominated: HashMap<Key, Arc<PodFacts>>,
-    writes: JoinSet<Option<Bound>>,
+    /// Placed pods whose volumes are being bound.
+    unbound: HashMap<Key, Unbound>,
+    writes: JoinSet<Option<Written>>,
     turn: usize,
+}
+
+/// The end of a write that is waited for.
+enum Written {
+    Pod(Bound),
+    Volumes(VolumesWritten),
 }
 
 /// The end of a bind.
@@ -70,6 +81,8 @@ enum Source {
     Nodes,
     Namespaces,
     Claims,
+    Volumes,
+    Classes,
 }
 
 type Fed = (Source, WatchEvent);
@@ -89,6 +102,7 @@ impl Scheduler {
             cluster: Cluster::default(),
             queue: Queue::default(),
             nominated: HashMap::new(),
+            unbound: HashMap::new(),
             writes: JoinSet::new(),
             turn: 0,
         }
@@ -98,13 +112,20 @@ impl Scheduler {
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         tokio::pin!(shutdown);
         let mut events = self.watch();
-        // Claims may come later: a pod that has some waits for them, and is tried when they come.
-        let mut unsynced = vec![Source::Pods, Source::Nodes, Source::Namespaces];
+        let mut unsynced = vec![
+            Source::Pods,
+            Source::Nodes,
+            Source::Namespaces,
+            Source::Claims,
+            Source::Volumes,
+            Source::Classes,
+        ];
         loop {
             if unsynced.is_empty() {
                 self.schedule();
             }
             let timer = self.queue.next_time().filter(|_| unsynced.is_empty());
+            let timer = timer.into_iter().chain(self.volumes_deadline()).min();
             let alarm = async {
                 match timer {
                     Some(at) => sleep_until(at).await,
@@ -120,11 +141,13 @@ impl Scheduler {
                     self.take(source, &event);
                 }
                 Some(done) = self.writes.join_next() => {
-                    if let Ok(Some(bound)) = done {
-                        self.bound(bound);
+                    match done {
+                        Ok(Some(Written::Pod(bound))) => self.bound(bound),
+                        Ok(Some(Written::Volumes(written))) => self.volumes_written(written),
+                        _ => {}
                     }
                 }
-                () = alarm => {}
+                () = alarm => self.look_at_volumes(),
             }
         }
     }
@@ -135,10 +158,12 @@ impl Scheduler {
             ..Selectors::default()
         };
         let all = Selectors::default;
-        let sources: [(Source, &Resource, Selectors, Keep); 4] = [
+        let sources: [(Source, &Resource, Selectors, Keep); 6] = [
             (Source::Nodes, &resources::NODES, all(), Keep::Once),
             (Source::Namespaces, &resources::NAMESPACES, all(), Keep::Metadata),
             (Source::Claims, &resources::PERSISTENT_VOLUME_CLAIMS, all(), Keep::Once),
+            (Source::Volumes, &resources::PERSISTENT_VOLUMES, all(), Keep::Once),
+            (Source::Classes, &resources::STORAGE_CLASSES, all(), Keep::Once),
             (Source::Pods, &resources::PODS, running, Keep::Once),
         ];
         let mut streams = SelectAll::new();
@@ -173,6 +198,8 @@ impl Scheduler {
                 }
             }
             Source::Claims => self.claim_changed(object, gone),
+            Source::Volumes => self.volume_changed(object, gone),
+            Source::Classes => self.class_changed(object, gone),
         }
     }
 
@@ -183,6 +210,7 @@ impl Scheduler {
         if pod.node.is_some() {
             self.queue.remove(&pod.key);
             self.nominated.remove(&pod.key);
+            self.forget_volumes(&pod.key);
             let before = self.cluster.placed(&pod.key).cloned();
             let news = before.is_none_or(|before| before.wishes.labels != pod.wishes.labels);
             self.cluster.place(pod);
@@ -198,12 +226,14 @@ impl Scheduler {
         } else {
             self.queue.remove(&pod.key);
             self.nominated.remove(&pod.key);
+            self.forget_volumes(&pod.key);
         }
     }
 
     fn pod_gone(&mut self, key: &Key) {
         self.queue.remove(key);
         self.nominated.remove(key);
+        self.forget_volumes(key);
         if let Some(pod) = self.cluster.unplace(key) {
             self.happened(&ClusterEvent::PodRemoved(pod));
         }
@@ -219,19 +249,6 @@ impl Scheduler {
             && let Some(facts) = self.cluster.node(name).cloned()
         {
             self.happened(&ClusterEvent::Node(facts));
-        }
-    }
-
-    fn claim_changed(&mut self, object: &Object, gone: bool) {
-        if gone {
-            self.cluster.claims.remove(&object.key());
-            return;
-        }
-        let Some(claim) = object.decode::<PersistentVolumeClaim>() else { return };
-        let bound = claim.status.and_then(|s| s.phase).is_some_and(|phase| phase == "Bound");
-        let state = if bound { Claim::Bound } else { Claim::Unbound };
-        if self.cluster.claims.insert(object.key(), state) != Some(state) {
-            self.happened(&ClusterEvent::Claim);
         }
     }
 
@@ -270,8 +287,15 @@ impl Scheduler {
 
     /// Takes the pod as placed at once and tells the API server beside the loop.
     fn bind(&mut self, pod: &Arc<PodFacts>, node: String) {
-        let assumed = Arc::new(PodFacts { node: Some(node.clone()), ..PodFacts::clone(pod) });
+        let assumed = Arc::new(PodFacts { node: Some(node), ..PodFacts::clone(pod) });
         self.cluster.place(assumed.clone());
+        if !self.bind_volumes(&assumed) {
+            self.bind_pod(assumed);
+        }
+    }
+
+    fn bind_pod(&mut self, assumed: Arc<PodFacts>) {
+        let node = assumed.node.clone().unwrap_or_default();
         let client = self.client.clone();
         self.writes.spawn(async move {
             let (namespace, name) = (&*assumed.key.namespace, &*assumed.key.name);
@@ -281,7 +305,7 @@ impl Scheduler {
                 "target": {"apiVersion": "v1", "kind": "Node", "name": node},
             });
             let sent = client.post(&resources::PODS, namespace, name, "binding", &binding).await;
-            Some(Bound { pod: assumed, result: sent.map(drop) })
+            Some(Written::Pod(Bound { pod: assumed, result: sent.map(drop) }))
         });
     }
 

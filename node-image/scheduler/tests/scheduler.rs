@@ -98,3 +98,38 @@ async fn no_node_is_overbooked() {
     until(&api, "the room is used", |api| placed(api, "x") == 5).await;
     task.abort();
 }
+
+#[tokio::test]
+async fn volumes_are_bound_before_their_pod() {
+    let api = FakeApi::new();
+    api.put(node("n", "4"));
+    api.put(json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
+        "metadata": {"name": "w"}, "provisioner": "example.com/p",
+        "volumeBindingMode": "WaitForFirstConsumer"}));
+    let claim = |name: &str| {
+        json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": {"name": name, "namespace": "a", "uid": format!("{name}-uid")},
+            "spec": {"storageClassName": "w", "resources": {"requests": {"storage": "1Gi"}}}})
+    };
+    api.put(claim("c"));
+    let mut user = pod("p", "1", 0);
+    user["spec"]["volumes"] = json!([{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]);
+    api.put(user);
+    let task = start(&api);
+    until(&api, "the node is told to the provisioner", |api| {
+        let claim = api.get("", "persistentvolumeclaims", "a", "c");
+        claim["metadata"]["annotations"]["volume.kubernetes.io/selected-node"] == "n"
+    })
+    .await;
+    assert_eq!(node_of(&api, "p"), "");
+    api.put(json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "made"},
+        "spec": {"capacity": {"storage": "1Gi"}}}));
+    let mut bound = api.get("", "persistentvolumeclaims", "a", "c");
+    bound["apiVersion"] = json!("v1");
+    bound["kind"] = json!("PersistentVolumeClaim");
+    bound["spec"]["volumeName"] = json!("made");
+    bound["status"] = json!({"phase": "Bound"});
+    api.put(bound);
+    until(&api, "placed", |api| node_of(api, "p") == "n").await;
+    task.abort();
+}

@@ -1,6 +1,7 @@
 //! The volumes of a pod: made before its sandbox, kept fresh while it runs, removed after it.
 
 mod atomic_writer;
+mod claims;
 mod directory;
 mod host_path;
 mod ownership;
@@ -9,6 +10,7 @@ mod pod_volumes;
 mod sub_path;
 mod token;
 
+pub use claims::{Claimed, OnePodVolumes, release as release_one_pod_volumes};
 pub use directory::remove_all;
 pub use pod_volumes::{MountError, PodVolumes, VolumeContext};
 pub use sub_path::{make_sub_path, release_sub_paths};
@@ -19,6 +21,8 @@ use std::path::{Path, PathBuf};
 /// The kinds of volumes that are mounted here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// `persistentVolumeClaim` and `ephemeral`
+    Claim,
     /// `configMap`
     ConfigMap,
     /// `downwardAPI`
@@ -36,7 +40,9 @@ pub enum Kind {
 impl Kind {
     /// The kind of a volume; none when it is one that kd does not mount.
     pub fn of(volume: &Volume) -> Option<Kind> {
+        let claims = volume.persistent_volume_claim.is_some() || volume.ephemeral.is_some();
         let table = [
+            (claims, Kind::Claim),
             (volume.config_map.is_some(), Kind::ConfigMap),
             (volume.downward_api.is_some(), Kind::DownwardApi),
             (volume.empty_dir.is_some(), Kind::EmptyDir),
@@ -50,6 +56,7 @@ impl Kind {
     /// The directory of volumes of this kind in a pod's directory.
     fn directory(self) -> &'static str {
         match self {
+            Kind::Claim => "kubernetes.io~claim",
             Kind::ConfigMap => "kubernetes.io~configmap",
             Kind::DownwardApi => "kubernetes.io~downward-api",
             Kind::EmptyDir => "kubernetes.io~empty-dir",
@@ -60,12 +67,12 @@ impl Kind {
     }
 }
 
-/// Where a volume is on the node; none when kd does not mount its kind.
+/// Where a volume that is no claim's is on the node; none when kd does not mount its kind.
 pub fn path(pod_directory: &Path, volume: &Volume) -> Option<PathBuf> {
     match &volume.host_path {
         Some(host) => Some(PathBuf::from(&host.path)),
         None => {
-            let kind = Kind::of(volume)?;
+            let kind = Kind::of(volume).filter(|kind| *kind != Kind::Claim)?;
             Some(pod_directory.join("volumes").join(kind.directory()).join(&volume.name))
         }
     }

@@ -13,6 +13,8 @@ use crate::pod::PodExt;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ownership {
     group: Option<u32>,
+    /// `fsGroupChangePolicy: OnRootMismatch`
+    on_root_mismatch: bool,
 }
 
 const SETGID: u32 = 0o2000;
@@ -20,8 +22,10 @@ const SETGID: u32 = 0o2000;
 impl Ownership {
     /// `spec.securityContext.fsGroup`.
     pub fn of(pod: &Pod) -> Ownership {
-        let group = pod.spec().security_context.as_ref().and_then(|s| s.fs_group);
-        Ownership { group: group.and_then(|g| u32::try_from(g).ok()) }
+        let context = pod.spec().security_context.as_ref();
+        let group = context.and_then(|s| s.fs_group).and_then(|g| u32::try_from(g).ok());
+        let policy = context.and_then(|s| s.fs_group_change_policy.as_deref());
+        Ownership { group, on_root_mismatch: policy == Some("OnRootMismatch") }
     }
 
     /// Whether there is a group.
@@ -42,6 +46,20 @@ impl Ownership {
     /// Gives a tree to the group, for writing.
     pub fn apply_writable(&self, root: &Path) -> io::Result<()> {
         self.apply(root, 0o660)
+    }
+
+    /// Gives the tree of a lasting volume to the group, unless the pod wants that only when the
+    /// root is not the group's yet.
+    pub fn apply_to_persistent(&self, root: &Path) -> io::Result<()> {
+        if self.on_root_mismatch {
+            let metadata = fs::metadata(root)?;
+            let ours = Some(metadata.gid()) == self.group;
+            let wanted = 0o660 | 0o110 | SETGID;
+            if ours && metadata.mode() & wanted == wanted {
+                return Ok(());
+            }
+        }
+        self.apply_writable(root)
     }
 
     fn apply(&self, path: &Path, mask: u32) -> io::Result<()> {

@@ -1,15 +1,18 @@
 //! The volumes of one pod as its worker holds them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, EmptyDirVolumeSource, Pod, ProjectedVolumeSource, Secret, Volume, VolumeProjection,
+    ConfigMap, EmptyDirVolumeSource, Node, Pod, ProjectedVolumeSource, Secret, Volume,
+    VolumeProjection,
 };
+use tokio::sync::watch;
 
 use super::atomic_writer::{self, Payload};
+use super::claims::{self, Claimed, OnePodVolumes};
 use super::ownership::{Ownership, shared_user};
 use super::payload::{self, MODE_DEFAULT, Wanted, mode_of};
 use super::token::{self, Token};
@@ -32,23 +35,54 @@ pub struct VolumeContext {
     pub allocatable: Resources,
     /// Addresses, for downward volumes.
     pub fields: FieldContext,
+    /// The node's own object, for volumes that are bound to nodes.
+    pub node: watch::Receiver<Option<Node>>,
+    /// Volumes that one pod at a time may use.
+    pub one_pod_volumes: OnePodVolumes,
 }
 
 /// A volume that could not be made, as the `FailedMount` event says.
 #[derive(Debug, thiserror::Error, PartialEq)]
-#[error("MountVolume.SetUp failed for volume \"{volume}\" : {reason}")]
-pub struct MountError {
-    /// The volume's name.
-    pub volume: String,
-    /// Why.
-    pub reason: String,
+pub enum MountError {
+    /// It cannot be made.
+    #[error("MountVolume.SetUp failed for volume \"{volume}\" : {reason}")]
+    SetUp {
+        /// The volume's name; that of the PersistentVolume behind a claim.
+        volume: String,
+        /// Why.
+        reason: String,
+    },
+    /// There is no telling yet which volume is meant.
+    #[error(
+        "Unable to attach or mount volumes: unmounted volumes=[{volume}], unattached volumes=[], \
+         failed to process volumes=[{volume}]: {reason}"
+    )]
+    Unprocessed {
+        /// The volume's name in the pod.
+        volume: String,
+        /// Why.
+        reason: String,
+    },
+    /// The volume is for other nodes.
+    #[error(
+        "MountVolume.NodeAffinity check failed for volume \"{volume}\" : no matching \
+         NodeSelectorTerms"
+    )]
+    WrongNode {
+        /// The PersistentVolume's name.
+        volume: String,
+    },
 }
 
 impl MountError {
+    /// It cannot be made.
+    pub fn set_up(volume: &str, reason: impl Into<String>) -> MountError {
+        MountError::SetUp { volume: volume.to_owned(), reason: reason.into() }
+    }
+
     /// The API server took too long.
     pub fn too_late() -> MountError {
-        let reason = "timed out waiting for the API server".to_owned();
-        MountError { volume: "*".into(), reason }
+        MountError::set_up("*", "timed out waiting for the API server")
     }
 }
 
@@ -59,6 +93,8 @@ pub struct PodVolumes {
     secrets: HashMap<String, Held<Secret>>,
     /// By volume and position in its sources.
     tokens: BTreeMap<(String, usize), Token>,
+    /// By the volume's name in the pod.
+    claimed: HashMap<String, Claimed>,
 }
 
 impl PodVolumes {
@@ -72,13 +108,39 @@ impl PodVolumes {
         now: Timestamp,
     ) -> Result<(), MountError> {
         let mut failed = None;
-        for volume in pod.spec().volumes.iter().flatten() {
-            let made = self.mount_one(context, pod, volume, pod_directory, now).await;
-            if let Err(reason) = made {
-                failed.get_or_insert(MountError { volume: volume.name.clone(), reason });
+        let used = used_volumes(pod);
+        let volumes = pod.spec().volumes.iter().flatten();
+        for volume in volumes.filter(|volume| used.contains(&volume.name)) {
+            let made = match Kind::of(volume) {
+                Some(Kind::Claim) => self.claim(context, pod, volume).await,
+                _ => {
+                    let made = self.mount_one(context, pod, volume, pod_directory, now).await;
+                    made.map_err(|reason| MountError::set_up(&volume.name, reason))
+                }
+            };
+            if let Err(error) = made {
+                failed.get_or_insert(error);
             }
         }
         failed.map_or(Ok(()), Err)
+    }
+
+    /// The volumes behind claims that were prepared, by their names in the pod.
+    pub fn claimed(&self) -> &HashMap<String, Claimed> {
+        &self.claimed
+    }
+
+    async fn claim(
+        &mut self,
+        context: &VolumeContext,
+        pod: &Pod,
+        volume: &Volume,
+    ) -> Result<(), MountError> {
+        if !self.claimed.contains_key(&volume.name) {
+            let claimed = claims::prepare(context, pod, volume).await?;
+            self.claimed.insert(volume.name.clone(), claimed);
+        }
+        Ok(())
     }
 
     /// When a token is to be renewed.
@@ -234,6 +296,18 @@ impl PodVolumes {
         }
         Err("clusterTrustBundle and podCertificate projections are not supported".into())
     }
+}
+
+/// Names of the volumes that a container of the pod has. The others are not made.
+fn used_volumes(pod: &Pod) -> HashSet<String> {
+    let mut used = HashSet::new();
+    for member in pod.members() {
+        let mounts = member.container.volume_mounts.iter().flatten().map(|m| m.name.clone());
+        used.extend(mounts);
+        let devices = member.container.volume_devices.iter().flatten().map(|d| d.name.clone());
+        used.extend(devices);
+    }
+    used
 }
 
 /// A token is readable by the pod's own user or group alone when that is known.

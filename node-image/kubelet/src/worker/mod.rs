@@ -99,6 +99,8 @@ pub(crate) struct Worker {
     news: mpsc::UnboundedReceiver<News>,
     volumes: Arc<Mutex<PodVolumes>>,
     mounted: bool,
+    /// How often in a row they could not be made.
+    mount_failures: u32,
     /// When a token is to be renewed.
     refresh_at: Option<Timestamp>,
     /// A source of the volumes may have changed.
@@ -144,6 +146,7 @@ impl Worker {
             news,
             volumes: Arc::default(),
             mounted: false,
+            mount_failures: 0,
             refresh_at: None,
             refresh_due: false,
             starting: None,
@@ -332,9 +335,13 @@ impl Worker {
                 sandboxes.push(id);
                 self.entry.set_sandboxes(sandboxes);
             }
-            News::NoSandbox(waiting) => self.memory.sandbox_waiting = Some(waiting),
+            News::NoSandbox(waiting) => {
+                self.mount_failures += u32::from(waiting.reason == "FailedMount");
+                self.memory.sandbox_waiting = Some(waiting);
+            }
             News::Mounted { renew_at } => {
                 self.mounted = true;
+                self.mount_failures = 0;
                 self.refresh_at = renew_at;
             }
             News::Waiting { name, waiting } => {

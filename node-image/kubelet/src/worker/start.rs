@@ -1,12 +1,13 @@
 //! Carrying out the starting half of a plan: volumes, sandbox, then container after container.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use kd_runtime::{Mount, RegistryAuth};
+use kd_runtime::{Device, Mount, RegistryAuth};
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -22,14 +23,17 @@ use crate::lifecycle::{Observation, Start, Waiting};
 use crate::pod::{Member, PodExt};
 use crate::pull_secrets::credentials;
 use crate::qos::container_limits;
-use crate::volumes::{self, MountError, PodVolumes, VolumeContext, make_sub_path};
+use crate::volumes::{self, Claimed, MountError, PodVolumes, VolumeContext, make_sub_path};
 
 /// How long after a failure the same is tried again, unless an event comes first.
 const RETRY: Duration = Duration::from_secs(10);
 /// How long the worker waits for the server when it brings volumes up to date.
 const REFRESH_MAX: Duration = Duration::from_secs(10);
-/// The same for sandboxes and volumes, which often wait for something short.
+/// The same for sandboxes, which often wait for something short.
 const SANDBOX_RETRY: Duration = Duration::from_secs(1);
+/// Volumes are tried again after this long, then twice as long (upstream's figures).
+const MOUNT_RETRY_MIN: Duration = Duration::from_millis(500);
+const MOUNT_RETRY_MAX: Duration = Duration::from_secs(122);
 
 impl Worker {
     pub(super) fn start(
@@ -47,6 +51,7 @@ impl Worker {
             pod: Arc::clone(pod),
             volumes: Arc::clone(&self.volumes),
             mounted: self.mounted,
+            mount_failures: self.mount_failures,
             sandbox: seen.sandbox().map(|s| s.id.clone()),
             older: seen.sandboxes.iter().map(|s| s.id.clone()).collect(),
             addresses: self.memory.addresses.clone(),
@@ -96,12 +101,35 @@ pub(super) fn fields(kubelet: &Kubelet, pod: &Pod, addresses: &[IpAddr]) -> Fiel
     FieldContext { pod_ips, host_ips }
 }
 
+/// The devices behind claims that a container has.
+fn volume_devices(
+    member: &Member<'_>,
+    claimed: &HashMap<String, Claimed>,
+) -> Result<Vec<Device>, String> {
+    let wanted = member.container.volume_devices.iter().flatten();
+    let found = wanted.map(|device| match claimed.get(&device.name).filter(|c| c.block) {
+        Some(claimed) => Ok(Device {
+            host_path: claimed.path.clone(),
+            container_path: device.device_path.clone().into(),
+            permissions: if claimed.read_only { "r".into() } else { "mrw".into() },
+        }),
+        None => Err(format!(
+            "cannot find volume \"{}\" to pass into container \"{}\"",
+            device.name,
+            member.name()
+        )),
+    });
+    found.collect()
+}
+
 struct StartJob {
     kubelet: Arc<Kubelet>,
     entry: Arc<PodEntry>,
     pod: Arc<Pod>,
     volumes: Arc<Mutex<PodVolumes>>,
     mounted: bool,
+    /// How often in a row the volumes could not be made.
+    mount_failures: u32,
     sandbox: Option<String>,
     older: Vec<String>,
     addresses: Vec<IpAddr>,
@@ -164,14 +192,16 @@ impl StartJob {
                     "FailedMount",
                     text.clone(),
                 );
-                self.no_sandbox("FailedMount", text);
+                let doubled = 1 << self.mount_failures.min(16);
+                let delay = MOUNT_RETRY_MIN.saturating_mul(doubled).min(MOUNT_RETRY_MAX);
+                self.no_sandbox("FailedMount", text, delay);
                 false
             }
         }
     }
 
-    fn no_sandbox(&self, reason: &str, message: String) {
-        let retry_at = later(Timestamp::now(), SANDBOX_RETRY);
+    fn no_sandbox(&self, reason: &str, message: String, delay: Duration) {
+        let retry_at = later(Timestamp::now(), delay);
         self.say(News::NoSandbox(Waiting { reason: reason.to_owned(), message, retry_at }));
     }
 
@@ -202,7 +232,7 @@ impl StartJob {
                     "FailedCreatePodSandBox",
                     message.clone(),
                 );
-                self.no_sandbox("FailedCreatePodSandBox", message);
+                self.no_sandbox("FailedCreatePodSandBox", message, SANDBOX_RETRY);
                 false
             }
         }
@@ -325,7 +355,8 @@ impl StartJob {
         let files = files::write(config, &self.pod, &self.addresses).map_err(text)?;
         let message_file =
             files::message_file(config, &self.pod, member.name(), attempt).map_err(text)?;
-        let mut mounts = self.volume_mounts(member, &env)?;
+        let claimed = self.volumes.lock().await.claimed().clone();
+        let mut mounts = self.volume_mounts(member, &env, &claimed)?;
         mounts.extend(file_mounts(member, &files, &message_file));
         let memory_bytes = self.kubelet.machine().memory_bytes();
         let parts = Parts {
@@ -333,6 +364,7 @@ impl StartJob {
             image,
             env,
             mounts,
+            devices: volume_devices(member, &claimed)?,
             resources: container_limits(&self.pod, member, memory_bytes),
             message_file,
             seccomp_directory: config.seccomp_directory.clone(),
@@ -367,13 +399,18 @@ impl StartJob {
         &self,
         member: &Member<'_>,
         env: &[(String, String)],
+        claimed: &HashMap<String, Claimed>,
     ) -> Result<Vec<Mount>, String> {
         let pod_directory = self.kubelet.config().pod_directory(self.pod.uid());
         let volumes = self.pod.spec().volumes.as_deref().unwrap_or_default();
         let mut made = Vec::new();
         for (position, mount) in member.container.volume_mounts.iter().flatten().enumerate() {
             let volume = volumes.iter().find(|v| v.name == mount.name);
-            let source = volume.and_then(|v| volumes::path(&pod_directory, v));
+            let behind = claimed.get(&mount.name).filter(|claimed| !claimed.block);
+            let source = match behind {
+                Some(claimed) => Some(claimed.path.clone()),
+                None => volume.and_then(|v| volumes::path(&pod_directory, v)),
+            };
             let Some(mut source) = source else {
                 return Err(format!(
                     "cannot find volume \"{}\" to mount into container \"{}\"",
@@ -392,7 +429,7 @@ impl StartJob {
                 let pin = pins.join(member.name()).join(position.to_string());
                 source = make_sub_path(&source, &sub_path, &pin)?;
             }
-            let read_only = mount.read_only == Some(true);
+            let read_only = mount.read_only == Some(true) || behind.is_some_and(|c| c.read_only);
             made.push(Mount {
                 source,
                 target: mount.mount_path.clone().into(),

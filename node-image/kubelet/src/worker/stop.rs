@@ -18,7 +18,7 @@ use crate::host_ports::{has_host_ports, publish};
 use crate::kubelet::Kubelet;
 use crate::lifecycle::{Kill, Observation, annotation, is_running};
 use crate::pod::{PodExt, Role};
-use crate::volumes::{release_sub_paths, remove_all};
+use crate::volumes::{release_one_pod_volumes, release_sub_paths, remove_all};
 
 /// A container has at least this long between its stop signal and the end, whatever its hook took.
 const GRACE_MIN: Duration = Duration::from_secs(2);
@@ -105,6 +105,7 @@ impl Worker {
                 tokio::time::sleep(RETRY).await;
             }
             volumes.lock().await.release();
+            release_one_pod_volumes(kubelet.one_pod_volumes(), pod.uid());
             let _ = tell.send(News::CleanedUp);
         });
     }

@@ -276,3 +276,32 @@ async fn hooks() {
     assert!(place("exec hello") < place("exec farewell"));
     assert!(place("exec farewell") < place("stop a"));
 }
+
+#[tokio::test]
+async fn claims_are_waited_for() {
+    let cluster = Cluster::start().await;
+    let path = cluster.directory.path().join("volume");
+    let claim = |phase: &str, volume: &str| {
+        json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "c", "namespace": "default", "uid": "claim"},
+            "spec": {"volumeName": volume}, "status": {"phase": phase}})
+    };
+    cluster.api.put(claim("Pending", ""));
+    let mut spec = main_container(json!({"volumeMounts": [{"name": "v", "mountPath": "/v"}]}));
+    spec["volumes"] = json!([{"name": "v", "persistentVolumeClaim": {"claimName": "c"}},
+        {"name": "unused", "configMap": {"name": "missing"}}]);
+    cluster.pod("p", spec);
+    cluster
+        .until_event(
+            "FailedMount: Unable to attach or mount volumes: unmounted volumes=[v], unattached \
+             volumes=[], failed to process volumes=[v]: error processing PVC default/c: PVC is not \
+             bound",
+        )
+        .await;
+    cluster.api.put(json!({"apiVersion": "v1", "kind": "PersistentVolume",
+        "metadata": {"name": "pv"}, "spec": {"claimRef": {"uid": "claim"},
+            "hostPath": {"path": path, "type": "DirectoryOrCreate"}}}));
+    cluster.api.put(claim("Bound", "pv"));
+    cluster.until_ready("p").await;
+    assert!(path.is_dir());
+}

@@ -166,7 +166,7 @@ impl Plugin for InterPodAffinity {
     }
 
     fn helped_by(&self, event: &ClusterEvent, _: &PodFacts) -> bool {
-        !matches!(event, ClusterEvent::Claim)
+        !matches!(event, ClusterEvent::Storage)
     }
 }
 

@@ -11,8 +11,12 @@ mod node_unschedulable;
 mod pod_topology_spread;
 mod taint_toleration;
 mod volume_binding;
+mod volume_restrictions;
 
 use crate::plugin::Plugin;
+
+pub use node_affinity::matches_selector;
+pub use volume_binding::claims_of;
 
 /// Every plugin, in the order in which upstream filters: the first refusal of a node is the one told.
 pub fn plugins() -> Vec<Box<dyn Plugin>> {
@@ -23,6 +27,7 @@ pub fn plugins() -> Vec<Box<dyn Plugin>> {
         Box::new(node_affinity::NodeAffinity),
         Box::new(node_ports::NodePorts),
         Box::new(node_resources_fit::NodeResourcesFit),
+        Box::new(volume_restrictions::VolumeRestrictions),
         Box::new(volume_binding::VolumeBinding),
         Box::new(pod_topology_spread::PodTopologySpread),
         Box::new(inter_pod_affinity::InterPodAffinity),

@@ -27,7 +27,7 @@ pub(super) fn accepts(pod: &PodFacts, node: &NodeFacts) -> bool {
 }
 
 /// Terms are alternatives; the requirements of a term all have to hold. An empty term holds nowhere.
-fn matches_selector(selector: &NodeSelector, node: &NodeFacts) -> bool {
+pub fn matches_selector(selector: &NodeSelector, node: &NodeFacts) -> bool {
     selector.node_selector_terms.iter().any(|term| matches_term(term, node))
 }
 

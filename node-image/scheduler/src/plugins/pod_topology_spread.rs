@@ -57,7 +57,7 @@ impl Plugin for PodTopologySpread {
     }
 
     fn helped_by(&self, event: &ClusterEvent, _: &PodFacts) -> bool {
-        !matches!(event, ClusterEvent::Claim | ClusterEvent::Namespace)
+        !matches!(event, ClusterEvent::Storage | ClusterEvent::Namespace)
     }
 }
 
