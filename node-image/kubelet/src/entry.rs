@@ -1,5 +1,6 @@
 //! A pod as the rest of the kubelet sees it; its worker owns everything else.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -7,12 +8,14 @@ use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use tokio::sync::Notify;
 
 use crate::pod::PodExt;
+use crate::volumes::Claimed;
 
 /// A pod of this node.
 pub struct PodEntry {
     pod: RwLock<Arc<Pod>>,
     status: RwLock<Arc<PodStatus>>,
     sandboxes: RwLock<Vec<String>>,
+    claimed: RwLock<HashMap<String, Claimed>>,
     wake: Notify,
     removed: AtomicBool,
     changed: AtomicBool,
@@ -30,6 +33,7 @@ impl PodEntry {
             pod: RwLock::new(pod),
             status: RwLock::new(status),
             sandboxes: RwLock::new(sandboxes),
+            claimed: RwLock::default(),
             wake: Notify::new(),
             removed: AtomicBool::new(false),
             changed: AtomicBool::new(false),
@@ -95,6 +99,15 @@ impl PodEntry {
 
     pub(crate) async fn woken(&self) {
         self.wake.notified().await;
+    }
+
+    /// The volumes behind its claims, by their names in the pod, once they are mounted.
+    pub(crate) fn claimed(&self) -> HashMap<String, Claimed> {
+        self.claimed.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_claimed(&self, claimed: HashMap<String, Claimed>) {
+        *self.claimed.write().unwrap_or_else(PoisonError::into_inner) = claimed;
     }
 
     pub(crate) fn set_status(&self, status: PodStatus) {

@@ -24,6 +24,7 @@ use crate::objects::ObjectCache;
 use crate::pod::PodExt;
 use crate::reflector::{Update, reflect};
 use crate::source::watch_pods;
+use crate::stats::{ProbeCounts, Rates};
 use crate::volumes::{OnePodVolumes, VolumeContext};
 
 /// By namespace and name.
@@ -50,6 +51,8 @@ pub struct Kubelet {
     pods: RwLock<HashMap<String, Arc<PodEntry>>>,
     sandbox_owners: RwLock<HashMap<String, Arc<PodEntry>>>,
     one_pod_volumes: OnePodVolumes,
+    probe_counts: ProbeCounts,
+    rates: Rates,
     /// Ends the workers.
     over: CancellationToken,
 }
@@ -78,6 +81,8 @@ impl Kubelet {
             pods: RwLock::default(),
             sandbox_owners: RwLock::default(),
             one_pod_volumes: OnePodVolumes::default(),
+            probe_counts: ProbeCounts::default(),
+            rates: Rates::default(),
             over: CancellationToken::new(),
             config,
             client,
@@ -188,6 +193,14 @@ impl Kubelet {
         }
     }
 
+    pub(crate) fn probe_counts(&self) -> &ProbeCounts {
+        &self.probe_counts
+    }
+
+    pub(crate) fn rates(&self) -> &Rates {
+        &self.rates
+    }
+
     pub(crate) fn one_pod_volumes(&self) -> &OnePodVolumes {
         &self.one_pod_volumes
     }
@@ -261,6 +274,7 @@ impl Kubelet {
     }
 
     pub(crate) fn forget_pod(&self, uid: &str) {
+        self.probe_counts.forget(uid);
         self.pods.write().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 

@@ -27,6 +27,7 @@ mod pull_secrets;
 mod reflector;
 mod resolv_conf;
 pub mod server;
+pub mod stats;
 mod status_sender;
 mod volumes;
 mod worker;

@@ -440,14 +440,41 @@ pub struct ExecOutput {
 pub struct Stats {
     /// Total CPU time, nanoseconds.
     pub cpu_usage_ns: u64,
+    /// Enforcement periods in which the group ran.
+    pub cpu_periods: u64,
+    /// Those in which its quota was used up.
+    pub cpu_throttled_periods: u64,
+    /// How long it was held back, nanoseconds.
+    pub cpu_throttled_ns: u64,
     /// Memory charged, bytes.
     pub memory_usage_bytes: u64,
     /// Memory charged less inactive file pages, bytes.
     pub memory_working_set_bytes: u64,
     /// Anonymous memory, bytes.
     pub memory_rss_bytes: u64,
+    /// Pages of files, bytes.
+    pub memory_cache_bytes: u64,
+    /// Swapped out, bytes.
+    pub memory_swap_bytes: u64,
+    /// Its limit, bytes.
+    pub memory_limit_bytes: Option<u64>,
+    /// How often the limit was met.
+    pub memory_limit_hits: u64,
+    /// Page faults.
+    pub page_faults: u64,
+    /// Those that had to read.
+    pub major_page_faults: u64,
     /// Number of tasks.
     pub pids: u64,
+}
+
+/// Use of a part of a file system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskUse {
+    /// Allocated bytes.
+    pub bytes: u64,
+    /// Files and directories.
+    pub inodes: u64,
 }
 
 /// Sandboxes and containers. All calls are idempotent where CRI's are: stopping a stopped or
@@ -479,6 +506,8 @@ pub trait Runtime: Send + Sync + 'static {
     async fn container(&self, id: &str) -> Result<ContainerStatus>;
     /// Changes limits in place.
     async fn update_resources(&self, id: &str, resources: Resources) -> Result<()>;
+    /// Changes the limits of a whole sandbox in place.
+    async fn update_sandbox(&self, id: &str, resources: Resources) -> Result<()>;
     /// Closes and reopens the log file (after rotation).
     async fn reopen_log(&self, id: &str) -> Result<()>;
 
@@ -500,6 +529,10 @@ pub trait Runtime: Send + Sync + 'static {
     async fn container_stats(&self, id: &str) -> Result<Stats>;
     /// Use of a whole sandbox.
     async fn sandbox_stats(&self, id: &str) -> Result<Stats>;
+    /// Use of a control group by its path relative to the node's own; empty is the node's own.
+    async fn group_stats(&self, group: &str) -> Result<Stats>;
+    /// What a container has written over its image.
+    async fn container_disk(&self, id: &str) -> Result<DiskUse>;
     /// Subscribes to events from now on. After a lag, call [`Runtime::list`].
     fn events(&self) -> broadcast::Receiver<RuntimeEvent>;
 }

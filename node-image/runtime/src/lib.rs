@@ -2,6 +2,7 @@
 
 mod cgroup;
 mod container;
+mod disk_use;
 mod images;
 mod interface;
 mod layout;
@@ -12,6 +13,7 @@ mod record;
 mod shim;
 mod sys;
 
+pub use disk_use::disk_use;
 pub use images::{ImageConfig, ImageStore};
 pub use interface::*;
 pub use node::{NodeRuntime, RuntimeConfig, ShimCommand};

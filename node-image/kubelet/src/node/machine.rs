@@ -70,6 +70,18 @@ impl Machine {
         &self.info
     }
 
+    /// Most process ids, and those in use.
+    pub fn pids(&self) -> Option<(u64, u64)> {
+        pids().map(|(most, free)| (most, most.saturating_sub(free)))
+    }
+
+    /// When the machine was started.
+    pub fn started(&self) -> Option<jiff::Timestamp> {
+        let text = fs::read_to_string("/proc/stat").ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("btime "))?;
+        jiff::Timestamp::from_second(line.trim().parse().ok()?).ok()
+    }
+
     /// How much is left now.
     pub fn usage(&self, root: &Path) -> Use {
         let percent = |(total, available): (u64, u64)| {

@@ -18,6 +18,7 @@ use crate::events::{EventType, Recorder};
 use crate::lifecycle::backoff::since;
 use crate::lifecycle::{Outcome, ProbeKind};
 use crate::pod::{Member, PodExt};
+use crate::stats::ProbeCounts;
 
 /// What probes are made with.
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub struct ProbeContext {
     pub runtime: Arc<dyn Runtime>,
     /// For `Unhealthy`.
     pub events: Arc<Recorder>,
+    /// How often each probe found what.
+    pub counts: ProbeCounts,
     /// Where results go.
     pub results: mpsc::UnboundedSender<Probed>,
 }
@@ -219,13 +222,27 @@ impl ProbeTask {
             ProbeKind::Readiness => "Readiness",
         };
         let (reason, message) = match look {
-            Look::Success => return,
+            Look::Success => return self.count(kind, "successful"),
             Look::Warning(text) => ("ProbeWarning", format!("{kind} probe warning: {text}")),
             Look::Failure(text) => ("Unhealthy", format!("{kind} probe failed: {text}")),
             Look::Unknown(text) => {
                 ("Unhealthy", format!("{kind} probe errored and resulted in unknown state: {text}"))
             }
         };
+        self.count(
+            kind,
+            match look {
+                Look::Success | Look::Warning(_) => "successful",
+                Look::Failure(_) => "failed",
+                Look::Unknown(_) => "unknown",
+            },
+        );
         self.context.events.container(&self.pod, &member, EventType::Warning, reason, message);
+    }
+
+    fn count(&self, kind: &str, result: &str) {
+        let pod = &self.pod;
+        let series = [&self.name, pod.namespace(), pod.name(), pod.uid(), kind, result];
+        self.context.counts.count(series.map(str::to_owned));
     }
 }

@@ -72,18 +72,35 @@ impl Access {
         })
     }
 
+    /// Any of the parts that a path is of will do.
     async fn authorize(&self, parts: &Parts, caller: Caller) -> Result<(), Refusal> {
-        let (verb, subresource) = attributes(&parts.method, parts.uri.path());
-        let name = caller.name.clone();
+        let (verb, subresources) = attributes(&parts.method, parts.uri.path());
+        for subresource in &subresources {
+            if self.allows(&caller, verb, subresource).await? {
+                return Ok(());
+            }
+        }
+        let name = &caller.name;
+        let subresources = subresources.join(",");
+        Err(Refusal::new(
+            403,
+            format!(
+                "Forbidden (user={name}, verb={verb}, resource=nodes, \
+                 subresource({subresources}))"
+            ),
+        ))
+    }
+
+    async fn allows(&self, caller: &Caller, verb: &str, part: &str) -> Result<bool, Refusal> {
         let review = SubjectAccessReview {
             spec: SubjectAccessReviewSpec {
-                user: Some(caller.name),
-                groups: Some(caller.groups),
+                user: Some(caller.name.clone()),
+                groups: Some(caller.groups.clone()),
                 resource_attributes: Some(ResourceAttributes {
                     verb: Some(verb.to_owned()),
-                    version: Some("v1".to_owned()),
-                    resource: Some("nodes".to_owned()),
-                    subresource: Some(subresource.to_owned()),
+                    version: Some("v1".into()),
+                    resource: Some("nodes".into()),
+                    subresource: Some(part.to_owned()),
                     name: Some(self.node.clone()),
                     ..ResourceAttributes::default()
                 }),
@@ -93,16 +110,7 @@ impl Access {
         };
         let api: Api<SubjectAccessReview> = Api::all(self.client.clone());
         let answered = api.create(&PostParams::default(), &review).await.map_err(unavailable)?;
-        match answered.status {
-            Some(status) if status.allowed => Ok(()),
-            _ => Err(Refusal::new(
-                403,
-                format!(
-                    "Forbidden (user={name}, verb={verb}, resource=nodes, \
-                     subresource({subresource}))"
-                ),
-            )),
-        }
+        Ok(answered.status.is_some_and(|status| status.allowed))
     }
 }
 
@@ -122,8 +130,8 @@ fn caller_of(certificate: &CertificateDer<'static>) -> Option<Caller> {
     })
 }
 
-/// What upstream's kubelet asks about: the verb by method, and the part of the node by path.
-fn attributes(method: &Method, path: &str) -> (&'static str, &'static str) {
+/// What upstream's kubelet asks about: the verb by method, and the parts of the node by path.
+fn attributes(method: &Method, path: &str) -> (&'static str, Vec<&'static str>) {
     let verb = match *method {
         Method::POST => "create",
         Method::PUT => "update",
@@ -131,17 +139,19 @@ fn attributes(method: &Method, path: &str) -> (&'static str, &'static str) {
         Method::DELETE => "delete",
         _ => "get",
     };
-    const PARTS: [(&str, &str); 6] = [
-        ("/stats", "stats"),
-        ("/metrics", "metrics"),
-        ("/logs", "log"),
-        ("/checkpoint", "checkpoint"),
-        ("/healthz", "healthz"),
-        ("/pods", "pods"),
+    const PARTS: [(&str, &[&str]); 8] = [
+        ("/stats", &["stats"]),
+        ("/metrics", &["metrics"]),
+        ("/logs", &["log"]),
+        ("/checkpoint", &["checkpoint"]),
+        ("/configz", &["configz", "proxy"]),
+        ("/healthz", &["healthz", "proxy"]),
+        ("/pods", &["pods", "proxy"]),
+        ("/runningpods", &["pods", "proxy"]),
     ];
     let is_under = |prefix: &str| path == prefix || path.starts_with(&format!("{prefix}/"));
-    let part = PARTS.iter().find(|(prefix, _)| is_under(prefix)).map_or("proxy", |(_, part)| part);
-    (verb, part)
+    let parts = PARTS.iter().find(|(prefix, _)| is_under(prefix));
+    (verb, parts.map_or(&["proxy"][..], |(_, parts)| parts).to_vec())
 }
 
 #[cfg(test)]
@@ -150,12 +160,15 @@ mod tests {
 
     #[test]
     fn paths_are_parts_of_the_node() {
-        let check = |path, expected| assert_eq!(attributes(&Method::GET, path).1, expected);
-        check("/stats/summary", "stats");
-        check("/metrics/cadvisor", "metrics");
-        check("/exec/a/b/c", "proxy");
-        check("/logs", "log");
-        check("/logsx", "proxy");
+        let check = |path, expected: &[&str]| {
+            assert_eq!(attributes(&Method::GET, path).1, expected);
+        };
+        check("/stats/summary", &["stats"]);
+        check("/metrics/cadvisor", &["metrics"]);
+        check("/exec/a/b/c", &["proxy"]);
+        check("/logs", &["log"]);
+        check("/logsx", &["proxy"]);
+        check("/runningpods/", &["pods", "proxy"]);
         assert_eq!(attributes(&Method::POST, "/run/a").0, "create");
     }
 

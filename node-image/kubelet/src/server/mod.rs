@@ -2,6 +2,8 @@
 
 mod access;
 mod lookup;
+mod node_logs;
+mod observe;
 mod port_forward;
 mod request;
 mod response;

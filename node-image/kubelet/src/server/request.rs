@@ -1,5 +1,6 @@
 //! What is asked: routes and parameters.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use http::request::Parts;
@@ -11,7 +12,7 @@ use rustls::pki_types::CertificateDer;
 use super::access::Access;
 use super::lookup::{PodPath, Refusal, pod_list};
 use super::response::{Body, plain, refused, streamed, text};
-use super::upgrade;
+use super::{node_logs, observe, upgrade};
 use crate::Kubelet;
 use crate::logs::{LogOptions, Stream};
 
@@ -30,7 +31,21 @@ pub(super) async fn handle(
     let path = request.uri().path().to_owned();
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
     let answered = match segments.as_slice() {
-        ["healthz"] => Ok(text(StatusCode::OK, "ok")),
+        ["healthz"] | ["healthz", "ping" | "log" | "syncloop"] => Ok(text(StatusCode::OK, "ok")),
+        ["stats", "summary"] => Ok(observe::stats_summary(&kubelet, &query(&request)).await),
+        ["metrics", page @ ..] => observe::metrics(&kubelet, page).await,
+        ["configz"] => Ok(observe::configz(kubelet.config())),
+        ["runningpods"] => Ok(observe::running_pods(&kubelet).await),
+        ["logs", ..] => {
+            let root = kubelet.config().pod_log_directory.parent().map(Path::to_owned);
+            let below = decoded(path.trim_start_matches("/logs"));
+            node_logs::node_logs(&root.unwrap_or_default(), &below).await
+        }
+        ["run", namespace, pod, rest @ ..] if (1..3).contains(&rest.len()) => {
+            let (uid, container) = (rest.iter().rev().nth(1).copied(), rest[rest.len() - 1]);
+            let pod = PodPath::new(namespace, pod, uid);
+            run(&request, &pod, container, &kubelet).await
+        }
         ["pods"] => Ok(plain(StatusCode::OK, "application/json", pod_list(&kubelet))),
         ["containerLogs", namespace, pod, container] => {
             let pod = PodPath::new(namespace, pod, None);
@@ -52,6 +67,24 @@ pub(super) async fn handle(
         _ => Err(not_found()),
     };
     answered.unwrap_or_else(refused)
+}
+
+fn query(request: &Request<Incoming>) -> Query {
+    Query::of(request.uri().query().unwrap_or_default())
+}
+
+async fn run(
+    request: &Request<Incoming>,
+    pod: &PodPath,
+    container: &str,
+    kubelet: &Arc<Kubelet>,
+) -> Result<Response<Body>, Refusal> {
+    if request.method() != Method::POST {
+        return Err(Refusal::new(405, "Method Not Allowed"));
+    }
+    let missing = || Refusal::new(404, format!("container not found (\"{container}\")"));
+    let id = pod.container(kubelet, container).await?.ok_or_else(missing)?;
+    observe::run(kubelet, &id, &query(request)).await
 }
 
 fn not_found() -> Refusal {

@@ -129,6 +129,7 @@ impl Worker {
         let probes = ProbeContext {
             runtime: Arc::clone(kubelet.runtime()),
             events: Arc::clone(kubelet.events()),
+            counts: kubelet.probe_counts().clone(),
             results,
         };
         Worker {

@@ -181,6 +181,7 @@ impl StartJob {
         };
         match mounted {
             Ok(()) => {
+                self.entry.set_claimed(volumes.claimed().clone());
                 self.say(News::Mounted { renew_at: volumes.renew_at() });
                 true
             }

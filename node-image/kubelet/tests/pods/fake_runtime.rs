@@ -11,9 +11,9 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use kd_network::{NodeRoute, PodNetwork};
 use kd_runtime::{
-    ContainerSpec, ContainerState, ContainerStatus, Error, ExecOutput, ExecSpec, Exit, Image,
-    ImageError, Images, RegistryAuth, Resources, Result, RootFileSystem, Runtime, RuntimeEvent,
-    SandboxSpec, SandboxStatus, Session, Stats,
+    ContainerSpec, ContainerState, ContainerStatus, DiskUse, Error, ExecOutput, ExecSpec, Exit,
+    Image, ImageError, Images, RegistryAuth, Resources, Result, RootFileSystem, Runtime,
+    RuntimeEvent, SandboxSpec, SandboxStatus, Session, Stats,
 };
 use tokio::sync::broadcast;
 
@@ -297,6 +297,20 @@ impl Runtime for FakeRuntime {
 
     async fn sandbox_stats(&self, _id: &str) -> Result<Stats> {
         Ok(Stats::default())
+    }
+
+    async fn group_stats(&self, _group: &str) -> Result<Stats> {
+        Ok(Stats::default())
+    }
+
+    async fn container_disk(&self, _id: &str) -> Result<DiskUse> {
+        Ok(DiskUse::default())
+    }
+
+    async fn update_sandbox(&self, id: &str, resources: Resources) -> Result<()> {
+        let limit = resources.memory_limit_bytes;
+        self.lock().calls.push(format!("update {id} {limit:?}"));
+        Ok(())
     }
 
     fn events(&self) -> broadcast::Receiver<RuntimeEvent> {

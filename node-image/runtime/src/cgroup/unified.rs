@@ -89,12 +89,23 @@ fn weight(shares: u64) -> u64 {
 pub fn stats(directory: &Path) -> Stats {
     let file = |name: &str| directory.join(name);
     let usage = read_number(&file("memory.current")).unwrap_or(0);
-    let inactive = read_key(&file("memory.stat"), "inactive_file").unwrap_or(0);
+    let memory = |key: &str| read_key(&file("memory.stat"), key).unwrap_or(0);
+    let cpu = |key: &str| read_key(&file("cpu.stat"), key).unwrap_or(0);
     Stats {
-        cpu_usage_ns: read_key(&file("cpu.stat"), "usage_usec").unwrap_or(0) * 1000,
+        cpu_usage_ns: cpu("usage_usec") * 1000,
+        cpu_periods: cpu("nr_periods"),
+        cpu_throttled_periods: cpu("nr_throttled"),
+        cpu_throttled_ns: cpu("throttled_usec") * 1000,
         memory_usage_bytes: usage,
-        memory_working_set_bytes: usage.saturating_sub(inactive),
-        memory_rss_bytes: read_key(&file("memory.stat"), "anon").unwrap_or(0),
+        memory_working_set_bytes: usage.saturating_sub(memory("inactive_file")),
+        memory_rss_bytes: memory("anon"),
+        memory_cache_bytes: memory("file"),
+        memory_swap_bytes: read_number(&file("memory.swap.current")).unwrap_or(0),
+        // "max" is no number.
+        memory_limit_bytes: read_number(&file("memory.max")),
+        memory_limit_hits: read_key(&file("memory.events"), "max").unwrap_or(0),
+        page_faults: memory("pgfault"),
+        major_page_faults: memory("pgmajfault"),
         pids: read_number(&file("pids.current")).unwrap_or(0),
     }
 }
@@ -102,6 +113,40 @@ pub fn stats(directory: &Path) -> Stats {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_files_say() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = [
+            ("cpu.stat", "usage_usec 2500\nnr_periods 7\nnr_throttled 3\nthrottled_usec 9\n"),
+            ("memory.current", "1000\n"),
+            ("memory.max", "max\n"),
+            ("memory.stat", "anon 300\nfile 500\ninactive_file 200\npgfault 4\npgmajfault 1\n"),
+            ("memory.events", "low 0\nmax 5\noom_kill 0\n"),
+            ("pids.current", "2\n"),
+        ];
+        for (name, text) in files {
+            std::fs::write(directory.path().join(name), text).unwrap();
+        }
+        let expect = Stats {
+            cpu_usage_ns: 2_500_000,
+            cpu_periods: 7,
+            cpu_throttled_periods: 3,
+            cpu_throttled_ns: 9000,
+            memory_usage_bytes: 1000,
+            memory_working_set_bytes: 800,
+            memory_rss_bytes: 300,
+            memory_cache_bytes: 500,
+            memory_limit_hits: 5,
+            page_faults: 4,
+            major_page_faults: 1,
+            pids: 2,
+            ..Stats::default()
+        };
+        assert_eq!(stats(directory.path()), expect);
+        std::fs::write(directory.path().join("memory.max"), "4096\n").unwrap();
+        assert_eq!(stats(directory.path()).memory_limit_bytes, Some(4096));
+    }
 
     #[test]
     fn weights() {

@@ -10,6 +10,9 @@ use crate::interface::{Resources, Stats};
 /// "Unlimited" as v1 writes it.
 const UNLIMITED: i64 = -1;
 
+/// "Unlimited" reads as a number of bytes that no machine has.
+const UNLIMITED_MIN: u64 = 1 << 62;
+
 /// One mounted hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hierarchy {
@@ -156,12 +159,24 @@ pub fn stats(hierarchies: &[Hierarchy], base: &str, group: &str) -> Stats {
     let memory = |key: &str| {
         file("memory", "memory.stat").and_then(|file| read_key(&file, key)).unwrap_or(0)
     };
+    let cpu =
+        |key: &str| file("cpu", "cpu.stat").and_then(|file| read_key(&file, key)).unwrap_or(0);
     let usage = number("memory", "memory.usage_in_bytes");
+    let limit = number("memory", "memory.limit_in_bytes");
     Stats {
         cpu_usage_ns: number("cpuacct", "cpuacct.usage"),
+        cpu_periods: cpu("nr_periods"),
+        cpu_throttled_periods: cpu("nr_throttled"),
+        cpu_throttled_ns: cpu("throttled_time"),
         memory_usage_bytes: usage,
         memory_working_set_bytes: usage.saturating_sub(memory("total_inactive_file")),
         memory_rss_bytes: memory("total_rss"),
+        memory_cache_bytes: memory("total_cache"),
+        memory_swap_bytes: memory("total_swap"),
+        memory_limit_bytes: Some(limit).filter(|limit| (1..UNLIMITED_MIN).contains(limit)),
+        memory_limit_hits: number("memory", "memory.failcnt"),
+        page_faults: memory("total_pgfault"),
+        major_page_faults: memory("total_pgmajfault"),
         pids: number("pids", "pids.current"),
     }
 }

@@ -20,9 +20,10 @@ use async_trait::async_trait;
 use tokio::sync::broadcast;
 
 use crate::cgroup::Cgroups;
+use crate::disk_use::disk_use;
 use crate::interface::{
-    ContainerSpec, ContainerStatus, Error, ExecOutput, ExecSpec, Images, Resources, Result,
-    Runtime, RuntimeEvent, SandboxSpec, SandboxStatus, Session, Stats,
+    ContainerSpec, ContainerStatus, DiskUse, Error, ExecOutput, ExecSpec, Images, Resources,
+    Result, Runtime, RuntimeEvent, SandboxSpec, SandboxStatus, Session, Stats,
 };
 use crate::layout::Layout;
 use objects::{Container, Sandbox};
@@ -201,6 +202,11 @@ impl Runtime for NodeRuntime {
         self.0.update_resources(&container, resources).await
     }
 
+    async fn update_sandbox(&self, id: &str, resources: Resources) -> Result<()> {
+        let sandbox = self.0.sandbox(id)?;
+        self.0.update_sandbox(&sandbox, resources).await
+    }
+
     async fn reopen_log(&self, id: &str) -> Result<()> {
         let container = self.0.container(id)?;
         self.0.reopen_log(&container).await
@@ -239,6 +245,16 @@ impl Runtime for NodeRuntime {
     async fn sandbox_stats(&self, id: &str) -> Result<Stats> {
         let sandbox = self.0.sandbox(id)?;
         self.0.sandbox_stats(&sandbox).await
+    }
+
+    async fn group_stats(&self, group: &str) -> Result<Stats> {
+        let (cgroups, group) = (self.0.cgroups.clone(), group.to_owned());
+        blocking("read a group's use", move || Ok(cgroups.stats(&group))).await
+    }
+
+    async fn container_disk(&self, id: &str) -> Result<DiskUse> {
+        let files = self.0.layout.container(&self.0.container(id)?.id);
+        blocking("measure what a container wrote", move || Ok(disk_use(&files.upper()))).await
     }
 
     fn events(&self) -> broadcast::Receiver<RuntimeEvent> {

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::connection::Connection;
 use super::objects::Sandbox;
 use super::{Inner, blocking, lock, new_id};
-use crate::interface::{Error, Result, RuntimeEvent, SandboxSpec, SandboxStatus, Stats};
+use crate::interface::{Error, Resources, Result, RuntimeEvent, SandboxSpec, SandboxStatus, Stats};
 use crate::protocol::{Message, Request};
 use crate::record::{self, SandboxRecord, Started};
 use crate::shim;
@@ -260,6 +260,22 @@ impl Inner {
         // SAFETY: the descriptor is ours alone and a TCP socket, which the type asks for.
         let socket = unsafe { std::net::TcpStream::from_raw_fd(socket.into_raw_fd()) };
         Ok(tokio::net::TcpSocket::from_std_stream(socket))
+    }
+
+    pub(super) async fn update_sandbox(
+        &self,
+        sandbox: &Arc<Sandbox>,
+        resources: Resources,
+    ) -> Result<()> {
+        let (cgroups, path) = (self.cgroups.clone(), self.layout.sandbox_record(&sandbox.id));
+        let sandbox = sandbox.clone();
+        blocking(format!("update sandbox {}", sandbox.id), move || {
+            let mut record = lock(&sandbox.record);
+            cgroups.update(&record.spec.cgroup_parent, &resources)?;
+            record.spec.resources = resources;
+            record::write(&path, &*record)
+        })
+        .await
     }
 
     pub(super) async fn sandbox_stats(&self, sandbox: &Sandbox) -> Result<Stats> {

@@ -1,0 +1,162 @@
+//! Measuring: control groups, network namespaces, disks.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kd_runtime::{ContainerState, ContainerStatus, SandboxStatus, Stats, disk_use};
+
+use super::network::{Interface, interfaces};
+use super::{ContainerUse, FileSystem, Measured, NodeUse, PodUse, VolumeUse};
+use crate::entry::PodEntry;
+use crate::kubelet::Kubelet;
+use crate::pod::PodExt;
+use crate::volumes;
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// CPU, memory, network.
+    Groups,
+    /// Disks too, which takes reading directories.
+    Disks,
+}
+
+/// Measures the node and its pods.
+pub async fn collect(kubelet: &Kubelet, detail: Detail) -> NodeUse {
+    let sandboxes = kubelet.runtime().list().await.unwrap_or_default();
+    let config = kubelet.config();
+    let mut pods = Vec::new();
+    for entry in kubelet.pods() {
+        let uid = entry.pod().uid().to_owned();
+        let newest = sandboxes.iter().filter(|s| s.spec.pod.uid == uid);
+        let newest = newest.max_by_key(|s| (s.spec.pod.attempt, s.created_at));
+        if let Some(sandbox) = newest.filter(|s| s.ready) {
+            pods.push(pod_use(kubelet, &entry, sandbox, detail).await);
+        }
+    }
+    pods.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+    let machine = kubelet.machine();
+    let images = kubelet.images().list().await.unwrap_or_default();
+    kubelet.rates().forget_before(Timestamp::now());
+    NodeUse {
+        name: config.node_name.clone(),
+        started: machine.started(),
+        own: group(kubelet, "").await,
+        pods_group: group(kubelet, &config.cgroup_root).await,
+        memory_bytes: machine.memory_bytes(),
+        cpu_milli: machine.cpu_milli(),
+        network: interfaces("self"),
+        disk: FileSystem::of(&config.root_directory).unwrap_or_default(),
+        images_bytes: images.iter().map(|image| image.size_bytes).sum(),
+        pids: machine.pids(),
+        pods,
+    }
+}
+
+async fn group(kubelet: &Kubelet, path: &str) -> Measured {
+    let stats = kubelet.runtime().group_stats(path).await.unwrap_or_default();
+    measured(kubelet, &format!("group {path}"), stats)
+}
+
+fn measured(kubelet: &Kubelet, name: &str, stats: Stats) -> Measured {
+    let at = Timestamp::now();
+    let cpu_nano_cores = kubelet.rates().take(name, stats.cpu_usage_ns, at);
+    Measured { at, stats, cpu_nano_cores }
+}
+
+async fn pod_use(
+    kubelet: &Kubelet,
+    entry: &Arc<PodEntry>,
+    sandbox: &SandboxStatus,
+    detail: Detail,
+) -> PodUse {
+    let (pod, status) = (entry.pod(), entry.status());
+    let stats = kubelet.runtime().sandbox_stats(&sandbox.id).await.unwrap_or_default();
+    let running: Vec<&ContainerStatus> =
+        sandbox.containers.iter().filter(|c| c.pid.is_some()).collect();
+    let mut containers = Vec::new();
+    for container in &running {
+        containers.extend(container_use(kubelet, container, detail).await);
+    }
+    let process = running.iter().find_map(|c| c.pid).filter(|_| !sandbox.spec.host_network);
+    PodUse {
+        name: pod.name().to_owned(),
+        namespace: pod.namespace().to_owned(),
+        uid: pod.uid().to_owned(),
+        started: status.start_time.as_ref().map(|time| time.0),
+        group: sandbox.spec.cgroup_parent.clone(),
+        whole: measured(kubelet, &format!("pod {}", pod.uid()), stats),
+        network: process.map(|pid| own_interfaces(pid)).unwrap_or_default(),
+        containers,
+        volumes: match detail {
+            Detail::Groups => Vec::new(),
+            Detail::Disks => volume_uses(kubelet, entry).await,
+        },
+    }
+}
+
+fn own_interfaces(pid: i32) -> Vec<Interface> {
+    interfaces(&pid.to_string())
+}
+
+async fn container_use(
+    kubelet: &Kubelet,
+    container: &ContainerStatus,
+    detail: Detail,
+) -> Option<ContainerUse> {
+    // One that has ended meanwhile uses nothing.
+    let stats = kubelet.runtime().container_stats(&container.id).await.ok()?;
+    let started = match &container.state {
+        ContainerState::Running { started_at } => Some(*started_at),
+        _ => None,
+    };
+    let (mut written, mut logs) = (None, None);
+    if detail == Detail::Disks {
+        written = kubelet.runtime().container_disk(&container.id).await.ok();
+        let directory = container.log_path.parent().map(Path::to_owned).unwrap_or_default();
+        logs = tokio::task::spawn_blocking(move || disk_use(&directory)).await.ok();
+    }
+    let limits = &container.spec.resources;
+    Some(ContainerUse {
+        name: container.spec.name.clone(),
+        id: container.id.clone(),
+        image: container.spec.image.clone(),
+        started,
+        measured: measured(kubelet, &container.id, stats),
+        written,
+        logs,
+        cpu_shares: limits.cpu_shares,
+        cpu_quota: limits.cpu_quota_us.zip(limits.cpu_period_us),
+    })
+}
+
+/// The volumes whose content is the pod's own or a claim's; those of the host are not measured.
+async fn volume_uses(kubelet: &Kubelet, entry: &Arc<PodEntry>) -> Vec<VolumeUse> {
+    let pod = entry.pod();
+    let directory = kubelet.config().pod_directory(pod.uid());
+    let claimed = entry.claimed();
+    let mut places: Vec<(String, Option<(String, String)>, PathBuf)> = Vec::new();
+    for volume in pod.spec().volumes.iter().flatten().filter(|v| v.host_path.is_none()) {
+        let name = volume.name.clone();
+        if let Some(found) = claimed.get(&name).filter(|found| !found.block) {
+            let claim = match &volume.persistent_volume_claim {
+                Some(source) => source.claim_name.clone(),
+                None => format!("{}-{name}", pod.name()),
+            };
+            places.push((name, Some((pod.namespace().to_owned(), claim)), found.path.clone()));
+        } else if let Some(path) = volumes::path(&directory, volume) {
+            places.push((name, None, path));
+        }
+    }
+    let measured = tokio::task::spawn_blocking(move || {
+        let measure = |(name, claim, path): (String, _, PathBuf)| VolumeUse {
+            name,
+            claim,
+            used: disk_use(&path),
+            disk: FileSystem::of(&path).unwrap_or_default(),
+        };
+        places.into_iter().map(measure).collect()
+    });
+    measured.await.unwrap_or_default()
+}
