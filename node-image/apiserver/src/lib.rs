@@ -25,6 +25,7 @@ mod event_lifetime;
 mod namespace_contents;
 mod negotiate;
 mod proxy;
+mod resource_metrics;
 mod service_allocation;
 mod storage;
 mod subresources;

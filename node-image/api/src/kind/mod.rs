@@ -1,8 +1,10 @@
 //! A kind is a row: everything generic about it derives from here.
 
+mod metrics;
 mod registry;
 mod rows;
 
+pub use metrics::METRICS_GROUP;
 pub use registry::{Group, Kinds, compare_versions, split_api_version};
 
 /// Whether a group is one of upstream's own, or that of the types all groups share.

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::metrics::metrics_kinds;
 use super::{Kind, rows};
 
 /// The kinds at one moment; a clone is a reference.
@@ -33,7 +34,7 @@ struct Inner {
 impl Kinds {
     /// The built-in kinds that are served.
     pub fn built_in() -> Kinds {
-        Kinds::new(rows::served())
+        Kinds::new(rows::served().into_iter().chain(metrics_kinds()))
     }
 
     /// Every built-in kind that is known, served or not.

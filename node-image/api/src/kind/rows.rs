@@ -26,6 +26,7 @@ pub(super) const GROUP_ORDER: &[&str] = &[
     "discovery.k8s.io",
     "flowcontrol.apiserver.k8s.io",
     "resource.k8s.io",
+    super::METRICS_GROUP,
 ];
 
 const ALL: &[&str] =

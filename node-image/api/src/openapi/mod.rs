@@ -12,6 +12,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::kind::METRICS_GROUP;
 use crate::{Kind, Kinds};
 use definitions::Definitions;
 use operations::Route;
@@ -39,7 +40,7 @@ impl Dialect {
 /// `/openapi/v3`: where the document of each group and version is, by content.
 pub fn v3_index(kinds: &Kinds) -> Value {
     let mut paths = Map::new();
-    for group in kinds.groups() {
+    for group in kinds.groups().iter().filter(|group| is_described(&group.name)) {
         for version in &group.versions {
             let path = root_path(&group.name, version);
             let path = path.trim_start_matches('/');
@@ -60,7 +61,7 @@ pub fn v3_hash(kinds: &Kinds, group: &str, version: &str) -> String {
 /// `/openapi/v3/api/v1`, `/openapi/v3/apis/<group>/<version>`; `None` when nothing is served there.
 pub fn v3(kinds: &Kinds, group: &str, version: &str) -> Option<Bytes> {
     let rows: Vec<&Kind> = kinds.kinds_of(group, version).map(|kind| kind.as_ref()).collect();
-    if rows.is_empty() {
+    if rows.is_empty() || !is_described(group) {
         return None;
     }
     let definitions = Definitions::new(kinds, Dialect::V3);
@@ -122,10 +123,16 @@ pub fn v2_protobuf(kinds: &Kinds) -> Bytes {
 }
 
 fn v2_parts(kinds: &Kinds, definitions: &Definitions) -> (Vec<Route>, Vec<String>) {
-    let rows: Vec<&Kind> = kinds.iter().map(|kind| kind.as_ref()).collect();
+    let described = kinds.iter().filter(|kind| is_described(&kind.group));
+    let rows: Vec<&Kind> = described.map(|kind| kind.as_ref()).collect();
     let routes = operations::routes(&rows);
     let names = definitions.reachable(roots(&rows, &routes));
     (routes, names)
+}
+
+/// Whether there are schemas of a group: its kinds are otherwise only answered.
+fn is_described(group: &str) -> bool {
+    group != METRICS_GROUP
 }
 
 /// The types that the operations name, and the kinds themselves.

@@ -28,6 +28,7 @@ use crate::limits::Limits;
 use crate::metrics::{Metrics, TimedStore};
 use crate::pipeline::{self, Peer};
 use crate::request::{AdmissionPlugin, UserInfo};
+use crate::resource_metrics::Readings;
 use crate::storage::{Objects, StoreReader};
 use crate::token::ServiceAccountTokens;
 use crate::webhook::WebhookClients;
@@ -46,6 +47,7 @@ pub struct ApiServer {
     pub(crate) connect: RwLock<Option<Arc<dyn Connect>>>,
     /// Calls the webhooks of admission, conversion and others.
     pub(crate) webhooks: Arc<WebhookClients>,
+    pub(crate) readings: Readings,
     pub(crate) limits: Limits,
     pub(crate) metrics: Arc<Metrics>,
     /// When it began.
@@ -104,6 +106,7 @@ impl ApiServer {
             started: clock(),
             metrics,
             documents: Documents::default(),
+            readings: Readings::default(),
             closing: watch::Sender::new(false),
             tasks: std::sync::Mutex::default(),
             config,

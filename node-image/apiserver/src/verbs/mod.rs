@@ -18,6 +18,7 @@ mod write;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use kd_api::kind::METRICS_GROUP;
 use kd_api::{Kind, Status, StatusDetails};
 
 pub(crate) use apply::APPLY;
@@ -30,7 +31,7 @@ pub(crate) use write::Write;
 use crate::answer::{self, Answer, RequestBody};
 use crate::pipeline::Exchange;
 use crate::request::RequestInfo;
-use crate::subresources;
+use crate::{resource_metrics, subresources};
 
 type Verb = for<'a> fn(&'a mut VerbRequest) -> BoxFuture<'a, Result<Reply, Status>>;
 
@@ -93,6 +94,9 @@ async fn verb(request: &mut VerbRequest) -> Result<Reply, Status> {
     }
     if kind.kind == "Binding" && kind.group.is_empty() {
         return subresources::bind(request).await;
+    }
+    if kind.group == METRICS_GROUP {
+        return resource_metrics::answer(request).await;
     }
     if !kind.is_stored() {
         return subresources::review(request).await;

@@ -72,3 +72,58 @@ async fn openapi() {
     assert_eq!(v2.body["swagger"], "2.0");
     assert_eq!(v2.headers["cache-control"], "no-cache, private");
 }
+
+/// A kubelet for every node: each answer says that half a second more of CPU was used.
+struct Kubelets(std::sync::atomic::AtomicU64);
+
+#[async_trait::async_trait]
+impl kd_apiserver::Connect for Kubelets {
+    async fn connect(
+        &self,
+        request: kd_apiserver::ConnectRequest,
+    ) -> Result<kd_apiserver::Answer, kd_api::Status> {
+        use http_body_util::BodyExt;
+        assert_eq!(request.info.rest, "stats/summary");
+        let used = self.0.fetch_add(500_000_000, std::sync::atomic::Ordering::Relaxed);
+        let used =
+            json!({"cpu": {"usageCoreNanoSeconds": used}, "memory": {"workingSetBytes": 2048}});
+        let mut container = used.clone();
+        container["name"] = json!("c");
+        let summary = json!({"node": used, "pods": [
+            {"podRef": {"name": "p", "namespace": "default"}, "containers": [container]}]});
+        let body = http_body_util::Full::new(bytes::Bytes::from(summary.to_string()));
+        Ok(http::Response::new(body.map_err(|never| match never {}).boxed_unsync()))
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_asked_for_at_the_kubelets() {
+    let server = Server::start().await;
+    server.server.set_connect(std::sync::Arc::new(Kubelets(Default::default())));
+    let node = json!({"apiVersion": "v1", "kind": "Node",
+        "metadata": {"name": "n", "labels": {"a": "b"}}});
+    assert_eq!(server.ask("POST /api/v1/nodes", node).await.code, 201);
+    server.pod("p", json!({"spec": {"nodeName": "n"}})).await;
+    let root = "/apis/metrics.k8s.io/v1beta1";
+    let list = server.get(root).await;
+    assert_eq!(list.body["resources"][1]["kind"], "PodMetrics");
+    let nodes = server.get(&format!("{root}/nodes?labelSelector=a%3Db")).await.body;
+    assert_eq!(nodes["kind"], "NodeMetricsList");
+    assert_eq!(nodes["items"][0]["usage"]["memory"], "2Ki");
+    let cpu = nodes["items"][0]["usage"]["cpu"].as_str().unwrap();
+    let cpu: u64 = cpu.trim_end_matches('n').parse().unwrap();
+    assert!((200_000_000..=500_000_000).contains(&cpu), "{cpu}");
+    let pod = server.get(&format!("{root}/namespaces/default/pods/p")).await.body;
+    assert_eq!(pod["containers"][0]["name"], "c");
+    let all = server.get(&format!("{root}/pods")).await.body;
+    assert_eq!(all["items"][0]["metadata"]["namespace"], "default");
+    let none = server.get(&format!("{root}/nodes?labelSelector=a%3Dc")).await.body;
+    assert_eq!(none["items"], json!([]));
+    let missing = server.get(&format!("{root}/namespaces/default/pods/q")).await;
+    assert_eq!(
+        (missing.code, &missing.body["message"]),
+        (404, &json!("pods \"default/q\" not found"))
+    );
+    let missing = server.get(&format!("{root}/nodes/x")).await;
+    assert_eq!(missing.body["message"], "nodemetrics.metrics.k8s.io \"x\" not found");
+}

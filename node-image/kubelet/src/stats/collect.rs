@@ -87,7 +87,7 @@ async fn pod_use(
         started: status.start_time.as_ref().map(|time| time.0),
         group: sandbox.spec.cgroup_parent.clone(),
         whole: measured(kubelet, &format!("pod {}", pod.uid()), stats),
-        network: process.map(|pid| own_interfaces(pid)).unwrap_or_default(),
+        network: process.map(own_interfaces).unwrap_or_default(),
         containers,
         volumes: match detail {
             Detail::Groups => Vec::new(),
@@ -131,12 +131,19 @@ async fn container_use(
     })
 }
 
+/// A volume to measure.
+struct Place {
+    name: String,
+    claim: Option<(String, String)>,
+    path: PathBuf,
+}
+
 /// The volumes whose content is the pod's own or a claim's; those of the host are not measured.
 async fn volume_uses(kubelet: &Kubelet, entry: &Arc<PodEntry>) -> Vec<VolumeUse> {
     let pod = entry.pod();
     let directory = kubelet.config().pod_directory(pod.uid());
     let claimed = entry.claimed();
-    let mut places: Vec<(String, Option<(String, String)>, PathBuf)> = Vec::new();
+    let mut places: Vec<Place> = Vec::new();
     for volume in pod.spec().volumes.iter().flatten().filter(|v| v.host_path.is_none()) {
         let name = volume.name.clone();
         if let Some(found) = claimed.get(&name).filter(|found| !found.block) {
@@ -144,17 +151,18 @@ async fn volume_uses(kubelet: &Kubelet, entry: &Arc<PodEntry>) -> Vec<VolumeUse>
                 Some(source) => source.claim_name.clone(),
                 None => format!("{}-{name}", pod.name()),
             };
-            places.push((name, Some((pod.namespace().to_owned(), claim)), found.path.clone()));
+            let claim = Some((pod.namespace().to_owned(), claim));
+            places.push(Place { name, claim, path: found.path.clone() });
         } else if let Some(path) = volumes::path(&directory, volume) {
-            places.push((name, None, path));
+            places.push(Place { name, claim: None, path });
         }
     }
     let measured = tokio::task::spawn_blocking(move || {
-        let measure = |(name, claim, path): (String, _, PathBuf)| VolumeUse {
-            name,
-            claim,
-            used: disk_use(&path),
-            disk: FileSystem::of(&path).unwrap_or_default(),
+        let measure = |place: Place| VolumeUse {
+            used: disk_use(&place.path),
+            disk: FileSystem::of(&place.path).unwrap_or_default(),
+            name: place.name,
+            claim: place.claim,
         };
         places.into_iter().map(measure).collect()
     });

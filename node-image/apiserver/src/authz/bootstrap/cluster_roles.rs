@@ -226,6 +226,12 @@ pub(super) const ROLES: &[RoleRow] = &[
             ),
         ],
     ),
+    RoleRow {
+        name: "system:aggregated-metrics-reader",
+        aggregated_to: "view",
+        collects: "",
+        rules: &[Resources(READ, "metrics.k8s.io", "nodes pods")],
+    },
     role(
         "system:monitoring",
         &[Paths(
