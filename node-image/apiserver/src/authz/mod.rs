@@ -184,7 +184,8 @@ mod tests {
         };
         assert_eq!(rules("admin"), rules("edit") + rules("system:aggregate-to-admin"));
         assert_eq!(rules("edit"), rules("view") + rules("system:aggregate-to-edit"));
-        assert_eq!(rules("view"), rules("system:aggregate-to-view"));
+        let metrics = rules("system:aggregated-metrics-reader");
+        assert_eq!(rules("view"), rules("system:aggregate-to-view") + metrics);
     }
 
     #[tokio::test]
