@@ -249,7 +249,7 @@ mod tests {
     fn groups() {
         let kinds = Kinds::built_in();
         let list = group_list(&kinds);
-        assert_eq!(list["groups"][0]["name"], "apps");
+        assert_eq!(list["groups"][1]["name"], "apps");
         let expected = json!({"kind": "APIGroup", "apiVersion": "v1", "name": "apps",
             "versions": [{"groupVersion": "apps/v1", "version": "v1"}],
             "preferredVersion": {"groupVersion": "apps/v1", "version": "v1"}});
@@ -265,7 +265,7 @@ mod tests {
         let kinds = Kinds::built_in();
         let named = aggregated(&kinds, false, AggregatedVersion::V2);
         assert_eq!(named["apiVersion"], "apidiscovery.k8s.io/v2");
-        let apps = &named["items"][0];
+        let apps = &named["items"][1];
         assert_eq!(apps["metadata"]["name"], "apps");
         let resources = apps["versions"][0]["resources"].as_array().unwrap();
         let deployments = resources.iter().find(|r| r["resource"] == "deployments").unwrap();

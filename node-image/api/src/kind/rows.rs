@@ -178,7 +178,7 @@ const ROWS: &[Row] = &[
     row("", "v1", "ServiceAccount", "serviceaccounts", NAMESPACED).short(&["sa"]).with(TOKEN),
     row("", "v1", "Service", "services", NAMESPACED).short(&["svc"]).category(WORKLOAD).with(SERVICE),
 
-    row(API_REGISTRATION, "v1", "APIService", "apiservices", CLUSTER).category(EXTENSION).with(&[STATUS]).later(),
+    row(API_REGISTRATION, "v1", "APIService", "apiservices", CLUSTER).category(EXTENSION).with(&[STATUS]),
 
     row("apps", "v1", "ControllerRevision", "controllerrevisions", NAMESPACED),
     row("apps", "v1", "DaemonSet", "daemonsets", NAMESPACED).short(&["ds"]).category(WORKLOAD).with(&[STATUS]),
@@ -224,12 +224,12 @@ const ROWS: &[Row] = &[
     row(STORAGE, "v1", "VolumeAttachment", "volumeattachments", CLUSTER).with(&[STATUS]),
     row(STORAGE, "v1", "VolumeAttributesClass", "volumeattributesclasses", CLUSTER).short(&["vac"]),
 
-    row(ADMISSION, "v1", "MutatingAdmissionPolicy", "mutatingadmissionpolicies", CLUSTER).category(EXTENSION).later(),
-    row(ADMISSION, "v1", "MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings", CLUSTER).category(EXTENSION).later(),
-    row(ADMISSION, "v1", "MutatingWebhookConfiguration", "mutatingwebhookconfigurations", CLUSTER).category(EXTENSION).later(),
-    row(ADMISSION, "v1", "ValidatingAdmissionPolicy", "validatingadmissionpolicies", CLUSTER).category(EXTENSION).with(&[STATUS]).later(),
-    row(ADMISSION, "v1", "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", CLUSTER).category(EXTENSION).later(),
-    row(ADMISSION, "v1", "ValidatingWebhookConfiguration", "validatingwebhookconfigurations", CLUSTER).category(EXTENSION).later(),
+    row(ADMISSION, "v1", "MutatingAdmissionPolicy", "mutatingadmissionpolicies", CLUSTER).category(EXTENSION),
+    row(ADMISSION, "v1", "MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings", CLUSTER).category(EXTENSION),
+    row(ADMISSION, "v1", "MutatingWebhookConfiguration", "mutatingwebhookconfigurations", CLUSTER).category(EXTENSION),
+    row(ADMISSION, "v1", "ValidatingAdmissionPolicy", "validatingadmissionpolicies", CLUSTER).category(EXTENSION).with(&[STATUS]),
+    row(ADMISSION, "v1", "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", CLUSTER).category(EXTENSION),
+    row(ADMISSION, "v1", "ValidatingWebhookConfiguration", "validatingwebhookconfigurations", CLUSTER).category(EXTENSION),
 
     row(API_EXTENSIONS, "v1", "CustomResourceDefinition", "customresourcedefinitions", CLUSTER).short(&["crd", "crds"]).category(EXTENSION).with(&[STATUS]).later(),
 

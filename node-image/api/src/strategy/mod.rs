@@ -31,6 +31,7 @@ pub fn prepare_create(kind: &Kind, obj: &mut Value) {
         ("", "Pod") => pod::prepare_create(obj),
         ("", "Secret") => secret::merge_string_data(obj),
         ("", "Service") => service::prepare_create(obj),
+        ("apiregistration.k8s.io", "APIService") => local_is_available(obj),
         ("apps", "DaemonSet") => daemon_set::prepare_create(obj),
         ("apps", "StatefulSet") => drop_max_unavailable(obj, &Value::Null),
         ("batch", "Job") => job::generate_selector(obj),
@@ -114,6 +115,24 @@ fn drop_max_unavailable(new: &mut Value, old: &Value) {
     }
     if let Some(rolling) = new.reach_mut(&["spec", path[0], path[1]]) {
         rolling.take_key("maxUnavailable");
+    }
+}
+
+/// A group that this server serves itself is there at once.
+fn local_is_available(obj: &mut Value) {
+    if obj["spec"].has("service") {
+        return;
+    }
+    let now = obj["metadata"]["creationTimestamp"].clone();
+    if let Some(status) = obj.object_mut("status") {
+        let condition = json!({
+            "type": "Available",
+            "status": "True",
+            "lastTransitionTime": now,
+            "reason": "Local",
+            "message": "Local APIServices are always available",
+        });
+        status.put("conditions", json!([condition]));
     }
 }
 

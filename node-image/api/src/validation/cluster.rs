@@ -3,8 +3,7 @@
 use serde_json::Value;
 
 use super::check::{
-    Errors, choice, immutable, label_selector, not_negative, optional_text, problems, required,
-    required_choice, required_text,
+    Errors, choice, immutable, not_negative, problems, required, required_choice, required_text,
 };
 use super::scheduling::TAINT_EFFECTS;
 use super::{names, resources};
@@ -365,69 +364,6 @@ pub(super) fn certificate_signing_request_update(errors: &mut Errors, new: &Valu
     if has("Approved") && has("Denied") {
         let text = "Approved and Denied conditions are mutually exclusive";
         errors.push(FieldError::invalid(path, "Denied", text));
-    }
-}
-
-pub(super) fn admission_webhooks(errors: &mut Errors, object: &Value) {
-    let mut seen = Vec::new();
-    for (index, hook) in object.list("webhooks").iter().enumerate() {
-        let path = Path::new("webhooks").index(index);
-        let name = hook.text("name");
-        if seen.contains(&name) {
-            errors.push(FieldError::duplicate(path.child("name"), name));
-        }
-        seen.push(name);
-        if name.split('.').count() < 3 {
-            let text = "should be a domain with at least three segments separated by dots";
-            errors.push(FieldError::invalid(path.child("name"), name, text));
-        }
-        problems(errors, &path.child("name"), name, names::dns_subdomain(name));
-        choice(errors, hook, "failurePolicy", &path, &["Fail", "Ignore"]);
-        choice(errors, hook, "matchPolicy", &path, &["Equivalent", "Exact"]);
-        choice(errors, hook, "reinvocationPolicy", &path, &["IfNeeded", "Never"]);
-        webhook_details(errors, hook, &path);
-    }
-}
-
-fn webhook_details(errors: &mut Errors, hook: &Value, path: &Path) {
-    match hook["sideEffects"].as_str() {
-        None => errors.push(FieldError::required(
-            path.child("sideEffects"),
-            "must specify one of None, NoneOnDryRun",
-        )),
-        Some(_) => choice(errors, hook, "sideEffects", path, &["None", "NoneOnDryRun"]),
-    }
-    if let Some(seconds) = hook.integer("timeoutSeconds")
-        && !(1..=30).contains(&seconds)
-    {
-        let text = "the timeout value must be between 1 and 30 seconds";
-        errors.push(FieldError::invalid(path.child("timeoutSeconds"), seconds, text));
-    }
-    if hook.list("admissionReviewVersions").is_empty() {
-        let text = "must specify one of v1, v1beta1";
-        errors.push(FieldError::required(path.child("admissionReviewVersions"), text));
-    }
-    for field in ["namespaceSelector", "objectSelector"] {
-        label_selector(errors, &hook[field], &path.child(field));
-    }
-    let config = &hook["clientConfig"];
-    let own = path.child("clientConfig");
-    match (config.has("url"), config.has("service")) {
-        (true, false) => optional_text(errors, config, "url", &own, https_address),
-        (false, true) => {
-            required(errors, &config["service"], "name", &own.child("service"));
-            required(errors, &config["service"], "namespace", &own.child("service"));
-        }
-        _ => errors.push(FieldError::required(own, "exactly one of url or service is required")),
-    }
-}
-
-fn https_address(text: &str) -> names::Problems {
-    match text.starts_with("https://") {
-        true => Vec::new(),
-        false => vec![
-            "'https' is the only allowed URL scheme; desired format: https://host[/path]".into(),
-        ],
     }
 }
 

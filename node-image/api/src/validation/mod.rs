@@ -1,6 +1,9 @@
 //! What makes an object valid, per kind, in upstream's words and order.
 
 mod access;
+mod admission_policy;
+mod admission_rules;
+mod api_service;
 mod check;
 mod cluster;
 mod config;
@@ -26,6 +29,7 @@ mod service;
 mod stateful_set;
 mod storage;
 mod volume;
+mod webhook;
 mod workload;
 
 use serde_json::Value;
@@ -151,15 +155,46 @@ static RULES: &[Rules] = &[
     row!("", "ServiceAccount", nothing),
     row!(
         "admissionregistration.k8s.io",
+        "MutatingAdmissionPolicy",
+        admission_policy::mutating,
+        admission_policy::mutating_update
+    ),
+    row!(
+        "admissionregistration.k8s.io",
+        "MutatingAdmissionPolicyBinding",
+        admission_policy::mutating_binding
+    ),
+    row!(
+        "admissionregistration.k8s.io",
         "MutatingWebhookConfiguration",
-        cluster::admission_webhooks
+        webhook::create,
+        webhook::update
+    ),
+    Rules {
+        subresources: &[("status", admission_policy::status)],
+        ..row!(
+            "admissionregistration.k8s.io",
+            "ValidatingAdmissionPolicy",
+            admission_policy::validating,
+            admission_policy::validating_update
+        )
+    },
+    row!(
+        "admissionregistration.k8s.io",
+        "ValidatingAdmissionPolicyBinding",
+        admission_policy::validating_binding
     ),
     row!(
         "admissionregistration.k8s.io",
         "ValidatingWebhookConfiguration",
-        cluster::admission_webhooks
+        webhook::create,
+        webhook::update
     ),
-    Rules { name: names::path_segment, ..row!("apiregistration.k8s.io", "APIService", nothing) },
+    Rules {
+        name: names::path_segment,
+        subresources: &[("status", api_service::status)],
+        ..row!("apiregistration.k8s.io", "APIService", api_service::create)
+    },
     row!(
         "apps",
         "ControllerRevision",
