@@ -8,9 +8,12 @@ mod controller;
 mod controllers;
 mod discovery;
 mod driver;
+mod history;
 mod perform;
+mod placement;
 mod plan;
 mod pods;
+mod share;
 #[cfg(test)]
 mod testing;
 

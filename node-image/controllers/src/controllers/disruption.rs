@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::controller::shared;
 use crate::pods::PodState;
+use crate::share::resolve;
 use crate::{Controller, Plan, Step, Target};
 
 /// An eviction that was allowed but did not delete its pod is forgotten after this time.
@@ -136,26 +137,15 @@ fn expectations(view: &View, budget: &PodDisruptionBudget, pods: &[PodState]) ->
     let found = i32::try_from(pods.len()).unwrap_or(i32::MAX);
     if let Some(unavailable) = &spec.max_unavailable {
         let expected = expected_count(view, pods);
-        return (expected, (expected - resolve(unavailable, expected)).max(0));
+        return (expected, (expected - resolve(Some(unavailable), expected, true)).max(0));
     }
     match &spec.min_available {
         Some(IntOrString::Int(least)) => (found, *least),
         Some(share) => {
             let expected = expected_count(view, pods);
-            (expected, resolve(share, expected))
+            (expected, resolve(Some(share), expected, true))
         }
         None => (found, 1),
-    }
-}
-
-fn resolve(value: &IntOrString, total: i32) -> i32 {
-    match value {
-        IntOrString::Int(number) => *number,
-        IntOrString::String(text) => {
-            let percent: i64 = text.trim_end_matches('%').parse().unwrap_or(0);
-            let rounded = (percent.saturating_mul(i64::from(total)) + 99) / 100;
-            i32::try_from(rounded).unwrap_or(i32::MAX)
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod cluster_dns;
 mod cluster_role_aggregation;
 mod cron_job;
+mod daemon_set;
 mod deployment;
 mod disruption;
 mod endpoint_slice;
@@ -27,6 +28,7 @@ pub fn controllers(config: &Config) -> Vec<Box<dyn Controller>> {
         Box::new(cluster_dns::ClusterDns::new(config)),
         Box::new(cluster_role_aggregation::ClusterRoleAggregation),
         Box::new(cron_job::CronJobs),
+        Box::new(daemon_set::DaemonSets),
         Box::new(deployment::Deployments),
         Box::new(disruption::Disruption),
         Box::new(endpoint_slice::EndpointSlices),

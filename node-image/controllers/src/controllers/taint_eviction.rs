@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kd_client::{Change, DeleteOptions, EventType, Interest, Key, Object, View, resources};
 
 use crate::controller::{itself, shared};
+use crate::placement::tolerates;
 use crate::{Controller, Plan, Step, Target, event};
 
 pub(super) struct TaintEviction;
@@ -98,17 +99,6 @@ fn tolerated_seconds(taint: &Taint, tolerations: &[Toleration]) -> Tolerated {
         };
     }
     answer
-}
-
-fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    let effect = toleration.effect.as_deref().unwrap_or_default();
-    let key = toleration.key.as_deref().unwrap_or_default();
-    let value = toleration.value.as_deref().unwrap_or_default();
-    let same = match toleration.operator.as_deref().unwrap_or("Equal") {
-        "Exists" => true,
-        _ => value == taint.value.as_deref().unwrap_or_default(),
-    };
-    (effect.is_empty() || effect == taint.effect) && (key.is_empty() || key == taint.key) && same
 }
 
 fn evict(object: &Object, mut pod: Pod, now: Timestamp) -> Plan {

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::PodTemplateSpec;
 use kd_client::{EventType, Key, PatchKind, resources};
 use serde_json::{Value, json};
 
 use super::{DESIRED, HASH, MAX, REVISION, Rollout, deployment_event, set_key, to_json};
 use crate::claims::owner_reference;
+use crate::history::template_hash;
 use crate::{Plan, Step};
 
 const HISTORY: &str = "deployment.kubernetes.io/revision-history";
@@ -21,9 +21,6 @@ const OWN_ANNOTATIONS: [&str; 6] = [
     MAX,
     "deprecated.deployment.rollback.to",
 ];
-/// No vowels: names must not spell words.
-const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
-
 /// Whether a ReplicaSet was made of the Deployment's current template.
 pub(super) fn same_template(deployment: &Deployment, set: &ReplicaSet) -> bool {
     let Some(mut theirs) = set.spec.as_ref().and_then(|s| s.template.clone()) else { return false };
@@ -36,19 +33,6 @@ pub(super) fn same_template(deployment: &Deployment, set: &ReplicaSet) -> bool {
 /// The revision number of a ReplicaSet, 0 when it has none.
 pub(super) fn revision_of(set: &ReplicaSet) -> i64 {
     super::annotation(set, REVISION).and_then(|text| text.parse().ok()).unwrap_or(0)
-}
-
-/// A short name for a template: FNV-1a over its JSON and the number of collisions so far.
-fn template_hash(template: &PodTemplateSpec, collisions: i32) -> String {
-    let mut text = to_json(template).to_string();
-    if collisions > 0 {
-        text += &collisions.to_string();
-    }
-    let hash = text
-        .bytes()
-        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    let letters = hash.to_string();
-    letters.bytes().map(|b| char::from(ALPHABET[usize::from(b) % ALPHABET.len()])).collect()
 }
 
 impl Rollout<'_> {
@@ -68,7 +52,7 @@ impl Rollout<'_> {
     /// Creates the ReplicaSet of the current template.
     pub(super) fn create_new(&self) -> Plan {
         let Some(spec) = self.deployment.spec.as_ref() else { return Plan::nothing() };
-        let hash = template_hash(&spec.template, self.collisions());
+        let hash = template_hash(&to_json(&spec.template), self.collisions());
         let metadata = &self.object.metadata;
         let name = format!("{}-{hash}", metadata.name);
         let key = Key::new(&metadata.namespace, &name);
