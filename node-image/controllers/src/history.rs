@@ -75,7 +75,7 @@ pub enum Need {
     /// Nothing: this revision is the current one.
     Nothing(Revision),
     /// A write.
-    Write(Step),
+    Write(Box<Step>),
     /// Another name: one more collision has to be counted.
     Collision,
 }
@@ -123,7 +123,8 @@ impl<'a> History<'a> {
                 "metadata": {"resourceVersion": same.object.metadata.resource_version}});
             let key = same.object.key();
             let revisions = &resources::CONTROLLER_REVISIONS;
-            return Need::Write(Step::patch(revisions, key, "", PatchKind::Merge, patch));
+            let step = Step::patch(revisions, key, "", PatchKind::Merge, patch);
+            return Need::Write(Box::new(step));
         }
         let hash = template_hash(&self.data, collisions);
         let name = format!("{}-{hash}", self.object.metadata.name);
@@ -131,7 +132,7 @@ impl<'a> History<'a> {
         if view.object(&resources::CONTROLLER_REVISIONS, &key).is_some() {
             return Need::Collision;
         }
-        Need::Write(self.create(&name, &hash, next))
+        Need::Write(Box::new(self.create(&name, &hash, next)))
     }
 
     fn create(&self, name: &str, hash: &str, number: i64) -> Step {

@@ -102,7 +102,7 @@ impl Controller for DaemonSets {
         let history = History::of(view, &resources::DAEMON_SETS, object, &json, HASH);
         let collisions = set.status.as_ref().and_then(|s| s.collision_count).unwrap_or(0);
         match history.current(view, collisions) {
-            Need::Write(step) => Plan::one(step),
+            Need::Write(step) => Plan::one(*step),
             Need::Collision => Plan::one(count_collision(object, &set, collisions + 1)),
             Need::Nothing(current) => {
                 Sync::of(view, object, &set, spec, &json, &current, now).plan(&history, &current)

@@ -99,7 +99,7 @@ impl Controller for StatefulSets {
             Need::Nothing(update) => update,
             // A set that goes makes no history any more.
             _ if object.metadata.is_deleting() => return Plan::nothing(),
-            Need::Write(step) => return Plan::one(step),
+            Need::Write(step) => return Plan::one(*step),
             Need::Collision => return Plan::one(count_collision(object, &set, collisions + 1)),
         };
         let current = current_revision(&set, &history).unwrap_or(&update).clone();

@@ -79,7 +79,7 @@ fn pod(text: &str) -> Value {
 }
 
 fn reconcile(set: &Value, others: &[Value]) -> Plan {
-    let all = [&[set.clone()], revisions(set).as_slice(), others].concat();
+    let all = [std::slice::from_ref(set), revisions(set).as_slice(), others].concat();
     plan(&StatefulSets, &view(&all), &resources::STATEFUL_SETS, ("a", "s"), 100)
 }
 
