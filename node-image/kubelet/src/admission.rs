@@ -30,7 +30,7 @@ pub fn admit(
 }
 
 fn refused(reason: &str, message: impl Into<String>) -> Stop {
-    Stop { reason: reason.to_owned(), message: message.into() }
+    Stop::of(reason, message)
 }
 
 fn checked_system(pod: &Pod) -> Result<(), Stop> {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 /// Everything a kubelet is told. Addresses are those of today; nothing here is stored.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub struct Config {
     pub resolv_conf: PathBuf,
     /// The node's own hosts file, for pods on the host network.
     pub hosts_file: PathBuf,
+    /// Manifests of static pods; none when there are no static pods.
+    pub static_pod_directory: Option<PathBuf>,
     /// Where profiles of `seccompProfile: Localhost` are.
     pub seccomp_directory: PathBuf,
     /// Most pods on this node.
@@ -48,6 +51,8 @@ pub struct Config {
     pub port: u16,
     /// The cgroup of all pods, relative to the hierarchy the node owns.
     pub cgroup_root: String,
+    /// Resources set aside for the system: not for pods (`systemReserved` and `kubeReserved`).
+    pub reserved: BTreeMap<String, Quantity>,
     /// When the node is under pressure.
     pub pressure: Pressure,
     /// When container logs rotate.
@@ -62,15 +67,35 @@ pub struct Config {
     pub node_report_every: Duration,
 }
 
-/// Limits below which the node reports pressure. Zero turns a signal off.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// Limits below which the node reports pressure and evicts pods. Zero turns a signal off.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Pressure {
     /// Available memory, bytes.
     pub memory_available_bytes_min: u64,
     /// Free space of the root directory's file system, percent.
     pub disk_available_percent_min: u8,
+    /// The same for images, which are on the same file system.
+    pub images_available_percent_min: u8,
+    /// Free inodes of it, percent.
+    pub inodes_free_percent_min: u8,
     /// Free process ids, percent of the limit.
     pub pids_available_percent_min: u8,
+    /// How long a condition outlasts its shortage.
+    pub transition: Duration,
+}
+
+impl Default for Pressure {
+    /// Upstream's hard thresholds.
+    fn default() -> Pressure {
+        Pressure {
+            memory_available_bytes_min: 100 << 20,
+            disk_available_percent_min: 10,
+            images_available_percent_min: 15,
+            inodes_free_percent_min: 5,
+            pids_available_percent_min: 0,
+            transition: Duration::from_secs(300),
+        }
+    }
 }
 
 /// When container logs rotate.
@@ -99,6 +124,7 @@ impl Default for Config {
             container_log_directory: "/var/log/containers".into(),
             resolv_conf: "/etc/resolv.conf".into(),
             hosts_file: "/etc/hosts".into(),
+            static_pod_directory: None,
             seccomp_directory: "/var/lib/kubelet/seccomp".into(),
             pods_max: 110,
             pod_pids_max: None,
@@ -106,6 +132,7 @@ impl Default for Config {
             container_runtime_version: concat!("kd://", env!("CARGO_PKG_VERSION")).into(),
             port: 10250,
             cgroup_root: "kubepods".into(),
+            reserved: BTreeMap::new(),
             pressure: Pressure::default(),
             log_rotation: LogRotation::default(),
             lease_renew_every: Duration::from_secs(10),

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
+use crate::lifecycle::Stop;
 use crate::pod::PodExt;
 use crate::volumes::Claimed;
 
@@ -16,10 +17,11 @@ pub struct PodEntry {
     status: RwLock<Arc<PodStatus>>,
     sandboxes: RwLock<Vec<String>>,
     claimed: RwLock<HashMap<String, Claimed>>,
+    stop: RwLock<Option<Stop>>,
     wake: Notify,
     removed: AtomicBool,
     changed: AtomicBool,
-    ended: AtomicBool,
+    ended: watch::Sender<bool>,
     admitted: AtomicBool,
 }
 
@@ -28,12 +30,13 @@ impl PodEntry {
     pub fn new(pod: Arc<Pod>, sandboxes: Vec<String>) -> PodEntry {
         let status = Arc::new(PodExt::status(pod.as_ref()).clone());
         PodEntry {
-            ended: AtomicBool::new(pod.is_terminal()),
+            ended: watch::Sender::new(pod.is_terminal()),
             admitted: AtomicBool::new(!sandboxes.is_empty()),
             pod: RwLock::new(pod),
             status: RwLock::new(status),
             sandboxes: RwLock::new(sandboxes),
             claimed: RwLock::default(),
+            stop: RwLock::default(),
             wake: Notify::new(),
             removed: AtomicBool::new(false),
             changed: AtomicBool::new(false),
@@ -57,7 +60,23 @@ impl PodEntry {
 
     /// Whether nothing of it runs or will run again.
     pub fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
+        *self.ended.borrow()
+    }
+
+    /// Waits until that is so.
+    pub(crate) async fn ended(&self) {
+        // The sender lives as long as this entry.
+        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
+    }
+
+    /// Ends the pod for a reason of the kubelet's own; the first one counts.
+    pub(crate) fn stop(&self, stop: Stop) {
+        self.stop.write().unwrap_or_else(PoisonError::into_inner).get_or_insert(stop);
+        self.wake();
+    }
+
+    pub(crate) fn stop_reason(&self) -> Option<Stop> {
+        self.stop.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Makes its worker look again.
@@ -115,7 +134,7 @@ impl PodEntry {
     }
 
     pub(crate) fn set_ended(&self) {
-        self.ended.store(true, Ordering::Release);
+        self.ended.send_replace(true);
     }
 
     pub(crate) fn is_admitted(&self) -> bool {

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::entry::PodEntry;
 use crate::environment::FieldContext;
 use crate::events::Recorder;
+use crate::eviction::{Pressures, Signal, run_eviction};
 use crate::images::Puller;
 use crate::lifecycle::annotation;
 use crate::logs::rotate;
@@ -24,6 +25,7 @@ use crate::objects::ObjectCache;
 use crate::pod::PodExt;
 use crate::reflector::{Update, reflect};
 use crate::source::watch_pods;
+use crate::static_pods::{StaticPods, keep_mirrors};
 use crate::stats::{ProbeCounts, Rates};
 use crate::volumes::{OnePodVolumes, VolumeContext};
 
@@ -51,6 +53,8 @@ pub struct Kubelet {
     pods: RwLock<HashMap<String, Arc<PodEntry>>>,
     sandbox_owners: RwLock<HashMap<String, Arc<PodEntry>>>,
     one_pod_volumes: OnePodVolumes,
+    static_pods: StaticPods,
+    pressures: watch::Sender<Pressures>,
     probe_counts: ProbeCounts,
     rates: Rates,
     /// Ends the workers.
@@ -81,6 +85,8 @@ impl Kubelet {
             pods: RwLock::default(),
             sandbox_owners: RwLock::default(),
             one_pod_volumes: OnePodVolumes::default(),
+            static_pods: StaticPods::default(),
+            pressures: watch::Sender::default(),
             probe_counts: ProbeCounts::default(),
             rates: Rates::default(),
             over: CancellationToken::new(),
@@ -108,6 +114,8 @@ impl Kubelet {
         tasks.spawn(watch_nodes(Arc::clone(&self)));
         tasks.spawn(run_node_agent(Arc::clone(&self)));
         tasks.spawn(run_lease(Arc::clone(&self)));
+        tasks.spawn(run_eviction(Arc::clone(&self)));
+        tasks.spawn(keep_mirrors(Arc::clone(&self)));
         tasks.spawn(Arc::clone(&self).rotate_logs());
         if let Some(range) = self.config.cluster_cidr
             && let Err(error) = self.network.set_masquerade(range).await
@@ -191,6 +199,30 @@ impl Kubelet {
             node: self.node.subscribe(),
             one_pod_volumes: Arc::clone(&self.one_pod_volumes),
         }
+    }
+
+    pub(crate) fn static_pods(&self) -> &StaticPods {
+        &self.static_pods
+    }
+
+    /// What the node is short of.
+    pub(crate) fn pressures(&self) -> Pressures {
+        self.pressures.borrow().clone()
+    }
+
+    /// Changes when a pressure begins or ends.
+    pub(crate) fn pressure_changes(&self) -> watch::Receiver<Pressures> {
+        self.pressures.subscribe()
+    }
+
+    /// These are short now. Wakes others only when a condition begins or ends.
+    pub(crate) fn note_pressure(&self, short: &[Signal], now: jiff::Timestamp) {
+        self.pressures.send_if_modified(|pressures| {
+            let before = pressures.conditions();
+            pressures.note(short, now);
+            pressures.expire(now, self.config.pressure.transition);
+            pressures.conditions() != before
+        });
     }
 
     pub(crate) fn probe_counts(&self) -> &ProbeCounts {

@@ -2,7 +2,7 @@
 //! start, what the runtime still has of pods before.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
@@ -14,6 +14,7 @@ use crate::host_ports::publish;
 use crate::kubelet::Kubelet;
 use crate::pod::PodExt;
 use crate::reflector::{Update, reflect};
+use crate::static_pods::{is_mirror, is_static, read_manifests, watch_manifests};
 use crate::worker::{Worker, remove_in_background, remove_orphan};
 
 const RUNTIME_RETRY: Duration = Duration::from_millis(500);
@@ -21,10 +22,28 @@ const RUNTIME_RETRY: Duration = Duration::from_millis(500);
 /// Follows the pods bound to this node.
 pub(crate) async fn watch_pods(kubelet: Arc<Kubelet>) {
     let sandboxes = sandboxes_by_pod(&kubelet).await;
-    let mut source = Source { starting: true, sandboxes, kubelet };
-    let api: Api<Pod> = Api::all(source.kubelet.client().clone());
-    let fields = Some(format!("spec.nodeName={}", source.kubelet.config().node_name));
-    reflect(api, fields, move |update| source.apply(update)).await;
+    let source = Source { starting: true, sandboxes, kubelet: Arc::clone(&kubelet) };
+    let source = Arc::new(Mutex::new(source));
+    let config = kubelet.config();
+    if let Some(directory) = config.static_pod_directory.clone() {
+        // Before the server's list: what is static is no orphan.
+        let pods = read_manifests(&directory, &config.node_name, &[]);
+        locked(&source).set_static(pods);
+        let (source, node) = (Arc::clone(&source), config.node_name.clone());
+        tokio::spawn(async move {
+            let on = move |pods| locked(&source).set_static(pods);
+            if let Err(error) = watch_manifests(directory, node, on).await {
+                tracing::error!(%error, "static pods are not followed any more");
+            }
+        });
+    }
+    let api: Api<Pod> = Api::all(kubelet.client().clone());
+    let fields = Some(format!("spec.nodeName={}", config.node_name));
+    reflect(api, fields, move |update| locked(&source).apply(update)).await;
+}
+
+fn locked(source: &Mutex<Source>) -> MutexGuard<'_, Source> {
+    source.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What the runtime has, by pod uid; the oldest sandbox first.
@@ -59,7 +78,9 @@ impl Source {
     fn apply(&mut self, update: Update<Pod>) {
         match update {
             Update::Replaced(pods) => self.replace(pods),
-            Update::Applied(pod) => self.upsert(pod),
+            Update::Applied(pod) if is_mirror(&pod) => self.mirror_changed(pod, true),
+            Update::Applied(pod) => self.upsert(Arc::new(pod)),
+            Update::Deleted(pod) if is_mirror(&pod) => self.mirror_changed(pod, false),
             Update::Deleted(pod) => {
                 if let Some(entry) = self.kubelet.pod_by_uid(pod.uid()) {
                     // Its last state tells how long its containers may take.
@@ -71,15 +92,48 @@ impl Source {
         }
     }
 
-    fn replace(&mut self, pods: Vec<Pod>) {
-        let listed: HashSet<String> = pods.iter().map(|p| p.uid().to_owned()).collect();
+    /// The manifests say this now.
+    fn set_static(&mut self, pods: Vec<Arc<Pod>>) {
         for entry in self.kubelet.pods() {
-            if !listed.contains(entry.pod().uid()) {
+            let pod = entry.pod();
+            if is_static(&pod) && !pods.iter().any(|kept| kept.uid() == pod.uid()) {
+                entry.remove();
+            }
+        }
+        self.kubelet.static_pods().set(&pods);
+        for pod in pods {
+            self.upsert(pod);
+        }
+    }
+
+    /// Its worker tells the status to a new mirror.
+    fn mirror_changed(&self, pod: Pod, exists: bool) {
+        let of = |entry: &Arc<PodEntry>| {
+            let own = entry.pod();
+            is_static(&own) && own.namespace() == pod.namespace() && own.name() == pod.name()
+        };
+        let entry = self.kubelet.pods().into_iter().find(of);
+        self.kubelet.static_pods().mirror_changed(pod, exists);
+        if let Some(entry) = entry {
+            entry.wake();
+        }
+    }
+
+    fn replace(&mut self, pods: Vec<Pod>) {
+        let (mirrors, pods): (Vec<Pod>, Vec<Pod>) = pods.into_iter().partition(is_mirror);
+        self.kubelet.static_pods().set_mirrors(mirrors);
+        let mut listed: HashSet<String> = pods.iter().map(|p| p.uid().to_owned()).collect();
+        for entry in self.kubelet.pods() {
+            let pod = entry.pod();
+            if is_static(&pod) {
+                listed.insert(pod.uid().to_owned());
+                entry.wake();
+            } else if !listed.contains(pod.uid()) {
                 entry.remove();
             }
         }
         for pod in pods {
-            self.upsert(pod);
+            self.upsert(Arc::new(pod));
         }
         if std::mem::take(&mut self.starting) {
             self.remove_old_directories(&listed);
@@ -110,13 +164,13 @@ impl Source {
         tokio::spawn(remove_in_background(old));
     }
 
-    fn upsert(&mut self, pod: Pod) {
+    fn upsert(&mut self, pod: Arc<Pod>) {
         if let Some(entry) = self.kubelet.pod_by_uid(pod.uid()) {
-            return entry.update(Arc::new(pod));
+            return entry.update(pod);
         }
         let found = self.sandboxes.remove(pod.uid()).unwrap_or_default();
         let ids = found.iter().map(|s| s.id.clone()).collect();
-        let entry = Arc::new(PodEntry::new(Arc::new(pod), ids));
+        let entry = Arc::new(PodEntry::new(pod, ids));
         self.kubelet.add_pod(&entry);
         let mut worker = Worker::new(Arc::clone(&self.kubelet), entry);
         worker.adopt(found);

@@ -9,13 +9,16 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use crate::error::api_code;
-use crate::lifecycle::status::OWNED_CONDITIONS;
+use crate::lifecycle::status::is_owned_condition;
 use crate::pod::PodExt;
+use crate::static_pods::Mirror;
 
 /// What the server is to know.
 #[derive(Clone, Debug, Default)]
 struct Wanted {
     status: Option<PodStatus>,
+    /// Of a static pod: what stands for it at the server.
+    mirror: Option<Mirror>,
     /// The pod may go.
     delete: bool,
 }
@@ -30,23 +33,27 @@ const RETRY_MAX: Duration = Duration::from_secs(10);
 
 impl StatusSender {
     /// Starts sending for a pod. Ends when dropped.
-    pub fn start(client: kube::Client, pod: &Pod) -> StatusSender {
+    pub fn start(client: kube::Client, pod: &Pod, is_static: bool) -> StatusSender {
         let (wanted, heard) = watch::channel(Wanted::default());
         let task = SendTask {
             api: Api::namespaced(client, pod.namespace()),
             name: pod.name().to_owned(),
             uid: pod.uid().to_owned(),
             known: PodExt::status(pod).clone(),
+            is_static,
         };
         tokio::spawn(task.run(heard));
         StatusSender { wanted }
     }
 
-    /// The status from now on.
-    pub fn send(&self, status: PodStatus) {
+    /// The status from now on; that of a static pod is its mirror's.
+    pub fn send(&self, status: PodStatus, mirror: Option<Mirror>) {
+        let uid = |mirror: &Option<Mirror>| mirror.as_ref().map(|mirror| mirror.uid.clone());
         self.wanted.send_if_modified(|wanted| {
-            let differs = wanted.status.as_ref() != Some(&status);
+            let differs =
+                wanted.status.as_ref() != Some(&status) || uid(&wanted.mirror) != uid(&mirror);
             wanted.status = Some(status);
+            wanted.mirror = mirror;
             differs
         });
     }
@@ -63,6 +70,7 @@ struct SendTask {
     uid: String,
     /// What the server knows.
     known: PodStatus,
+    is_static: bool,
 }
 
 /// What became of a request.
@@ -85,6 +93,8 @@ impl SendTask {
                         delay = RETRY_MIN;
                         break;
                     }
+                    // A static pod gets another mirror.
+                    Sent::Gone if self.is_static => break,
                     Sent::Gone => return,
                     Sent::Retry => {
                         tokio::time::sleep(delay).await;
@@ -99,6 +109,13 @@ impl SendTask {
     }
 
     async fn send(&mut self, wanted: &Wanted) -> Sent {
+        if self.is_static {
+            let Some(mirror) = &wanted.mirror else { return Sent::Done };
+            if self.uid != mirror.uid {
+                self.uid.clone_from(&mirror.uid);
+                self.known.clone_from(&mirror.status);
+            }
+        }
         if let Some(status) = &wanted.status
             && let Some(patch) = status_patch(&self.uid, &self.known, status)
         {
@@ -178,9 +195,13 @@ fn add_conditions(changes: &mut Map<String, Value>, before: Option<&Value>, valu
     let list = |v: &Value| v.as_array().cloned().unwrap_or_default();
     let before = before.map(list).unwrap_or_default();
     let all = list(value);
-    let owned = |c: &&Value| c["type"].as_str().is_some_and(|t| OWNED_CONDITIONS.contains(&t));
+    let text = |c: &Value, key: &str| c[key].as_str().unwrap_or_default().to_owned();
+    let owned = |c: &&Value| is_owned_condition(&text(c, "type"), &text(c, "reason"));
     let changed = all.iter().filter(owned).filter(|c| !before.contains(c));
-    let changed: Vec<Value> = changed.map(|c| replacing(&before, c)).collect();
+    let mut changed: Vec<Value> = changed.map(|c| replacing(&before, c)).collect();
+    let gone = |c: &&Value| !all.iter().any(|known| known["type"] == c["type"]);
+    let gone = before.iter().filter(owned).filter(gone);
+    changed.extend(gone.map(|c| json!({"type": c["type"], "$patch": "delete"})));
     if changed.is_empty() {
         return;
     }
@@ -230,6 +251,12 @@ mod tests {
             json!({"conditions": [{"type": "Ready", "status": "True"}]}),
             json!({"$setElementOrder/conditions": [{"type": "Ready"}],
                 "conditions": [{"type": "Ready", "status": "True", "reason": null}]}),
+        );
+        check(
+            json!({"conditions": [{"type": "PodResizePending", "status": "True"}]}),
+            json!({"conditions": []}),
+            json!({"$setElementOrder/conditions": [],
+                "conditions": [{"type": "PodResizePending", "$patch": "delete"}]}),
         );
         let condition = |name: &str, status: &str| json!({"type": name, "status": status});
         check(

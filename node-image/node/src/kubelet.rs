@@ -7,7 +7,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Node;
 use kd_client::{Keep, Resource, Selectors, Watch, WatchEvent};
 use kd_contract::{KD_BINARY, KUBELET_PORT, NodeConfig, READY_LINE, RUN_DIRECTORY};
-use kd_kubelet::Kubelet;
+use kd_kubelet::{Kubelet, Pressure};
 use kd_network::HostRoutes;
 use kd_runtime::{NodeRuntime, RuntimeConfig, ShimCommand};
 use tokio::net::TcpListener;
@@ -19,6 +19,8 @@ use crate::{images, resolvers, tls};
 
 /// What survives the node's container being started again.
 const RUNTIME_STATE: &str = "/var/lib/kd/runtime";
+/// Where kubeadm's users put manifests, too.
+const STATIC_PODS: &str = "/etc/kubernetes/manifests";
 const CGROUP_MOUNT: &str = "/sys/fs/cgroup";
 /// Docker names its resolver here.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -110,6 +112,8 @@ async fn build(
     let resolv_conf = resolvers::write(Path::new(RESOLV_CONF), addresses.first().copied())?;
     let settings = kd_kubelet::Config {
         node_name: config.name.clone(),
+        static_pod_directory: Some(STATIC_PODS.into()),
+        pressure: pressure(),
         resolv_conf,
         node_ips: addresses,
         node_labels: config.node_labels.clone(),
@@ -122,6 +126,17 @@ async fn build(
         ..kd_kubelet::Config::default()
     };
     Ok(Kubelet::new(settings, client, Arc::new(runtime), images, Arc::new(network)))
+}
+
+/// Upstream's thresholds but for the disk: it is that of the machine Docker runs on. Pods that go
+/// would not make room there, and a developer's full disk must not empty the cluster.
+fn pressure() -> Pressure {
+    Pressure {
+        disk_available_percent_min: 0,
+        images_available_percent_min: 0,
+        inodes_free_percent_min: 0,
+        ..Pressure::default()
+    }
 }
 
 /// Tells kd, by a line on stdout, when the Node is Ready for the first time.

@@ -10,6 +10,18 @@ use crate::pod::{PodExt, Role};
 pub const OWNED: [&str; 5] =
     ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
 
+/// Conditions that the kubelet sets and takes away as things happen.
+const PASSING: [&str; 2] = ["PodResizeInProgress", "PodResizePending"];
+/// What the kubelet writes into `DisruptionTarget`, which others write too.
+const DISRUPTED: &str = "TerminationByKubelet";
+
+/// Whether a condition is the kubelet's to write.
+pub fn is_owned(kind: &str, reason: &str) -> bool {
+    OWNED.contains(&kind)
+        || PASSING.contains(&kind)
+        || (kind == "DisruptionTarget" && reason == DISRUPTED)
+}
+
 /// What a condition says before its times are known.
 struct Verdict {
     holds: bool,
@@ -47,6 +59,16 @@ pub fn set_conditions(pod: &Pod, status: &mut PodStatus, on_network: bool, now: 
         conditions.push(condition(name, verdict, before, pod.metadata.generation, now));
     }
     status.conditions = Some(conditions);
+}
+
+/// The kubelet ends the pod for a reason of its own.
+pub fn set_disrupted(pod: &Pod, status: &mut PodStatus, message: &str, now: Timestamp) {
+    const KIND: &str = "DisruptionTarget";
+    let conditions = status.conditions.get_or_insert_default();
+    if !conditions.iter().any(|known| known.type_ == KIND && known.status == "True") {
+        let verdict = Verdict { holds: true, reason: DISRUPTED, message: message.to_owned() };
+        conditions.push(condition(KIND, verdict, None, pod.metadata.generation, now));
+    }
 }
 
 fn condition(

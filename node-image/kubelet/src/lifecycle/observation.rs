@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PodStatus;
@@ -120,6 +121,17 @@ pub struct Stop {
     pub reason: String,
     /// `status.message`
     pub message: String,
+    /// How long its containers get, when that is not the pod's own grace.
+    pub grace: Option<Duration>,
+    /// Whether the pod is told to be disrupted (condition `DisruptionTarget`).
+    pub disrupts: bool,
+}
+
+impl Stop {
+    /// An end in the pod's own time.
+    pub fn of(reason: &str, message: impl Into<String>) -> Stop {
+        Stop { reason: reason.to_owned(), message: message.into(), grace: None, disrupts: false }
+    }
 }
 
 /// What a pod's worker remembers between decisions.

@@ -6,14 +6,14 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{HostIP, Pod, PodIP, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::conditions::set_conditions;
+use super::conditions::{set_conditions, set_disrupted};
 use super::container_status::{Listed, container_statuses};
 use super::observation::{Memory, Observation};
 use super::phase::phase;
 use crate::pod::{PodExt, Role};
 use crate::qos::qos_class;
 
-pub use super::conditions::OWNED as OWNED_CONDITIONS;
+pub use super::conditions::is_owned as is_owned_condition;
 
 /// The status of a pod. `node` are the node's addresses.
 pub fn pod_status(
@@ -41,6 +41,9 @@ pub fn pod_status(
     let ready_sandbox = seen.sandbox().is_some_and(|s| s.ready);
     let on_network = ready_sandbox && !memory.finished && status.pod_ip.is_some();
     set_conditions(pod, &mut status, on_network, now);
+    if let Some(stop) = memory.stop.as_ref().filter(|stop| stop.disrupts) {
+        set_disrupted(pod, &mut status, &stop.message, now);
+    }
     delay_end(memory, &mut status);
     status
 }

@@ -217,7 +217,7 @@ fn transition_times_stay_while_nothing_changes() {
 
 #[test]
 fn pods_the_kubelet_ends() {
-    let stop = Stop { reason: "DeadlineExceeded".into(), message: "m".into() };
+    let stop = Stop::of("DeadlineExceeded", "m");
     let memory = Memory { stop: Some(stop), ..memory() };
     let spec = || json!({"containers": [{"name": "a"}]});
     let found = status(spec(), &[("a", 0, running())], &memory);

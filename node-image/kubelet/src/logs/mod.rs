@@ -8,6 +8,7 @@ mod watch;
 pub use line::{Line, Stream};
 pub use reader::{LogOptions, read_log};
 pub use rotation::{rotate, rotated_name};
+pub(crate) use watch::FileWatch;
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};

@@ -1,4 +1,4 @@
-//! Waiting for a log file to grow or to be replaced, by inotify.
+//! Waiting for a file to grow or to be replaced, or for a folder to change, by inotify.
 
 use std::ffi::OsStr;
 use std::io;
@@ -10,11 +10,14 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 
-/// Tells of changes of one file, by its directory.
-pub(super) struct FileWatch {
+/// Tells of changes of one file, by its directory; or of all files of a directory.
+pub(crate) struct FileWatch {
     /// An inotify descriptor is read as a pipe is.
     events: Receiver,
+    /// Empty for all files.
     name: Vec<u8>,
+    /// Nobody has asked yet: what is there counts as changed.
+    fresh: bool,
 }
 
 /// Room for many events with the longest names.
@@ -23,23 +26,36 @@ const BUFFER_BYTES: usize = 16 << 10;
 const HEAD_BYTES: usize = 16;
 
 impl FileWatch {
-    /// Watches from now on.
+    /// Watches a file from now on.
     pub(super) fn new(file: &Path) -> io::Result<FileWatch> {
-        let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
         let directory = file.parent().unwrap_or(Path::new("."));
+        let name = file.file_name().unwrap_or(OsStr::new("")).as_bytes().to_vec();
+        FileWatch::of(directory, name, false)
+    }
+
+    /// Watches all files of a directory. The first change is told at once.
+    pub(crate) fn directory(directory: &Path) -> io::Result<FileWatch> {
+        FileWatch::of(directory, Vec::new(), true)
+    }
+
+    fn of(directory: &Path, name: Vec<u8>, fresh: bool) -> io::Result<FileWatch> {
+        let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
         let flags = AddWatchFlags::IN_MODIFY
             | AddWatchFlags::IN_CREATE
             | AddWatchFlags::IN_MOVED_TO
+            | AddWatchFlags::IN_MOVED_FROM
             | AddWatchFlags::IN_DELETE
             | AddWatchFlags::IN_ONLYDIR;
         inotify.add_watch(directory, flags)?;
-        let name = file.file_name().unwrap_or(OsStr::new("")).as_bytes().to_vec();
         let events = Receiver::from_owned_fd_unchecked(OwnedFd::from(inotify))?;
-        Ok(FileWatch { events, name })
+        Ok(FileWatch { events, name, fresh })
     }
 
     /// Returns when the file may have changed; false when its directory is gone.
-    pub(super) async fn changed(&mut self) -> io::Result<bool> {
+    pub(crate) async fn changed(&mut self) -> io::Result<bool> {
+        if std::mem::take(&mut self.fresh) {
+            return Ok(true);
+        }
         let mut buffer = vec![0; BUFFER_BYTES];
         loop {
             let read = self.events.read(&mut buffer).await?;
@@ -47,7 +63,9 @@ impl FileWatch {
             for (mask, name) in parsed(&buffer[..read]) {
                 gone |= mask & AddWatchFlags::IN_IGNORED.bits() != 0;
                 // After an overflow anything may have happened.
-                ours |= name == self.name || mask & AddWatchFlags::IN_Q_OVERFLOW.bits() != 0;
+                ours |= self.name.is_empty()
+                    || name == self.name
+                    || mask & AddWatchFlags::IN_Q_OVERFLOW.bits() != 0;
             }
             if gone || ours {
                 return Ok(!gone);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, NodeSpec, NodeStatus, Taint};
+use k8s_openapi::api::storage::v1::{CSINode, CSINodeSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kd_network::NodeRoute;
 use kube::api::{Api, Patch, PatchParams, PostParams};
@@ -19,7 +20,7 @@ use super::machine::architecture;
 use super::status::{NodeFacts, is_same, node_status};
 use crate::config::Config;
 use crate::error::api_code;
-use crate::events::EventType;
+use crate::events::{EventType, node_owner};
 use crate::kubelet::Kubelet;
 use crate::lifecycle::backoff::since;
 use crate::reflector::{Update, reflect};
@@ -33,16 +34,20 @@ pub(crate) async fn run_node_agent(kubelet: Arc<Kubelet>) {
     let registered = register(&kubelet, &api).await;
     kubelet.set_own_node(registered);
     kubelet.events().node(EventType::Normal, "Starting", "Starting kubelet.");
+    announce_storage(&kubelet).await;
     let mut reported: Option<(NodeStatus, Timestamp)> = None;
     let mut ready = kubelet.addresses_ready();
     let mut deleted = kubelet.node_deletions();
+    let mut pressures = kubelet.pressure_changes();
     loop {
         report(&kubelet, &api, &mut reported).await;
         tokio::select! {
             () = tokio::time::sleep(kubelet.config().node_check_every) => {}
             Ok(()) = ready.changed() => {}
+            Ok(()) = pressures.changed() => {}
             Ok(()) = deleted.changed() => {
                 kubelet.set_own_node(register(&kubelet, &api).await);
+                announce_storage(&kubelet).await;
                 reported = None;
             }
         }
@@ -72,6 +77,10 @@ async fn register_once(
     let mut first = wanted.clone();
     first.status = Some(status_now(kubelet, &NodeStatus::default()).await);
     match api.create(&PostParams::default(), &first).await {
+        Ok(node) => {
+            tell_first(kubelet, &first.status.unwrap_or_default());
+            Ok(node)
+        }
         Err(error) if api_code(&error) == Some(409) => {
             let labels = json!({"metadata": {"labels": wanted.metadata.labels}});
             let name = &kubelet.config().node_name;
@@ -128,8 +137,8 @@ async fn status_now(kubelet: &Kubelet, before: &NodeStatus) -> NodeStatus {
             .to_owned()
     };
     let not_ready = runtime_error.or_else(|| (!kubelet.addresses().is_ready()).then(no_network));
-    let usage = machine.usage(&config.root_directory);
-    let facts = NodeFacts { config, machine, usage, images: &images, not_ready };
+    let pressures = kubelet.pressures();
+    let facts = NodeFacts { config, machine, pressures: &pressures, images: &images, not_ready };
     node_status(before, &facts, Timestamp::now())
 }
 
@@ -149,6 +158,7 @@ async fn report(
         return;
     }
     tell_transitions(kubelet, &known, &status);
+    tell_reboot(kubelet, &known, &status);
     let order: Vec<_> =
         status.conditions.iter().flatten().map(|c| json!({"type": c.type_})).collect();
     let mut body = serde_json::to_value(&status).unwrap_or_default();
@@ -175,6 +185,13 @@ async fn report(
     }
 }
 
+/// A new node tells what it has enough of; whether it is ready is told when that changes.
+fn tell_first(kubelet: &Kubelet, status: &NodeStatus) {
+    let ready = status.conditions.iter().flatten().filter(|c| c.type_ == "Ready");
+    let before = NodeStatus { conditions: Some(ready.cloned().collect()), ..NodeStatus::default() };
+    tell_transitions(kubelet, &before, status);
+}
+
 /// `NodeReady` and its sisters, when a condition changes.
 fn tell_transitions(kubelet: &Kubelet, before: &NodeStatus, now: &NodeStatus) {
     let name = &kubelet.config().node_name;
@@ -199,6 +216,39 @@ fn tell_transitions(kubelet: &Kubelet, before: &NodeStatus, now: &NodeStatus) {
             let message = format!("Node {name} status is now: {reason}");
             kubelet.events().node(EventType::Normal, reason, message);
         }
+    }
+}
+
+/// `Rebooted`, when the machine was started since the last status.
+fn tell_reboot(kubelet: &Kubelet, before: &NodeStatus, now: &NodeStatus) {
+    let boot = |status: &NodeStatus| {
+        let info = status.node_info.as_ref();
+        info.map(|info| info.boot_id.clone()).unwrap_or_default()
+    };
+    if !boot(before).is_empty() && boot(before) != boot(now) {
+        let name = &kubelet.config().node_name;
+        let message = format!("Node {name} has been rebooted, boot id: {}", boot(now));
+        kubelet.events().node(EventType::Warning, "Rebooted", message);
+    }
+}
+
+/// The node's object for storage drivers: it has none of them.
+async fn announce_storage(kubelet: &Kubelet) {
+    let node = kubelet.node().await;
+    let object = CSINode {
+        metadata: ObjectMeta {
+            name: Some(kubelet.config().node_name.clone()),
+            owner_references: Some(vec![node_owner(&node)]),
+            ..ObjectMeta::default()
+        },
+        spec: CSINodeSpec::default(),
+    };
+    let api: Api<CSINode> = Api::all(kubelet.client().clone());
+    match api.create(&PostParams::default(), &object).await {
+        Err(error) if api_code(&error) != Some(409) => {
+            tracing::warn!(%error, "the CSINode could not be created");
+        }
+        _ => {}
     }
 }
 

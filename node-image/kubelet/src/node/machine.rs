@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use k8s_openapi::api::core::v1::NodeSystemInfo;
 
 use crate::config::Config;
-use crate::quantity::{Resources, from_amount};
+use crate::eviction::{Level, Levels};
+use crate::quantity::{Resources, amount, from_amount};
+use crate::stats::FileSystem;
 
 /// What the machine has.
 #[derive(Clone, Debug)]
@@ -17,17 +19,7 @@ pub struct Machine {
     disk_bytes: u64,
     info: NodeSystemInfo,
     capacity: Resources,
-}
-
-/// How much of it is left.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Use {
-    /// Bytes.
-    pub memory_available_bytes: u64,
-    /// Percent of the root directory's file system.
-    pub disk_available_percent: u8,
-    /// Percent of the process ids.
-    pub pids_available_percent: u8,
+    allocatable: Resources,
 }
 
 impl Machine {
@@ -37,7 +29,8 @@ impl Machine {
         let memory_bytes = memory_bytes();
         let disk_bytes = disk(&config.root_directory).map_or(0, |(total, _)| total);
         let capacity = capacity(cpu_milli, memory_bytes, disk_bytes, config.pods_max);
-        Machine { cpu_milli, memory_bytes, disk_bytes, info: info(config), capacity }
+        let allocatable = allocatable(&capacity, config, disk_bytes);
+        Machine { cpu_milli, memory_bytes, disk_bytes, info: info(config), capacity, allocatable }
     }
 
     /// `status.capacity`
@@ -45,9 +38,9 @@ impl Machine {
         &self.capacity
     }
 
-    /// `status.allocatable`: nothing is set aside.
+    /// `status.allocatable`
     pub fn allocatable(&self) -> &Resources {
-        &self.capacity
+        &self.allocatable
     }
 
     /// Bytes of memory.
@@ -83,16 +76,35 @@ impl Machine {
     }
 
     /// How much is left now.
-    pub fn usage(&self, root: &Path) -> Use {
-        let percent = |(total, available): (u64, u64)| {
-            u8::try_from(available.saturating_mul(100) / total.max(1)).unwrap_or(100)
-        };
-        Use {
-            memory_available_bytes: memory_available(self.memory_bytes),
-            disk_available_percent: disk(root).map_or(100, percent),
-            pids_available_percent: pids().map_or(100, percent),
+    pub fn levels(&self, root: &Path) -> Levels {
+        let level = |(capacity, available): (u64, u64)| Level { capacity, available };
+        let available = memory_available(self.memory_bytes);
+        let files = FileSystem::of(root);
+        Levels {
+            memory: Some(Level { capacity: self.memory_bytes, available }),
+            disk: disk(root).map(level),
+            inodes: files.map(|files| level((files.inodes, files.inodes_free))),
+            pids: pids().map(level),
         }
     }
+}
+
+/// The capacity without what is set aside: for the system, and so that pods are evicted in time.
+fn allocatable(capacity: &Resources, config: &Config, disk_bytes: u64) -> Resources {
+    let limits = &config.pressure;
+    let kept = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    let disk = disk_bytes / 100 * u64::from(limits.disk_available_percent_min);
+    let held =
+        [("memory", kept(limits.memory_available_bytes_min)), ("ephemeral-storage", kept(disk))];
+    let mut left = capacity.clone();
+    for (name, quantity) in &mut left {
+        let reserved = config.reserved.get(name).map_or(0, |reserved| amount(name, reserved));
+        let held = held.iter().find(|(held, _)| held == name).map_or(0, |(_, bytes)| *bytes);
+        if reserved + held > 0 {
+            *quantity = from_amount(name, (amount(name, quantity) - reserved - held).max(0));
+        }
+    }
+    left
 }
 
 fn capacity(cpu_milli: i64, memory: u64, disk: u64, pods: u32) -> Resources {
@@ -251,6 +263,23 @@ mod tests {
         assert!(machine.cpu_milli() > 0 && machine.memory_bytes() > 0);
         assert_eq!(machine.capacity()["pods"].0, "110");
         assert_eq!(machine.info().machine_id.len(), 32);
-        assert!(machine.usage(Path::new("/")).memory_available_bytes > 0);
+        assert!(machine.levels(Path::new("/")).memory.unwrap().available > 0);
+    }
+
+    #[test]
+    fn what_is_set_aside() {
+        let quantity =
+            |text: &str| k8s_openapi::apimachinery::pkg::api::resource::Quantity(text.into());
+        let list = |cpu: &str, memory: &str| {
+            BTreeMap::from([
+                ("cpu".to_owned(), quantity(cpu)),
+                ("memory".to_owned(), quantity(memory)),
+            ])
+        };
+        let mut config = Config { reserved: list("500m", "100Mi"), ..Config::default() };
+        assert_eq!(allocatable(&list("2", "1Gi"), &config, 0), list("1500m", "824Mi"));
+        config.reserved = BTreeMap::new();
+        config.pressure.memory_available_bytes_min = 0;
+        assert_eq!(allocatable(&list("2", "1Gi"), &config, 0), list("2", "1Gi"));
     }
 }

@@ -7,4 +7,4 @@ mod status;
 
 pub(crate) use agent::{run_node_agent, watch_nodes};
 pub(crate) use lease::run_lease;
-pub use machine::{Machine, Use};
+pub use machine::Machine;

@@ -4,13 +4,15 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    ContainerImage, DaemonEndpoint, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeStatus,
+    ContainerImage, DaemonEndpoint, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeFeatures,
+    NodeRuntimeHandler, NodeRuntimeHandlerFeatures, NodeStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kd_runtime::Image;
 
-use super::machine::{Machine, Use};
+use super::machine::Machine;
 use crate::config::Config;
+use crate::eviction::{Condition, Pressures};
 
 /// What is known of the node now.
 pub struct NodeFacts<'a> {
@@ -18,8 +20,8 @@ pub struct NodeFacts<'a> {
     pub config: &'a Config,
     /// What it has.
     pub machine: &'a Machine,
-    /// What is left.
-    pub usage: Use,
+    /// What it is short of.
+    pub pressures: &'a Pressures,
     /// Its images.
     pub images: &'a [Image],
     /// What keeps it from running pods, if anything.
@@ -52,6 +54,8 @@ pub fn node_status(before: &NodeStatus, facts: &NodeFacts<'_>, now: Timestamp) -
         kubelet_endpoint: Some(DaemonEndpoint { port: i32::from(facts.config.port) }),
     });
     status.images = Some(images(facts.images));
+    status.features = Some(NodeFeatures { supplemental_groups_policy: Some(true) });
+    status.runtime_handlers = Some(runtime_handlers());
     status.conditions =
         Some(conditions(before.conditions.as_deref().unwrap_or_default(), facts, now));
     status
@@ -77,6 +81,15 @@ fn addresses(ips: &[IpAddr], name: &str) -> Vec<NodeAddress> {
     all
 }
 
+/// The runtime's only handler, which has no name.
+fn runtime_handlers() -> Vec<NodeRuntimeHandler> {
+    let features = NodeRuntimeHandlerFeatures {
+        recursive_read_only_mounts: Some(true),
+        user_namespaces: Some(false),
+    };
+    vec![NodeRuntimeHandler { name: Some(String::new()), features: Some(features) }]
+}
+
 fn images(images: &[Image]) -> Vec<ContainerImage> {
     let mut sorted: Vec<&Image> = images.iter().collect();
     sorted.sort_by(|a, b| b.size_bytes.cmp(&a.size_bytes).then_with(|| a.id.cmp(&b.id)));
@@ -95,11 +108,10 @@ struct Verdict {
 }
 
 fn verdicts(facts: &NodeFacts<'_>) -> [Verdict; 4] {
-    let limits = &facts.config.pressure;
-    let left = &facts.usage;
-    let pressure = |name, under: bool, bad: (&'static str, &str), good: (&'static str, &str)| {
+    let pressure = |of: Condition, bad: (&'static str, &str), good: (&'static str, &str)| {
+        let under = facts.pressures.has(of);
         let (reason, message) = if under { bad } else { good };
-        Verdict { name, status: under, reason, message: message.to_owned() }
+        Verdict { name: of.as_str(), status: under, reason, message: message.to_owned() }
     };
     let ready = match &facts.not_ready {
         None => Verdict {
@@ -117,20 +129,17 @@ fn verdicts(facts: &NodeFacts<'_>) -> [Verdict; 4] {
     };
     [
         pressure(
-            "MemoryPressure",
-            left.memory_available_bytes < limits.memory_available_bytes_min,
+            Condition::Memory,
             ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
             ("KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
         ),
         pressure(
-            "DiskPressure",
-            left.disk_available_percent < limits.disk_available_percent_min,
+            Condition::Disk,
             ("KubeletHasDiskPressure", "kubelet has disk pressure"),
             ("KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
         ),
         pressure(
-            "PIDPressure",
-            left.pids_available_percent < limits.pids_available_percent_min,
+            Condition::Pids,
             ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
             ("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
         ),
@@ -167,7 +176,7 @@ fn conditions(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Pressure;
+    use crate::eviction::Signal;
     use serde_json::json;
 
     #[test]
@@ -175,14 +184,15 @@ mod tests {
         let config = Config {
             node_name: "n".into(),
             node_ips: vec!["172.18.0.2".parse().unwrap()],
-            pressure: Pressure { disk_available_percent_min: 10, ..Pressure::default() },
             ..Config::default()
         };
         let machine = Machine::read(&config);
-        let facts = |disk| NodeFacts {
+        let (good, mut bad) = (Pressures::default(), Pressures::default());
+        bad.note(&[Signal::DiskAvailable], Timestamp::UNIX_EPOCH);
+        let facts = |full: bool| NodeFacts {
             config: &config,
             machine: &machine,
-            usage: Use { disk_available_percent: disk, ..Use::default() },
+            pressures: if full { &bad } else { &good },
             images: &[],
             not_ready: None,
         };
@@ -191,15 +201,15 @@ mod tests {
             "capacity": {"example.com/dongle": "3", "bogus": "1"},
             "conditions": [{"type": "Ready", "status": "Unknown"}, {"type": "Other", "status": "True"}]}))
         .unwrap();
-        let first = node_status(&before, &facts(50), at(1));
+        let first = node_status(&before, &facts(false), at(1));
         let names: Vec<&str> =
             first.conditions.iter().flatten().map(|c| c.type_.as_str()).collect();
         assert_eq!(names, ["Other", "MemoryPressure", "DiskPressure", "PIDPressure", "Ready"]);
         assert_eq!(first.allocatable.as_ref().unwrap()["example.com/dongle"].0, "3");
         assert!(!first.capacity.as_ref().unwrap().contains_key("bogus"));
-        let second = node_status(&first, &facts(50), at(9));
+        let second = node_status(&first, &facts(false), at(9));
         assert!(is_same(&first, &second), "only the heartbeat differs");
-        let third = node_status(&second, &facts(5), at(10));
+        let third = node_status(&second, &facts(true), at(10));
         assert!(!is_same(&second, &third));
         let disk = &third.conditions.as_ref().unwrap()[2];
         assert_eq!(

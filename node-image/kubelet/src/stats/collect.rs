@@ -54,6 +54,12 @@ pub async fn collect(kubelet: &Kubelet, detail: Detail) -> NodeUse {
     }
 }
 
+/// Measures one pod with its disks; none when it has no sandbox that is ready.
+pub async fn measure_pod(kubelet: &Kubelet, entry: &Arc<PodEntry>) -> Option<PodUse> {
+    let sandbox = kubelet.sandbox_of(entry).await.ok().filter(|sandbox| sandbox.ready)?;
+    Some(pod_use(kubelet, entry, &sandbox, Detail::Disks).await)
+}
+
 async fn group(kubelet: &Kubelet, path: &str) -> Measured {
     let stats = kubelet.runtime().group_stats(path).await.unwrap_or_default();
     measured(kubelet, &format!("group {path}"), stats)

@@ -11,11 +11,11 @@ mod resource;
 mod summary;
 
 pub use cadvisor::cadvisor_page;
-pub use collect::{Detail, collect};
+pub use collect::{Detail, collect, measure_pod};
 pub use own::{ProbeCounts, own_page};
 pub use rates::Rates;
 pub use resource::resource_page;
-pub use summary::summary;
+pub use summary::{ephemeral, summary};
 
 use std::path::Path;
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, PodCondition};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -20,15 +20,17 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::admit;
 use crate::entry::PodEntry;
 use crate::events::EventType;
+use crate::eviction::admit_under_pressure;
 use crate::kubelet::Kubelet;
 use crate::lifecycle::backoff::{later, since};
-use crate::lifecycle::status::pod_status;
+use crate::lifecycle::status::{is_owned_condition, pod_status};
 use crate::lifecycle::{
     Memory, Observation, Outcome, Plan, ProbeKind, Stop, Waiting, backoff_key, deadline, decide,
     is_running,
 };
 use crate::pod::PodExt;
 use crate::probes::{ProbeContext, Probed, Probers};
+use crate::static_pods::is_static;
 use crate::status_sender::StatusSender;
 use crate::volumes::PodVolumes;
 
@@ -121,7 +123,7 @@ impl Worker {
         let pod = entry.pod();
         let (tell, news) = mpsc::unbounded_channel();
         let (results, probed) = mpsc::unbounded_channel();
-        let sender = StatusSender::start(kubelet.client().clone(), &pod);
+        let sender = StatusSender::start(kubelet.client().clone(), &pod, is_static(&pod));
         let status = PodExt::status(pod.as_ref()).clone();
         // A pod that was refused by an earlier kubelet has no containers to tell of.
         let rejected = pod.is_terminal() && status.container_statuses.is_none();
@@ -230,8 +232,10 @@ impl Worker {
         if deadline.is_some_and(|at| at <= now) && self.memory.stop.is_none() {
             let message = "Pod was active on the node longer than the specified deadline";
             self.kubelet.events().pod(pod, EventType::Normal, "DeadlineExceeded", message);
-            self.memory.stop =
-                Some(Stop { reason: "DeadlineExceeded".into(), message: message.into() });
+            self.memory.stop = Some(Stop::of("DeadlineExceeded", message));
+        }
+        if let Some(stop) = self.entry.stop_reason().filter(|_| self.memory.stop.is_none()) {
+            self.memory.stop = Some(stop);
         }
         if self.memory.stop.is_some() {
             self.stop_all(pod, seen);
@@ -271,7 +275,9 @@ impl Worker {
         let node = self.kubelet.node().await;
         let allocatable = self.kubelet.machine().allocatable();
         let pods_max = self.kubelet.config().pods_max;
-        let Err(stop) = admit(pod, &others, &node, allocatable, pods_max) else {
+        let pressures = self.kubelet.pressures();
+        let fits = || admit(pod, &others, &node, allocatable, pods_max);
+        let Err(stop) = admit_under_pressure(pod, &pressures).and_then(|()| fits()) else {
             self.entry.set_admitted();
             return;
         };
@@ -427,16 +433,19 @@ impl Worker {
         }
         let node = &self.kubelet.config().node_ips;
         // Conditions of others may have changed since.
-        let foreign = |t: &str| !crate::lifecycle::status::OWNED_CONDITIONS.contains(&t);
+        let foreign = |condition: &PodCondition| {
+            let reason = condition.reason.as_deref().unwrap_or_default();
+            !is_owned_condition(&condition.type_, reason)
+        };
         let known = self.memory.status.conditions.take().unwrap_or_default();
         let told = PodExt::status(pod).conditions.clone().unwrap_or_default();
-        let mut conditions: Vec<_> = told.into_iter().filter(|c| foreign(&c.type_)).collect();
-        conditions.extend(known.into_iter().filter(|c| !foreign(&c.type_)));
+        let mut conditions: Vec<_> = told.into_iter().filter(|c| foreign(c)).collect();
+        conditions.extend(known.into_iter().filter(|c| !foreign(c)));
         self.memory.status.conditions = Some(conditions);
         let status = pod_status(pod, seen, &self.memory, node, now);
         self.memory.status = status.clone();
         self.entry.set_status(status.clone());
-        self.sender.send(status);
+        self.sender.send(status, self.kubelet.static_pods().mirror_of(pod));
         if self.stage == Stage::Ended && pod.deleted_at().is_some() {
             self.sender.delete();
         }

@@ -48,7 +48,8 @@ impl Worker {
             return;
         }
         self.stage = Stage::Stopping;
-        let (stop_by, by) = watch::channel(Instant::now() + pod.grace());
+        let own = self.memory.stop.as_ref().and_then(|stop| stop.grace);
+        let (stop_by, by) = watch::channel(Instant::now() + own.unwrap_or(pod.grace()));
         self.stop_by = Some(stop_by);
         let (mut first, mut sidecars) = (Vec::new(), Vec::new());
         let order: HashMap<String, (usize, Role)> = pod

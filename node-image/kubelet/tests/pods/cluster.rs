@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{Method, Request, Response};
 use http_body_util::BodyExt;
-use kd_kubelet::{Config, Kubelet};
+use kd_kubelet::{Config, Kubelet, Pressure};
 use kd_testkit::FakeApi;
 use kube::client::Body;
 use serde_json::{Value, json};
@@ -56,6 +56,16 @@ impl Cluster {
             root_directory: directory.path().join("kubelet"),
             pod_log_directory: directory.path().join("pods"),
             container_log_directory: directory.path().join("containers"),
+            static_pod_directory: Some(directory.path().join("manifests")),
+            // The machine of the tests may be short of anything.
+            pressure: Pressure {
+                memory_available_bytes_min: 0,
+                disk_available_percent_min: 0,
+                images_available_percent_min: 0,
+                inodes_free_percent_min: 0,
+                ..Pressure::default()
+            },
+            node_check_every: Duration::from_millis(500),
             ..Config::default()
         };
         let kubelet = Kubelet::new(

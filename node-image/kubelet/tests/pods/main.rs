@@ -305,3 +305,66 @@ async fn claims_are_waited_for() {
     cluster.until_ready("p").await;
     assert!(path.is_dir());
 }
+
+#[tokio::test]
+async fn static_pods_have_mirrors() {
+    let cluster = Cluster::start().await;
+    let manifest = cluster.directory.path().join("manifests/web.yaml");
+    let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  containers:\n  - {name: a, image: nginx, imagePullPolicy: Never}\n";
+    std::fs::create_dir_all(manifest.parent().unwrap()).unwrap();
+    std::fs::write(&manifest, text).unwrap();
+    let uid = |api: &kd_testkit::FakeApi| {
+        let mirror = api.get("", "pods", "default", "web-node");
+        mirror["metadata"]["uid"].as_str().unwrap_or_default().to_owned()
+    };
+    cluster
+        .until("a mirror is made", |api| !api.get("", "pods", "default", "web-node").is_null())
+        .await;
+    cluster.until_ready("web-node").await;
+    let first = cluster.api.get("", "pods", "default", "web-node");
+    let hash = first["metadata"]["annotations"]["kubernetes.io/config.mirror"].clone();
+    assert!(hash.is_string() && first["metadata"]["ownerReferences"][0]["kind"] == "Node");
+    let running = cluster.runtime.running("a").unwrap().id;
+    // Who deletes the mirror gets another one; the pod runs on.
+    let before = uid(&cluster.api);
+    cluster.api.delete("", "pods", "default", "web-node");
+    cluster
+        .until("another mirror tells the status", |api| {
+            let mirror = api.get("", "pods", "default", "web-node");
+            cluster::is_ready(&mirror["status"]) && (before.is_empty() || uid(api) != before)
+        })
+        .await;
+    assert_eq!(cluster.runtime.running("a").unwrap().id, running);
+    std::fs::remove_file(&manifest).unwrap();
+    cluster
+        .until("the mirror goes with the manifest", |api| {
+            api.get("", "pods", "default", "web-node").is_null()
+        })
+        .await;
+    let stopped = async {
+        while cluster.runtime.running("a").is_some() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), stopped).await.unwrap();
+}
+
+#[tokio::test]
+async fn too_much_written_evicts() {
+    let cluster = Cluster::start().await;
+    let mut spec = main_container(json!({"volumeMounts": [{"name": "v", "mountPath": "/v"}]}));
+    spec["volumes"] = json!([{"name": "v", "emptyDir": {"sizeLimit": "64Ki"}}]);
+    cluster.pod("p", spec);
+    cluster.until_ready("p").await;
+    let volume = cluster.directory.path().join("kubelet/pods/uid-p/volumes");
+    let volume = volume.join("kubernetes.io~empty-dir/v");
+    std::fs::write(volume.join("big"), vec![1; 256 << 10]).unwrap();
+    cluster.until_status("p", "evicted", |s| s["phase"] == "Failed").await;
+    let status = cluster.status("p");
+    assert_eq!(status["reason"], "Evicted");
+    assert_eq!(status["message"], "Usage of EmptyDir volume \"v\" exceeds the limit \"64Ki\". ");
+    let conditions = status["conditions"].as_array().unwrap();
+    let disrupted = conditions.iter().find(|c| c["type"] == "DisruptionTarget").unwrap();
+    assert_eq!(disrupted["reason"], "TerminationByKubelet");
+    cluster.until_event("Evicted: Usage of EmptyDir volume").await;
+}
