@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
 use k8s_openapi::api::core::v1::{ContainerPort, Pod};
-use kd_network::{Protocol, ServicePort};
+use kd_network::{Frontend, Protocol, ServicePort};
 
 use crate::kubelet::Kubelet;
 use crate::pod::PodExt;
@@ -56,11 +56,9 @@ fn host_ports(pod: &Pod, address: Ipv4Addr, node: &[IpAddr]) -> Vec<ServicePort>
             IpAddr::V4(ip) => Some(*ip),
             IpAddr::V6(_) => None,
         });
-        found.extend(v4.map(|ip| ServicePort {
-            address: ip,
-            port: outer,
-            protocol: protocol(port),
-            endpoints: vec![SocketAddrV4::new(address, inner)],
+        let endpoints = vec![SocketAddrV4::new(address, inner)];
+        found.extend(v4.map(|ip| {
+            ServicePort::plain(Frontend::Address(ip), outer, protocol(port), endpoints.clone())
         }));
     }
     found
@@ -87,9 +85,10 @@ mod tests {
             let pod: Pod = serde_json::from_value(spec).unwrap();
             let node = ["172.18.0.2".parse().unwrap(), "fd00::2".parse().unwrap()];
             let found = host_ports(&pod, Ipv4Addr::new(10, 244, 0, 2), &node);
-            let shown = found
-                .iter()
-                .map(|p| format!("{}:{} {:?} {}", p.address, p.port, p.protocol, p.endpoints[0]));
+            let shown = found.iter().map(|p| {
+                let Frontend::Address(address) = p.frontend else { panic!("{p:?}") };
+                format!("{address}:{} {:?} {}", p.port, p.protocol, p.endpoints[0])
+            });
             assert_eq!(shown.collect::<Vec<_>>(), expect);
         };
         check(json!({"containerPort": 80}), &[]);

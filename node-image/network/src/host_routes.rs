@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use futures::TryStreamExt;
@@ -177,6 +177,7 @@ impl PodNetwork for HostRoutes {
     }
 
     async fn set_host_ports(&self, ports: Vec<ServicePort>) -> Result<()> {
+        let ports = ports.into_iter().map(Arc::new);
         self.host_ports.lock().unwrap_or_else(PoisonError::into_inner).set(ports)
     }
 }

@@ -1,6 +1,7 @@
 //! Netlink, nftables and address pools: how pods get on the network. Knows no Kubernetes.
 
 mod address_pool;
+mod conntrack;
 mod error;
 mod host_routes;
 mod namespace;
@@ -14,4 +15,4 @@ pub use error::{Error, Result};
 pub use host_routes::HostRoutes;
 pub use node_address::node_addresses;
 pub use pod_network::{NodeRoute, PodNetwork};
-pub use services::{Protocol, ServicePort, Services};
+pub use services::{Frontend, Masquerade, Protocol, Refusal, ServicePort, Services};

@@ -44,7 +44,9 @@ async fn serve(config: NodeConfig) -> Result<()> {
     let tls =
         tls::server(&identity.serving_certificate, &identity.serving_key, &config.ca_certificate)?;
     tokio::spawn(kd_kubelet::server::serve(listener, tls, kubelet.clone()));
-    tokio::spawn(kd_proxy::run(client.clone().into(), config.name.clone()));
+    let proxy =
+        kd_proxy::Config { node: config.name.clone(), pod_range: config.pod_cidr.parse().ok() };
+    tokio::spawn(kd_proxy::run(client.clone().into(), proxy));
     tokio::spawn(answer_names(config.clone(), addresses, client.clone()));
     tokio::spawn(announce(client, config.name.clone()));
     let stop = CancellationToken::new();

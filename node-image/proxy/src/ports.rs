@@ -1,65 +1,149 @@
-//! Which service ports there are and what answers on each: a pure function of Services and
-//! EndpointSlices.
+//! Where a Service is reached and what answers there, as one node sees it: a pure function of the
+//! Service and its EndpointSlices.
 
-use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use k8s_openapi::api::core::v1::{Service, ServicePort as Port};
-use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
-use kd_network::{Protocol, ServicePort};
+use k8s_openapi::api::core::v1::{Service, ServicePort as Port, ServiceSpec};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kd_network::{Frontend, Masquerade, Protocol, Refusal, ServicePort};
 
-/// Ties a slice to its Service.
-const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+use crate::endpoints::{Choice, Place, choose};
 
-/// The IPv4 cluster addresses of all Services with their endpoints, as `node` reaches them. Ready
-/// endpoints answer; when a port has none, those that still serve while they terminate do
-/// (<https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#conditions>).
-/// `internalTrafficPolicy: Local` leaves the endpoints on the node itself.
-pub fn service_ports(
-    services: &[Service],
-    slices: &[EndpointSlice],
-    node: &str,
-) -> Vec<ServicePort> {
-    let mut of_service: HashMap<(&str, &str), Vec<&EndpointSlice>> = HashMap::new();
-    for slice in slices.iter().filter(|slice| slice.address_type == "IPv4") {
-        let labels = slice.metadata.labels.as_ref();
-        let Some(name) = labels.and_then(|labels| labels.get(SERVICE_NAME_LABEL)) else { continue };
-        let namespace = slice.metadata.namespace.as_deref().unwrap_or_default();
-        of_service.entry((namespace, name)).or_default().push(slice);
-    }
-    let mut ports = Vec::new();
-    for service in services {
-        let namespace = service.metadata.namespace.as_deref().unwrap_or_default();
-        let name = service.metadata.name.as_deref().unwrap_or_default();
-        let slices = of_service.get(&(namespace, name)).map(Vec::as_slice).unwrap_or_default();
-        ports.extend(ports_of(service, slices, node));
-    }
-    ports
+/// Services with this label are another proxy's.
+const OTHER_PROXY_LABEL: &str = "service.kubernetes.io/service-proxy-name";
+const AFFINITY_SECONDS_DEFAULT: i32 = 10_800;
+
+/// What a node does for one Service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceRules {
+    /// Its ports.
+    pub ports: Vec<ServicePort>,
+    /// The port at which load balancers ask for local endpoints, and how many there are.
+    pub health: Option<(u16, usize)>,
 }
 
-fn ports_of(service: &Service, slices: &[&EndpointSlice], node: &str) -> Vec<ServicePort> {
-    let Some(spec) = &service.spec else { return Vec::new() };
-    let addresses: Vec<Ipv4Addr> = match &spec.cluster_ips {
-        Some(addresses) => addresses.iter().filter_map(|text| text.parse().ok()).collect(),
-        None => spec.cluster_ip.iter().filter_map(|text| text.parse().ok()).collect(),
-    };
-    let local = (spec.internal_traffic_policy.as_deref() == Some("Local")).then_some(node);
-    let mut ports = Vec::new();
+/// The rules of a Service with an IPv4 address, as `place` needs them.
+pub fn service_rules(service: &Service, slices: &[EndpointSlice], place: &Place) -> ServiceRules {
+    let labels = service.metadata.labels.as_ref();
+    let is_others = labels.is_some_and(|labels| labels.contains_key(OTHER_PROXY_LABEL));
+    let spec = service.spec.as_ref().filter(|spec| spec.type_.as_deref() != Some("ExternalName"));
+    let (Some(spec), false) = (spec, is_others) else { return ServiceRules::default() };
+    let policies = Policies::of(spec);
+    let mut rules = ServiceRules::default();
+    let mut local = 0;
     for port in spec.ports.iter().flatten() {
         let (Some(protocol), Ok(number)) =
-            (protocol(port.protocol.as_deref()), port.port.try_into())
+            (protocol(port.protocol.as_deref()), u16::try_from(port.port))
         else {
             continue;
         };
-        let endpoints = endpoints(port, slices, local);
-        ports.extend(addresses.iter().map(|address| ServicePort {
-            address: *address,
-            port: number,
-            protocol,
-            endpoints: endpoints.clone(),
-        }));
+        let choice = choose(port, slices, place);
+        local = local.max(choice.local.len());
+        let shape = Shape { service, spec, port, number, protocol, choice, policies };
+        rules.ports.extend(shape.inside());
+        rules.ports.extend(shape.outside());
     }
-    ports
+    let health = spec.health_check_node_port.and_then(|port| u16::try_from(port).ok());
+    let health = health.filter(|port| *port > 0 && policies.external_local);
+    rules.health = health.map(|port| (port, local));
+    rules
+}
+
+#[derive(Clone, Copy)]
+struct Policies {
+    internal_local: bool,
+    external_local: bool,
+    affinity_seconds: Option<u32>,
+}
+
+impl Policies {
+    fn of(spec: &ServiceSpec) -> Policies {
+        let affinity = spec.session_affinity.as_deref() == Some("ClientIP");
+        let config = spec.session_affinity_config.as_ref().and_then(|c| c.client_ip.as_ref());
+        let seconds = config.and_then(|c| c.timeout_seconds).unwrap_or(AFFINITY_SECONDS_DEFAULT);
+        Policies {
+            internal_local: spec.internal_traffic_policy.as_deref() == Some("Local"),
+            external_local: spec.external_traffic_policy.as_deref() == Some("Local"),
+            affinity_seconds: affinity.then(|| u32::try_from(seconds).unwrap_or(1).max(1)),
+        }
+    }
+}
+
+/// One port of a Service with all that decides about it.
+struct Shape<'a> {
+    service: &'a Service,
+    spec: &'a ServiceSpec,
+    port: &'a Port,
+    number: u16,
+    protocol: Protocol,
+    choice: Choice,
+    policies: Policies,
+}
+
+impl Shape<'_> {
+    /// The cluster's own addresses of the Service.
+    fn inside(&self) -> Vec<ServicePort> {
+        let listed = match &self.spec.cluster_ips {
+            Some(addresses) => addresses.iter().collect::<Vec<_>>(),
+            None => self.spec.cluster_ip.iter().collect(),
+        };
+        let endpoints = match self.policies.internal_local {
+            true => &self.choice.local,
+            false => &self.choice.cluster,
+        };
+        let of = |address| ServicePort {
+            masquerade: Masquerade::Outsiders,
+            ..self.at(Frontend::ClusterAddress(address), self.number, endpoints)
+        };
+        addresses(listed).map(of).collect()
+    }
+
+    /// What the world reaches it by.
+    fn outside(&self) -> Vec<ServicePort> {
+        let local = self.policies.external_local;
+        let of = |frontend, number, sources: &[ipnet::Ipv4Net]| ServicePort {
+            for_outsiders: local.then(|| self.choice.local.clone()),
+            masquerade: Masquerade::Everybody,
+            sources: sources.to_vec(),
+            ..self.at(frontend, number, &self.choice.cluster)
+        };
+        let external = addresses(self.spec.external_ips.iter().flatten());
+        let mut found: Vec<ServicePort> =
+            external.map(|a| of(Frontend::Address(a), self.number, &[])).collect();
+        let sources = sources(self.spec);
+        let ingress = load_balancer_addresses(self.service);
+        found.extend(ingress.map(|a| of(Frontend::Address(a), self.number, &sources)));
+        let node_port = self.port.node_port.and_then(|port| u16::try_from(port).ok());
+        let node_port = node_port.filter(|port| *port > 0);
+        found.extend(node_port.map(|port| of(Frontend::NodePort, port, &[])));
+        found
+    }
+
+    fn at(&self, frontend: Frontend, number: u16, endpoints: &[SocketAddrV4]) -> ServicePort {
+        ServicePort {
+            affinity_seconds: self.policies.affinity_seconds,
+            // Others have endpoints: a retry may reach one.
+            refusal: if self.choice.any { Refusal::Drop } else { Refusal::Reject },
+            ..ServicePort::plain(frontend, number, self.protocol, endpoints.to_vec())
+        }
+    }
+}
+
+fn addresses<'a>(texts: impl IntoIterator<Item = &'a String>) -> impl Iterator<Item = Ipv4Addr> {
+    texts.into_iter().filter_map(|text| text.parse().ok())
+}
+
+/// The load balancer's addresses that its packets still carry when they come to a node.
+fn load_balancer_addresses(service: &Service) -> impl Iterator<Item = Ipv4Addr> {
+    let status = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+    let ingress = status.into_iter().flat_map(|balancer| balancer.ingress.iter().flatten());
+    let kept = ingress.filter(|ingress| ingress.ip_mode.as_deref() != Some("Proxy"));
+    kept.filter_map(|ingress| ingress.ip.as_deref()?.parse().ok())
+}
+
+fn sources(spec: &ServiceSpec) -> Vec<ipnet::Ipv4Net> {
+    let ranges = spec.load_balancer_source_ranges.iter().flatten();
+    ranges.filter_map(|range| range.trim().parse().ok()).collect()
 }
 
 fn protocol(name: Option<&str>) -> Option<Protocol> {
@@ -71,154 +155,175 @@ fn protocol(name: Option<&str>) -> Option<Protocol> {
     }
 }
 
-/// The endpoints of one port, only those on the node `local` if there is one.
-fn endpoints(port: &Port, slices: &[&EndpointSlice], local: Option<&str>) -> Vec<SocketAddrV4> {
-    let reached = |endpoint: &Endpoint| local.is_none() || endpoint.node_name.as_deref() == local;
-    let ready = addresses(port, slices, |endpoint| reached(endpoint) && is_ready(endpoint));
-    let mut chosen = match ready.is_empty() {
-        true => addresses(port, slices, |e| reached(e) && is_terminating_but_serving(e)),
-        false => ready,
-    };
-    chosen.sort_unstable();
-    chosen.dedup();
-    chosen
-}
-
-fn addresses(
-    port: &Port,
-    slices: &[&EndpointSlice],
-    takes: impl Fn(&Endpoint) -> bool,
-) -> Vec<SocketAddrV4> {
-    let mut found = Vec::new();
-    for slice in slices {
-        let Some(number) = target(port, slice.ports.as_deref().unwrap_or_default()) else {
-            continue;
-        };
-        for endpoint in slice.endpoints.iter().flatten().filter(|endpoint| takes(endpoint)) {
-            let addresses = endpoint.addresses.iter().filter_map(|text| text.parse().ok());
-            found.extend(addresses.map(|address: Ipv4Addr| SocketAddrV4::new(address, number)));
-        }
-    }
-    found
-}
-
-/// The endpoints' port that carries this Service port's name.
-fn target(port: &Port, of_slice: &[EndpointPort]) -> Option<u16> {
-    let name = port.name.as_deref().unwrap_or_default();
-    let matching = of_slice.iter().find(|p| p.name.as_deref().unwrap_or_default() == name)?;
-    matching.port?.try_into().ok()
-}
-
-fn is_ready(endpoint: &Endpoint) -> bool {
-    endpoint.conditions.as_ref().is_none_or(|conditions| conditions.ready != Some(false))
-}
-
-fn is_terminating_but_serving(endpoint: &Endpoint) -> bool {
-    endpoint.conditions.as_ref().is_some_and(|conditions| {
-        conditions.serving == Some(true) && conditions.terminating == Some(true)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, from_value, json};
 
     use super::*;
 
-    fn service(spec: Value) -> Service {
-        from_value(json!({"metadata": {"namespace": "n", "name": "s"}, "spec": spec})).unwrap()
+    const LOCAL: &str = "10.244.0.2";
+    const REMOTE: &str = "10.244.1.2";
+
+    fn rules(service: Value, endpoints: &[&str]) -> ServiceRules {
+        let on = |address: &&str| {
+            let node = if *address == LOCAL { "here" } else { "there" };
+            json!({"addresses": [address], "nodeName": node})
+        };
+        let endpoints: Vec<Value> = endpoints.iter().map(on).collect();
+        let slice = json!({"metadata": {}, "addressType": "IPv4",
+            "ports": [{"name": "web", "port": 8080}, {"port": 8080}], "endpoints": endpoints});
+        let place = Place { node: "here".into(), zone: String::new() };
+        service_rules(&from_value(service).unwrap(), &[from_value(slice).unwrap()], &place)
     }
 
-    fn slice(ports: Value, endpoints: Value) -> EndpointSlice {
-        from_value(json!({
-            "metadata": {"namespace": "n", "name": "s-x", "labels": {SERVICE_NAME_LABEL: "s"}},
-            "addressType": "IPv4", "ports": ports, "endpoints": endpoints,
-        }))
-        .unwrap()
-    }
-
-    /// `address:port/protocol -> endpoint endpoint` per port.
-    fn check(service: Service, slices: &[EndpointSlice], expected: &[&str]) {
-        let lines: Vec<String> = service_ports(&[service], slices, "here")
-            .iter()
-            .map(|port| {
-                let ends: Vec<String> = port.endpoints.iter().map(ToString::to_string).collect();
-                format!("{}:{}/{:?} -> {}", port.address, port.port, port.protocol, ends.join(" "))
-            })
-            .collect();
+    /// A line for each port: where, what answers (insiders | outsiders), and what else.
+    fn check(spec: Value, endpoints: &[&str], expected: &[&str]) {
+        let rules = rules(
+            json!({"metadata": {}, "spec": spec, "status": {"loadBalancer": {
+            "ingress": [{"ip": "203.0.113.1", "ipMode": "VIP"},
+                {"ip": "203.0.113.2", "ipMode": "Proxy"}]}}}),
+            endpoints,
+        );
+        let lines: Vec<String> = rules.ports.iter().map(line).collect();
         assert_eq!(lines, expected);
     }
 
-    fn endpoint(address: &str, ready: bool, serving: bool, terminating: bool) -> Value {
-        let conditions = json!({"ready": ready, "serving": serving, "terminating": terminating});
-        json!({"addresses": [address], "conditions": conditions})
+    fn line(port: &ServicePort) -> String {
+        let frontend = match port.frontend {
+            Frontend::ClusterAddress(address) | Frontend::Address(address) => address.to_string(),
+            Frontend::NodePort => "node".to_owned(),
+        };
+        let ends = |endpoints: &[SocketAddrV4]| -> String {
+            endpoints.iter().map(|e| if e.ip().to_string() == LOCAL { 'L' } else { 'R' }).collect()
+        };
+        let mut line = format!("{frontend}:{} {:?} ", port.port, port.protocol);
+        line.push_str(&ends(&port.endpoints));
+        if let Some(outsiders) = &port.for_outsiders {
+            line.push_str(&format!("|{}", ends(outsiders)));
+        }
+        line.push_str(&format!(" {:?} {:?}", port.masquerade, port.refusal));
+        for source in &port.sources {
+            line.push_str(&format!(" {source}"));
+        }
+        line
     }
 
     #[test]
-    fn ready_endpoints_answer() {
-        let spec = json!({"clusterIPs": ["10.96.0.9"], "ports": [{"port": 80}]});
-        let slice = slice(
-            json!([{"port": 8080}]),
-            json!([endpoint("10.244.0.3", true, true, false), endpoint("10.244.0.2", true, true, false),
-                   endpoint("10.244.0.4", false, false, false), {"addresses": ["10.244.0.5"]}]),
-        );
-        check(
-            service(spec),
-            &[slice],
-            &["10.96.0.9:80/Tcp -> 10.244.0.2:8080 10.244.0.3:8080 10.244.0.5:8080"],
-        );
-    }
-
-    #[test]
-    fn terminating_endpoints_answer_only_when_alone() {
-        let spec = || json!({"clusterIP": "10.96.0.9", "ports": [{"port": 80}]});
-        let terminating = endpoint("10.244.0.2", false, true, true);
-        let alone = slice(json!([{"port": 80}]), json!([terminating]));
-        check(service(spec()), &[alone], &["10.96.0.9:80/Tcp -> 10.244.0.2:80"]);
-        let ready = endpoint("10.244.0.3", true, true, false);
-        let both = slice(json!([{"port": 80}]), json!([terminating, ready]));
-        check(service(spec()), &[both], &["10.96.0.9:80/Tcp -> 10.244.0.3:80"]);
-    }
-
-    #[test]
-    fn local_traffic_stays_on_the_node() {
-        let on = |node: &str, address: &str| json!({"addresses": [address], "nodeName": node});
+    fn cluster_addresses() {
         let spec = |policy: &str| {
-            json!({"clusterIP": "10.96.0.9", "internalTrafficPolicy": policy,
+            json!({"clusterIPs": ["10.96.0.9", "fd00::9"], "internalTrafficPolicy": policy,
                 "ports": [{"port": 80}]})
         };
-        let endpoints = json!([on("here", "10.244.0.2"), on("there", "10.244.1.2")]);
-        let both = [slice(json!([{"port": 80}]), endpoints)];
-        let local = service(spec("Local"));
-        check(local.clone(), &both, &["10.96.0.9:80/Tcp -> 10.244.0.2:80"]);
-        let all = "10.96.0.9:80/Tcp -> 10.244.0.2:80 10.244.1.2:80";
-        check(service(spec("Cluster")), &both, &[all]);
-        let elsewhere = slice(json!([{"port": 80}]), json!([on("there", "10.244.1.2")]));
-        check(local, &[elsewhere], &["10.96.0.9:80/Tcp -> "]);
+        check(
+            spec("Cluster"),
+            &[LOCAL, REMOTE],
+            &["10.96.0.9:80 Tcp LR Outsiders Drop", "203.0.113.1:80 Tcp LR Everybody Drop"],
+        );
+        check(
+            spec("Local"),
+            &[LOCAL, REMOTE],
+            &["10.96.0.9:80 Tcp L Outsiders Drop", "203.0.113.1:80 Tcp LR Everybody Drop"],
+        );
+        check(
+            spec("Local"),
+            &[REMOTE],
+            &["10.96.0.9:80 Tcp  Outsiders Drop", "203.0.113.1:80 Tcp R Everybody Drop"],
+        );
+        check(
+            spec("Local"),
+            &[],
+            &["10.96.0.9:80 Tcp  Outsiders Reject", "203.0.113.1:80 Tcp  Everybody Reject"],
+        );
     }
 
     #[test]
-    fn ports_match_by_name() {
-        let spec = json!({"clusterIPs": ["10.96.0.9"], "ports": [
-            {"name": "web", "port": 80}, {"name": "dns", "port": 53, "protocol": "UDP"},
-            {"name": "none", "port": 81}]});
-        let ports = json!([{"name": "dns", "port": 5353}, {"name": "web", "port": 8080}]);
-        let slice = slice(ports, json!([endpoint("10.244.0.2", true, true, false)]));
+    fn addresses_for_the_world() {
+        let spec = |policy: &str| {
+            json!({"type": "LoadBalancer", "clusterIP": "10.96.0.9",
+                "externalTrafficPolicy": policy, "externalIPs": ["198.51.100.1"],
+                "loadBalancerSourceRanges": ["192.0.2.0/24", "fd00::/8"],
+                "ports": [{"port": 53, "nodePort": 30053, "protocol": "UDP"}]})
+        };
         check(
-            service(spec),
-            &[slice],
+            spec("Cluster"),
+            &[LOCAL, REMOTE],
             &[
-                "10.96.0.9:80/Tcp -> 10.244.0.2:8080",
-                "10.96.0.9:53/Udp -> 10.244.0.2:5353",
-                "10.96.0.9:81/Tcp -> ",
+                "10.96.0.9:53 Udp LR Outsiders Drop",
+                "198.51.100.1:53 Udp LR Everybody Drop",
+                "203.0.113.1:53 Udp LR Everybody Drop 192.0.2.0/24",
+                "node:30053 Udp LR Everybody Drop",
+            ],
+        );
+        check(
+            spec("Local"),
+            &[LOCAL, REMOTE],
+            &[
+                "10.96.0.9:53 Udp LR Outsiders Drop",
+                "198.51.100.1:53 Udp LR|L Everybody Drop",
+                "203.0.113.1:53 Udp LR|L Everybody Drop 192.0.2.0/24",
+                "node:30053 Udp LR|L Everybody Drop",
+            ],
+        );
+        check(
+            spec("Local"),
+            &[],
+            &[
+                "10.96.0.9:53 Udp  Outsiders Reject",
+                "198.51.100.1:53 Udp | Everybody Reject",
+                "203.0.113.1:53 Udp | Everybody Reject 192.0.2.0/24",
+                "node:30053 Udp | Everybody Reject",
             ],
         );
     }
 
     #[test]
-    fn headless_services_have_no_address() {
-        let spec = json!({"clusterIP": "None", "clusterIPs": ["None"], "ports": [{"port": 80}]});
-        check(service(spec), &[], &[]);
-        check(service(json!({"type": "ExternalName", "externalName": "x.example"})), &[], &[]);
+    fn ports_match_by_name() {
+        let service = json!({"metadata": {}, "spec": {"clusterIP": "10.96.0.9", "ports": [
+            {"name": "web", "port": 80}, {"name": "none", "port": 81, "protocol": "SCTP"}]}});
+        let lines: Vec<String> = rules(service, &[LOCAL]).ports.iter().map(line).collect();
+        let expected = ["10.96.0.9:80 Tcp L Outsiders Drop", "10.96.0.9:81 Sctp  Outsiders Reject"];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn services_without_rules() {
+        let check = |service: Value| assert_eq!(rules(service, &[LOCAL]), ServiceRules::default());
+        check(json!({"metadata": {}, "spec": {"clusterIP": "None", "clusterIPs": ["None"],
+            "ports": [{"port": 80}]}}));
+        check(json!({"metadata": {}, "spec": {"type": "ExternalName",
+            "externalName": "x.example", "ports": [{"port": 80, "nodePort": 30000}]}}));
+        check(json!({"metadata": {"labels": {OTHER_PROXY_LABEL: "mine"}},
+            "spec": {"clusterIP": "10.96.0.9", "ports": [{"port": 80}]}}));
+    }
+
+    #[test]
+    fn affinity_has_a_timeout() {
+        let check = |spec: Value, expect: Option<u32>| {
+            let service = json!({"metadata": {}, "spec": spec});
+            assert_eq!(rules(service, &[LOCAL]).ports[0].affinity_seconds, expect);
+        };
+        let with = |more: Value| {
+            let mut spec = json!({"clusterIP": "10.96.0.9", "ports": [{"port": 80}]});
+            spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            spec
+        };
+        check(with(json!({"sessionAffinity": "None"})), None);
+        check(with(json!({"sessionAffinity": "ClientIP"})), Some(10_800));
+        let config = json!({"clientIP": {"timeoutSeconds": 5}});
+        let own = json!({"sessionAffinity": "ClientIP", "sessionAffinityConfig": config});
+        check(with(own), Some(5));
+    }
+
+    #[test]
+    fn load_balancers_ask_for_local_endpoints() {
+        let check = |policy: &str, endpoints: &[&str], expect| {
+            let service = json!({"metadata": {}, "spec": {"clusterIP": "10.96.0.9",
+                "externalTrafficPolicy": policy, "healthCheckNodePort": 31000,
+                "ports": [{"port": 80}]}});
+            assert_eq!(rules(service, endpoints).health, expect);
+        };
+        check("Local", &[LOCAL, REMOTE], Some((31000, 1)));
+        check("Local", &[REMOTE], Some((31000, 0)));
+        check("Cluster", &[LOCAL], None);
     }
 }

@@ -1,39 +1,79 @@
 //! Keeps the kernel's rules equal to the API's Services.
 
-use k8s_openapi::api::core::v1::Service;
+use ipnet::Ipv4Net;
+use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kd_client::{Cache, Client, Interest, Resource, View};
+use kd_client::{Cache, Client, Interest, Resource, Selectors, View};
 use kd_network::Services;
 
-use crate::service_ports;
+use crate::health::{HealthServers, ProxyHealth};
+use crate::state::State;
 
-/// Programs this network namespace, which is that of the node `node`, until the API's watches end
-/// with the process. Rules of an earlier run stay in force until the first complete list is known;
+/// What the proxy of a node is told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The node's name.
+    pub node: String,
+    /// The cluster's pod range: connections from elsewhere come from outside.
+    pub pod_range: Option<Ipv4Net>,
+}
+
+/// Programs this network namespace, which is that of the node, until the API's watches end with the
+/// process. Rules of an earlier run stay in force until the first complete list is known;
 /// established connections are never touched.
-pub async fn run(client: Client, node: String) {
+pub async fn run(client: Client, config: Config) {
+    let own_node = Interest {
+        selectors: Selectors {
+            fields: format!("metadata.name={}", config.node),
+            ..Selectors::default()
+        },
+        ..Interest::metadata(&Resource::of::<Node>())
+    };
     let interests = vec![
         Interest::full(&Resource::of::<Service>()),
         Interest::full(&Resource::of::<EndpointSlice>()),
+        own_node,
     ];
     let (cache, mut changes) = Cache::start(client, interests);
-    let mut services = Services::default();
-    while changes.next().await.is_some() {
+    let health = ProxyHealth::default();
+    health.serve().await;
+    let mut proxy = Proxy {
+        state: State::new(config.node),
+        services: Services::new(config.pod_range),
+        servers: HealthServers::default(),
+        health,
+        is_behind: false,
+    };
+    while let Some(batch) = changes.next().await {
+        proxy.state.note(&batch);
         let view = cache.view();
-        if is_complete(&view) {
-            apply(&mut services, &view, &node);
+        if view.resources().all(|resource| view.is_synced(resource)) {
+            proxy.apply(&view).await;
         }
     }
 }
 
-fn is_complete(view: &View) -> bool {
-    view.is_synced(&Resource::of::<Service>()) && view.is_synced(&Resource::of::<EndpointSlice>())
+struct Proxy {
+    state: State,
+    services: Services,
+    servers: HealthServers,
+    health: ProxyHealth,
+    /// The last rules could not be written.
+    is_behind: bool,
 }
 
-fn apply(services: &mut Services, view: &View, node: &str) {
-    let (all, slices) = (view.list::<Service>(None), view.list::<EndpointSlice>(None));
-    let ports = service_ports(&all, &slices, node);
-    if let Err(error) = services.set(ports) {
-        // The next change tries again with everything.
-        tracing::error!(%error, "cannot program services");
+impl Proxy {
+    async fn apply(&mut self, view: &View) {
+        if !self.state.refresh(view) && !self.is_behind {
+            return self.health.updated();
+        }
+        let written = self.services.set(self.state.ports());
+        self.is_behind = written.is_err();
+        match written {
+            Ok(()) => self.health.updated(),
+            // The next change tries again with everything.
+            Err(error) => tracing::error!(%error, "cannot program services"),
+        }
+        self.servers.set(self.state.health()).await;
     }
 }

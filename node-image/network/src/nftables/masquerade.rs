@@ -1,12 +1,9 @@
 //! Packets that leave the cluster get the node's address: nobody outside knows the pods'.
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
-use super::{Batch, ChainHook, Expression};
+use super::{ChainHook, End, Expression, Register, Table, TableChange};
 use crate::{Error, Result};
-
-const SOURCE_OFFSET: u32 = 12;
-const DESTINATION_OFFSET: u32 = 16;
 
 /// Makes the masquerade rule for a cluster's pod range.
 pub(crate) fn masquerade(cluster_cidr: IpNet) -> Result<()> {
@@ -18,18 +15,33 @@ pub(crate) fn masquerade(cluster_cidr: IpNet) -> Result<()> {
         );
         return Err(Error { operation, source });
     };
-    let in_range = |offset, equal| {
-        [
-            Expression::NetworkHeader { offset, length: 4, into: 0 },
-            Expression::Mask { register: 0, mask: range.netmask().octets().to_vec() },
-            Expression::Compare { register: 0, equal, value: range.network().octets().to_vec() },
-        ]
-    };
-    let mut batch = Batch::replace("kd-masquerade");
-    batch.chain("postrouting", Some(ChainHook::POSTROUTING_NAT));
-    let mut rule = Vec::from(in_range(SOURCE_OFFSET, true));
-    rule.extend(in_range(DESTINATION_OFFSET, false));
+    let mut rule = Vec::from(in_range(End::Source, range, true, 0));
+    rule.extend(in_range(End::Destination, range, false, 0));
     rule.push(Expression::Masquerade);
-    batch.rule("postrouting", &rule);
-    batch.apply().map_err(Error::of(operation))
+    let mut table = Table::default();
+    table.chain("postrouting", Some(ChainHook::POSTROUTING_NAT)).rules = vec![rule];
+    TableChange::whole(&table).replace("kd-masquerade").map_err(Error::of(operation))
+}
+
+/// Goes on only when an address of the packet is in the range, or is not.
+pub(crate) fn in_range(
+    end: End,
+    range: Ipv4Net,
+    inside: bool,
+    register: Register,
+) -> [Expression; 3] {
+    [
+        address(end, register),
+        Expression::mask(register, range.netmask().octets().to_vec()),
+        Expression::Compare { register, equal: inside, value: range.network().octets().to_vec() },
+    ]
+}
+
+/// Loads an address of the packet.
+pub(crate) fn address(end: End, into: Register) -> Expression {
+    let offset = match end {
+        End::Source => 12,
+        End::Destination => 16,
+    };
+    Expression::NetworkHeader { offset, length: 4, into }
 }

@@ -1,0 +1,36 @@
+//! Clients that stay with an endpoint (`sessionAffinity: ClientIP`). Rules write the entries; those of
+//! endpoints that are gone are taken away from here.
+
+use std::io;
+
+use super::rules::AFFINITY;
+use crate::nftables::{Element, ElementChanges, TableChange, passing_elements};
+
+/// Entries may go by themselves between reading and deleting, which undoes the deletion.
+const ATTEMPTS_MAX: usize = 5;
+
+/// All entries.
+pub(super) fn read(table: &'static str) -> io::Result<Vec<Element>> {
+    passing_elements(table, AFFINITY)
+}
+
+/// Deletes the entries that are stale.
+pub(super) fn forget(table: &'static str, is_stale: impl Fn(&Element) -> bool) -> io::Result<()> {
+    let mut attempts = 1;
+    loop {
+        let stale: Vec<Element> = read(table)?.into_iter().filter(|e| is_stale(e)).collect();
+        if stale.is_empty() {
+            return Ok(());
+        }
+        let mut elements = ElementChanges::default();
+        elements.removed.insert(AFFINITY.to_owned(), stale);
+        match TableChange::default().with_elements(elements).apply(table) {
+            Err(error) if is_gone(&error) && attempts < ATTEMPTS_MAX => attempts += 1,
+            done => return done,
+        }
+    }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ENOENT)
+}
