@@ -8,6 +8,7 @@ mod namespace;
 mod nftables;
 mod node_address;
 mod pod_network;
+mod policies;
 mod services;
 
 pub use address_pool::AddressPool;
@@ -15,4 +16,5 @@ pub use error::{Error, Result};
 pub use host_routes::HostRoutes;
 pub use node_address::node_addresses;
 pub use pod_network::{NodeRoute, PodNetwork};
+pub use policies::{Allow, Direction, Peer, Policies, PolicyRules, PortMatch};
 pub use services::{Frontend, Masquerade, Protocol, Refusal, ServicePort, Services};

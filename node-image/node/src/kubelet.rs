@@ -1,6 +1,6 @@
 //! The node's own work in one process: kubelet with its runtime and server, service proxy, DNS.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use kd_client::{Keep, Resource, Selectors, Watch, WatchEvent};
 use kd_contract::{KD_BINARY, KUBELET_PORT, NodeConfig, READY_LINE, RUN_DIRECTORY};
 use kd_kubelet::{Kubelet, Pressure};
 use kd_network::HostRoutes;
+use kd_proxy::{GuardedNetwork, PolicyGate};
 use kd_runtime::{NodeRuntime, RuntimeConfig, ShimCommand};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -36,7 +37,8 @@ pub(crate) fn run() -> Result<()> {
 async fn serve(config: NodeConfig) -> Result<()> {
     let addresses = kd_network::node_addresses().await.map_err(Error::of("find this node"))?;
     let client = client(&config)?;
-    let kubelet = build(&config, addresses.clone(), client.clone()).await?;
+    let (gate, arrivals) = kd_proxy::policy_gate();
+    let kubelet = build(&config, addresses.clone(), client.clone(), gate).await?;
     let listener = TcpListener::bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, KUBELET_PORT)))
         .await
         .map_err(Error::of(format!("listen on port {KUBELET_PORT}")))?;
@@ -47,6 +49,11 @@ async fn serve(config: NodeConfig) -> Result<()> {
     let proxy =
         kd_proxy::Config { node: config.name.clone(), pod_range: config.pod_cidr.parse().ok() };
     tokio::spawn(kd_proxy::run(client.clone().into(), proxy));
+    let policies = kd_proxy::PolicyConfig {
+        node: config.name.clone(),
+        dns: addresses.iter().filter_map(ipv4).collect(),
+    };
+    tokio::spawn(kd_proxy::enforce(client.clone().into(), policies, arrivals));
     tokio::spawn(answer_names(config.clone(), addresses, client.clone()));
     tokio::spawn(announce(client, config.name.clone()));
     let stop = CancellationToken::new();
@@ -95,6 +102,7 @@ async fn build(
     config: &NodeConfig,
     addresses: Vec<IpAddr>,
     client: kube::Client,
+    gate: PolicyGate,
 ) -> Result<Arc<Kubelet>> {
     let images = Arc::new(images::open(config, "kubelet")?);
     images.clear_unfinished().map_err(Error::of("clear unfinished images"))?;
@@ -127,7 +135,15 @@ async fn build(
         port: KUBELET_PORT,
         ..kd_kubelet::Config::default()
     };
+    let network = GuardedNetwork::new(Arc::new(network), gate);
     Ok(Kubelet::new(settings, client, Arc::new(runtime), images, Arc::new(network)))
+}
+
+fn ipv4(address: &IpAddr) -> Option<Ipv4Addr> {
+    match address {
+        IpAddr::V4(address) => Some(*address),
+        IpAddr::V6(_) => None,
+    }
 }
 
 /// Upstream's thresholds but for the disk: it is that of the machine Docker runs on. Pods that go

@@ -29,10 +29,13 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 type Answer = Response<Full<Bytes>>;
 
+/// What a port tells: how many endpoints of which Service are here.
+type Told = Arc<Mutex<(Key, usize)>>;
+
 /// The servers, one for each port.
 #[derive(Default)]
 pub(crate) struct HealthServers {
-    running: HashMap<u16, (Arc<Mutex<(Key, usize)>>, AbortHandle)>,
+    running: HashMap<u16, (Told, AbortHandle)>,
 }
 
 impl HealthServers {

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Node, Service};
+use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kd_client::{Change, Key, Object, Resource, View, resources};
+use kd_client::{Change, Key, Object, View, resources};
 use kd_network::ServicePort;
 
 use crate::endpoints::Place;
@@ -131,15 +131,10 @@ fn service_of(slice: &Object) -> Option<Key> {
     Some(Key::new(&slice.metadata.namespace, name))
 }
 
-/// What the state is made of.
-pub(crate) fn watched() -> [Resource; 3] {
-    [Resource::of::<Service>(), Resource::of::<EndpointSlice>(), Resource::of::<Node>()]
-}
-
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use kd_client::Keep;
+    use kd_client::{Keep, Resource};
     use serde_json::{Value, json};
 
     use super::*;
@@ -151,7 +146,8 @@ mod tests {
 
     impl World {
         fn new() -> World {
-            World { view: View::of(watched()), state: State::new("here".into()) }
+            let watched = [Resource::of::<Service>(), Resource::of::<EndpointSlice>()];
+            World { view: View::of(watched), state: State::new("here".into()) }
         }
 
         fn put(&mut self, resource: Resource, object: Value) {

@@ -9,9 +9,8 @@ pub(crate) type Register = u32;
 const FIRST_REGISTER: u32 = 8;
 const VERDICT_REGISTER: u32 = 0;
 
-/// Bits of a connection's state, as [`Expression::ConnectionState`] loads them.
-pub(crate) const STATE_INVALID: u32 = 1;
-/// Packets in both directions were seen.
+/// A bit of a connection's state, as [`Expression::ConnectionState`] loads them: packets in both
+/// directions were seen.
 pub(crate) const STATE_ESTABLISHED: u32 = 2;
 /// Started by another connection, and errors about one.
 pub(crate) const STATE_RELATED: u32 = 4;

@@ -40,6 +40,8 @@ impl ChainHook {
     pub(crate) const INPUT_FILTER: ChainHook = hook("filter", 1, 0);
     /// Packets from one interface to another.
     pub(crate) const FORWARD_FILTER: ChainHook = hook("filter", 2, 0);
+    /// As `FORWARD_FILTER`, after it: what one lets pass the other may still drop.
+    pub(crate) const FORWARD_FILTER_LATE: ChainHook = hook("filter", 2, 10);
     /// The node's own packets.
     pub(crate) const OUTPUT_FILTER: ChainHook = hook("filter", 3, 0);
 }
@@ -211,6 +213,18 @@ impl TableChange {
     pub(crate) fn apply(&self, table: &'static str) -> io::Result<()> {
         let batch = self.batch(Batch::change(table));
         if batch.is_empty() { Ok(()) } else { batch.apply() }
+    }
+
+    /// How many chains, rules, sets and elements it writes.
+    #[cfg(test)]
+    pub(crate) fn written(&self) -> usize {
+        let elements = self.elements.removed.values().chain(self.elements.added.values());
+        self.new_sets.len()
+            + self.gone_sets.len()
+            + self.new_chains.len()
+            + self.gone_chains.len()
+            + self.rules.values().map(Vec::len).sum::<usize>()
+            + elements.map(Vec::len).sum::<usize>()
     }
 
     /// In an order in which nothing is used before it is there or goes while it is used.

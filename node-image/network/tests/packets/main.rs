@@ -2,5 +2,6 @@
 //! test of the node does; each test leaves its namespaces to the kernel.
 
 mod pod_network;
+mod policies;
 mod services;
 mod world;

@@ -14,7 +14,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
 /// Longer than any answer takes.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// After this long without an answer, a packet was dropped.
 const SILENCE: Duration = Duration::from_millis(300);
 /// The node's own address.

@@ -322,6 +322,14 @@ pub(super) const ROLES: &[RoleRow] = &[
     ),
     // Names of pods exist in namespaces that exist.
     role("kd:node-dns", &[Resources("list watch", "core", "namespaces")]),
+    // A policy of one node's pods is about all pods and namespaces.
+    role(
+        "kd:node-network-policies",
+        &[
+            Resources("list watch", "core", "namespaces pods"),
+            Resources("list watch", "networking.k8s.io", "networkpolicies"),
+        ],
+    ),
     RoleRow { name: "view", aggregated_to: "edit", collects: "view", rules: &[] },
 ];
 
@@ -338,6 +346,7 @@ pub(super) const BINDINGS: &[BindingRow] = &[
     bind("system:node-proxier", &[User("system:kube-proxy")]),
     // A node's proxy, DNS and routes run under the node's own identity.
     bind("kd:node-dns", &[Group("system:nodes")]),
+    bind("kd:node-network-policies", &[Group("system:nodes")]),
     BindingRow {
         name: "kd:node-proxier",
         role: "system:node-proxier",
