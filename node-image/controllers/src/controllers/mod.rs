@@ -17,6 +17,7 @@ mod pod_garbage;
 mod replica_set;
 mod root_ca;
 mod service_account;
+mod service_load_balancer;
 mod stateful_set;
 mod taint_eviction;
 mod ttl_after_finished;
@@ -44,6 +45,7 @@ pub fn controllers(config: &Config) -> Vec<Box<dyn Controller>> {
         Box::new(replica_set::ReplicaSets::of_replication_controllers()),
         Box::new(root_ca::RootCaPublisher::new(config)),
         Box::new(service_account::ServiceAccounts),
+        Box::new(service_load_balancer::ServiceLoadBalancer),
         Box::new(stateful_set::StatefulSets),
         Box::new(taint_eviction::TaintEviction),
         Box::new(ttl_after_finished::TtlAfterFinished),
