@@ -10,6 +10,7 @@ use kd_api::{Kind, Object, Status, strategy};
 use kd_store::{Error, Expect, Snapshot, Transaction};
 use serde_json::{Value, json};
 
+use crate::aggregation::registrations;
 use crate::authn;
 use crate::authz::bootstrap_objects;
 use crate::namespace_contents;
@@ -29,6 +30,7 @@ pub(crate) async fn run(server: &ApiServer) -> Result<(), Status> {
         objects.extend(bootstrap_objects(&server.reader()));
         objects.extend(service_range(server));
         objects.push(kubernetes_service(server));
+        objects.extend(api_services(server));
         let mut transaction = Transaction::new();
         for object in objects {
             transaction = transaction.and(written(server, snapshot, object)?);
@@ -125,6 +127,15 @@ fn replaced(
 fn namespace(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {
         "name": name, "labels": {"kubernetes.io/metadata.name": name}}})
+}
+
+/// What is answered here, if anybody can ask.
+fn api_services(server: &ApiServer) -> Vec<Value> {
+    let kinds = server.objects.kinds();
+    match kinds.by_kind("apiregistration.k8s.io", "v1", "APIService") {
+        Some(_) => registrations(&kinds, (server.clock)()),
+        None => Vec::new(),
+    }
 }
 
 /// What aggregated servers must know to tell who asks.

@@ -17,6 +17,7 @@ pub mod authz;
 pub mod token;
 pub mod webhook;
 
+mod aggregation;
 mod answer;
 mod bootstrap;
 mod connect;

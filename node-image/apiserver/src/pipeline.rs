@@ -13,6 +13,7 @@ use kd_api::Status;
 use rustls::pki_types::CertificateDer;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::aggregation;
 use crate::answer::{self, Answer, RequestBody};
 use crate::authn::impersonated;
 use crate::authz::forbidden;
@@ -118,9 +119,13 @@ async fn handle(mut exchange: Exchange, labels: &RequestLabels, body: RequestBod
     let permit = exchange.permit.take();
     let lasts = is_long_running(&exchange.info, &exchange.query)
         .then(|| LongRunning::begin(&exchange.server, labels));
-    let answer = match exchange.info.is_resource {
-        true => verbs::dispatch(exchange, body).await,
-        false => endpoints::dispatch(exchange),
+    let remote = exchange.server.aggregator.remote_of(&exchange.info.path);
+    let answer = match (remote, exchange.info.is_resource) {
+        (Some(remote), _) => {
+            aggregation::forward(&remote, &exchange.user, exchange.parts, body).await
+        }
+        (None, true) => verbs::dispatch(exchange, body).await,
+        (None, false) => endpoints::dispatch(exchange).await,
     };
     held(answer, (permit, lasts))
 }

@@ -15,7 +15,9 @@ use rustls::pki_types::CertificateDer;
 
 pub use impersonation::impersonated;
 pub use request_header::RequestHeaderError;
-pub(crate) use request_header::{ALLOWED_NAMES, EXTRA_PREFIX, GROUP, RequestHeader, UID, USER};
+pub(crate) use request_header::{
+    ALLOWED_NAMES, EXTRA_PREFIX, GROUP, RequestHeader, UID, USER, speak_for,
+};
 pub use static_token::{StaticTokenError, StaticTokens};
 
 use crate::request::{Authenticator, Reader, UserInfo};

@@ -117,7 +117,6 @@ fn user_of(headers: &HeaderMap) -> Option<UserInfo> {
     (!user.username.is_empty()).then_some(user)
 }
 
-#[allow(dead_code)]
 /// Says in a request's headers who asks, and nothing else about who that is.
 pub(crate) fn speak_for(user: &UserInfo, headers: &mut HeaderMap) {
     let is_remote = |name: &HeaderName| name.as_str().starts_with("x-remote-");

@@ -3,8 +3,9 @@
 use http::header::ACCEPT;
 use kd_api::discovery::{self, AggregatedVersion};
 
-use super::documents::content_tag;
+use super::documents::{Document, content_tag};
 use super::{json, segments};
+use crate::aggregation;
 use crate::answer::Answer;
 use crate::pipeline::Exchange;
 
@@ -40,11 +41,13 @@ pub(super) fn core(exchange: &Exchange) -> Option<Answer> {
 /// `/apis`, `/apis/<group>`, `/apis/<group>/<version>`.
 pub(super) fn groups(exchange: &Exchange) -> Option<Answer> {
     let kinds = exchange.server.objects.kinds();
+    let remotes = exchange.server.aggregator.remotes();
     match segments(exchange).as_slice() {
         [] => Some(
-            aggregated(exchange, false).unwrap_or_else(|| json(&discovery::group_list(&kinds))),
+            aggregated(exchange, false)
+                .unwrap_or_else(|| json(&aggregation::group_list(&kinds, &remotes))),
         ),
-        [group] => discovery::group(&kinds, group).map(|group| json(&group)),
+        [group] => aggregation::group(&kinds, &remotes, group).map(|group| json(&group)),
         [group, version] => {
             discovery::resource_list(&kinds, group, version).map(|list| json(&list))
         }
@@ -67,6 +70,14 @@ fn aggregated(exchange: &Exchange, core: bool) -> Option<Answer> {
         row.map(|(_, form, content_type)| Some((*form, *content_type)))
     })??;
     let kinds = exchange.server.objects.kinds();
+    let remotes = exchange.server.aggregator.remotes();
+    if !core && !remotes.is_empty() {
+        // What others serve changes without the kinds.
+        let document = aggregation::aggregated(&kinds, &remotes, form).to_string().into_bytes();
+        return Some(
+            Document::of(&document).answer(exchange, content_type, || document.clone().into()),
+        );
+    }
     let make = || discovery::aggregated(&kinds, core, form).to_string().into_bytes();
     let name = format!("{content_type} {core}");
     let document = exchange.server.documents.get(&kinds, &name, || content_tag(&make()));

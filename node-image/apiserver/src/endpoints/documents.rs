@@ -61,6 +61,12 @@ impl Documents {
 }
 
 impl Document {
+    /// One that is not kept.
+    pub(super) fn of(content: &[u8]) -> Document {
+        let tag = content_tag(content);
+        Document { tag, plain: OnceLock::new(), packed: OnceLock::new() }
+    }
+
     /// 200 with the document, or 304 for a client that has it.
     pub(super) fn answer(
         &self,

@@ -10,6 +10,7 @@ pub(crate) use documents::Documents;
 use http::{HeaderValue, Method};
 use serde_json::{Value, json};
 
+use crate::aggregation::forward_document;
 use crate::answer::{self, Answer};
 use crate::metrics::exposition;
 use crate::negotiate::Wanted;
@@ -34,13 +35,16 @@ const ENDPOINTS: &[(&str, Handler)] = &[
 ];
 
 /// Answers a request that is authorized.
-pub(crate) fn dispatch(exchange: Exchange) -> Answer {
+pub(crate) async fn dispatch(exchange: Exchange) -> Answer {
     let path = exchange.parts.uri.path().trim_start_matches('/');
     let first = path.split('/').next().unwrap_or("");
     let found = ENDPOINTS.iter().find(|(name, _)| *name == first);
     let Some((_, handler)) = found else { return answer::page_not_found() };
     if !matches!(exchange.parts.method, Method::GET | Method::HEAD) {
         return answer::failure(&no_such_method());
+    }
+    if let Some(remote) = openapi::remote_of(&exchange) {
+        return forward_document(&remote, exchange.parts).await;
     }
     handler(&exchange).unwrap_or_else(answer::page_not_found)
 }

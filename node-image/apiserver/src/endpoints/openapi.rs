@@ -1,12 +1,15 @@
 //! `/openapi/v2` and `/openapi/v3`, by content: a client that has a document is told so.
 
+use std::sync::Arc;
+
 use http::header::{ACCEPT, CACHE_CONTROL, EXPIRES, LOCATION};
 use http::{HeaderValue, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use kd_api::openapi;
 
-use super::documents::content_tag;
+use super::documents::{Document, content_tag};
 use super::segments;
+use crate::aggregation::{Remote, openapi_index};
 use crate::answer::{self, Answer};
 use crate::pipeline::Exchange;
 
@@ -25,6 +28,13 @@ pub(super) fn document(exchange: &Exchange) -> Option<Answer> {
         ["v3", "apis", group, version] => v3(exchange, group, version),
         _ => None,
     }
+}
+
+/// Who has the version 3 document that is asked for, if it is not this server.
+pub(super) fn remote_of(exchange: &Exchange) -> Option<Arc<Remote>> {
+    let path = exchange.parts.uri.path();
+    let rest = path.strip_prefix("/openapi/v3")?;
+    exchange.server.aggregator.remote_of(rest)
 }
 
 fn v2(exchange: &Exchange) -> Answer {
@@ -51,6 +61,11 @@ fn v2(exchange: &Exchange) -> Answer {
 
 fn v3_index(exchange: &Exchange) -> Answer {
     let kinds = exchange.server.objects.kinds();
+    let remotes = exchange.server.aggregator.remotes();
+    if !remotes.is_empty() {
+        let index = openapi_index(openapi::v3_index(&kinds), &remotes).to_string().into_bytes();
+        return Document::of(&index).answer(exchange, JSON, || index.clone().into());
+    }
     let make = || openapi::v3_index(&kinds).to_string().into_bytes();
     let document = exchange.server.documents.get(&kinds, "openapi/v3", || content_tag(&make()));
     document.answer(exchange, JSON, || make().into())

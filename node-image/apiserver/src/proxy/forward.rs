@@ -45,20 +45,32 @@ pub(super) async fn forward(
     destination: Destination,
     mut request: Request<RequestBody>,
 ) -> Result<Answer, Status> {
-    let client = hyper::upgrade::on(&mut request);
-    let wants_upgrade = request.headers().contains_key(header::UPGRADE);
     rewrite(&mut request, &destination)?;
     let address = SocketAddr::new(destination.address, destination.port);
     let connection = dial(address).await?;
-    let mut response = match destination.security {
-        Security::Plain => send(connection, request).await,
+    match destination.security {
+        Security::Plain => exchange(connection, request).await,
         Security::Tls { name, config } => {
             let name = ServerName::try_from(name).map_err(Status::internal)?;
             let secured = TlsConnector::from(config).connect(name, connection).await;
-            send(secured.map_err(|error| dial_failure(address, &error))?, request).await
+            exchange(secured.map_err(|error| dial_failure(address, &error))?, request).await
         }
     }
-    .map_err(|error| Status::internal(format!("error dialing backend: {error}")))?;
+    .map_err(|error| Status::internal(format!("error dialing backend: {error}")))
+}
+
+/// Sends a request over a connection of its own and returns the answer, whose body streams. An
+/// upgrade goes on in a task.
+pub(crate) async fn exchange<C>(
+    connection: C,
+    mut request: Request<RequestBody>,
+) -> hyper::Result<Answer>
+where
+    C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let client = hyper::upgrade::on(&mut request);
+    let wants_upgrade = request.headers().contains_key(header::UPGRADE);
+    let mut response = send(connection, request).await?;
     if wants_upgrade && response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let backend = hyper::upgrade::on(&mut response);
         tokio::spawn(async move {
@@ -128,7 +140,7 @@ fn rewrite(request: &mut Request<RequestBody>, destination: &Destination) -> Res
 }
 
 /// Headers that are about one connection (RFC 9110, section 7.6.1).
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
+pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     for name in [
         header::CONNECTION,
         header::TE,

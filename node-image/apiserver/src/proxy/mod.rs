@@ -17,6 +17,7 @@ use crate::answer::Answer;
 use crate::connect::{Connect, ConnectRequest};
 use crate::request::Reader;
 use forward::Destination;
+pub(crate) use forward::{exchange, remove_hop_by_hop};
 
 /// How this server shows itself to kubelets and whom it believes to be one.
 #[derive(Clone, Debug)]

@@ -18,6 +18,7 @@ pub use listen::{ServerTls, TlsError};
 pub use local::LocalService;
 
 use crate::admission::{AdmissionConfig, default_plugins};
+use crate::aggregation::{Aggregator, Controller};
 use crate::answer::{Answer, RequestBody};
 use crate::authn::{RequestHeader, StaticTokens, UnionAuthenticator};
 use crate::authz::UnionAuthorizer;
@@ -31,7 +32,7 @@ use crate::request::{AdmissionPlugin, UserInfo};
 use crate::resource_metrics::Readings;
 use crate::storage::{Objects, StoreReader};
 use crate::token::ServiceAccountTokens;
-use crate::webhook::WebhookClients;
+use crate::webhook::{Identity, WebhookClients};
 use crate::{bootstrap, event_lifetime};
 
 /// An API server.
@@ -45,6 +46,8 @@ pub struct ApiServer {
     pub(crate) tokens: Arc<ServiceAccountTokens>,
     pub(crate) admission: Vec<Box<dyn AdmissionPlugin>>,
     pub(crate) connect: RwLock<Option<Arc<dyn Connect>>>,
+    /// Knows who answers for what.
+    pub(crate) aggregator: Arc<Aggregator>,
     /// Calls the webhooks of admission, conversion and others.
     pub(crate) webhooks: Arc<WebhookClients>,
     pub(crate) readings: Readings,
@@ -87,6 +90,11 @@ impl ApiServer {
         let authenticator = authenticator.with_request_header(request_header);
         let authorizer = Arc::new(UnionAuthorizer::new(reader.clone()));
         let webhooks = Arc::new(WebhookClients::new(reader.clone()));
+        let identity = front_proxy.map(|proxy| Identity {
+            certificate_pem: proxy.certificate_pem.clone(),
+            key_pem: proxy.key_pem.clone(),
+        });
+        let aggregator = Arc::new(Aggregator::new(reader.clone(), identity));
         let of_kinds = objects.clone();
         let admission = default_plugins(&AdmissionConfig {
             reader,
@@ -102,6 +110,7 @@ impl ApiServer {
             tokens,
             admission,
             webhooks,
+            aggregator,
             connect: RwLock::default(),
             started: clock(),
             metrics,
@@ -115,6 +124,13 @@ impl ApiServer {
             random,
         });
         bootstrap::run(&server).await.map_err(|status| Error::Bootstrap(status.into()))?;
+        let controller = Controller {
+            objects: server.objects.clone(),
+            aggregator: server.aggregator.clone(),
+            clock: server.clock.clone(),
+            random: server.random.clone(),
+        };
+        server.spawn(controller.run());
         server.spawn(event_lifetime::run(
             server.objects.clone(),
             server.clock.clone(),

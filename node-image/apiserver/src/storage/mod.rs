@@ -4,13 +4,14 @@ mod encoding;
 mod key;
 mod reader;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use kd_api::conversion::convert;
 use kd_api::{Kind, Kinds, Object, Status};
 use kd_store::{Entry, Error, Snapshot, Store};
 use serde_json::Value;
+use tokio::sync::watch;
 
 pub(crate) use encoding::{encode, item, metadata, object, partial};
 pub(crate) use key::{key_of, prefix_of, resource_prefix};
@@ -20,17 +21,22 @@ pub use reader::StoreReader;
 #[derive(Clone)]
 pub(crate) struct Objects {
     pub(crate) store: Arc<dyn Store>,
-    kinds: Arc<RwLock<Kinds>>,
+    kinds: Arc<watch::Sender<Kinds>>,
 }
 
 impl Objects {
     pub(crate) fn new(store: Arc<dyn Store>, kinds: Kinds) -> Objects {
-        Objects { store, kinds: Arc::new(RwLock::new(kinds)) }
+        Objects { store, kinds: Arc::new(watch::Sender::new(kinds)) }
     }
 
     /// The kinds that are served now.
     pub(crate) fn kinds(&self) -> Kinds {
-        self.kinds.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.kinds.borrow().clone()
+    }
+
+    /// Tells when other kinds are served.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Kinds> {
+        self.kinds.subscribe()
     }
 
     /// Whether objects of this kind are stored in another one's form.

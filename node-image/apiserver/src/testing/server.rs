@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Full};
-use kd_api::Kinds;
+use kd_api::{Kinds, Object};
 use kd_store::{MemoryStore, Store};
 use serde_json::Value;
 use tower::ServiceExt;
 
 use crate::request::UserInfo;
+use crate::storage::key_of;
 use crate::{ApiServer, Config};
 
 pub(crate) struct TestServer(pub(crate) Arc<ApiServer>);
@@ -77,6 +79,28 @@ impl TestServer {
             body,
             headers: parts.headers,
             extensions: parts.extensions,
+        }
+    }
+
+    /// Stores an object as it is, whoever would object.
+    pub(crate) async fn put(&self, object: &Value) {
+        let objects = &self.0.objects;
+        let kinds = objects.kinds();
+        let kind = kinds.by_api_version(object.api_version(), object.kind()).unwrap();
+        let key = key_of(kind, object.namespace(), object.name());
+        objects.store.create(key.into(), objects.encode(kind, object)).await.unwrap();
+    }
+
+    /// Waits until an object is as it should be.
+    pub(crate) async fn wait(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let mut revisions = self.0.objects.store.revisions();
+        loop {
+            let got = self.ask(&format!("GET {path}"), Value::Null).await.body;
+            if is_so(&got) {
+                return got;
+            }
+            let changed = tokio::time::timeout(Duration::from_secs(10), revisions.changed()).await;
+            changed.unwrap_or_else(|_| panic!("{path} stays {got}")).unwrap();
         }
     }
 

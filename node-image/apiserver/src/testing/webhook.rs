@@ -45,13 +45,21 @@ pub(crate) struct WebhookServer {
     records: Arc<Records>,
 }
 
-type Answers = dyn Fn(&Value) -> (u16, String) + Send + Sync;
+type Answers = dyn Fn(&Received) -> (u16, String) + Send + Sync;
 
 impl WebhookServer {
     /// Serves for these names until the test ends.
     pub(crate) async fn start(
         names: &[&str],
         script: impl Fn(&Value) -> (u16, String) + Send + Sync + 'static,
+    ) -> WebhookServer {
+        WebhookServer::answering(names, move |received| script(&received.body)).await
+    }
+
+    /// The same, by more than the body.
+    pub(crate) async fn answering(
+        names: &[&str],
+        script: impl Fn(&Received) -> (u16, String) + Send + Sync + 'static,
     ) -> WebhookServer {
         let (tls, ca_pem) = tls(names);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -135,8 +143,8 @@ async fn answer(
     let bytes = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    let (code, text) = script(&body);
     let received = Received { path, headers: parts.headers, body };
+    let (code, text) = script(&received);
     records.received.lock().unwrap().push(received);
     if code == 0 {
         std::future::pending::<()>().await;

@@ -111,14 +111,22 @@ fn http_client(target: &Target, reader: Arc<dyn Reader>) -> Result<Http, Webhook
         .map_err(|error| WebhookError::Configuration(error.to_string()))?;
     let connector =
         Connector { place: target.place.clone(), server_name, tls: Arc::new(tls), reader };
-    let client = Client::builder(TokioExecutor::new())
+    Ok(keeping_client(connector))
+}
+
+/// A client that keeps its connections for a while.
+pub(crate) fn keeping_client<B>(connector: Connector) -> Client<Connector, B>
+where
+    B: http_body::Body + Send + Unpin,
+    B::Data: Send,
+{
+    Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_TIMEOUT)
         .http2_keep_alive_interval(PING_INTERVAL)
         .http2_keep_alive_timeout(PING_TIMEOUT)
-        .build(connector);
-    Ok(client)
+        .build(connector)
 }
 
 fn request(target: &Target, url: &str, body: &Value) -> Result<Request<Full<Bytes>>, WebhookError> {
@@ -149,7 +157,7 @@ async fn answered(client: &Http, request: Request<Full<Bytes>>) -> Result<(u16, 
 }
 
 /// The innermost cause that says something.
-fn cause(error: &hyper_util::client::legacy::Error) -> String {
+pub(crate) fn cause(error: &hyper_util::client::legacy::Error) -> String {
     let mut source: Option<&(dyn Error + 'static)> = error.source();
     let mut text = error.to_string();
     while let Some(error) = source {

@@ -33,7 +33,7 @@ const ENDPOINTS_TRIED_MAX: usize = 3;
 /// Why there is no connection: `dial tcp 10.0.0.1:443: connect: connection refused`.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct DialError(pub(super) String);
+pub(crate) struct DialError(pub(crate) String);
 
 /// Connects to a place, in turn to the endpoints of a Service.
 pub(super) async fn dial(reader: &dyn Reader, place: &Place) -> Result<TcpStream, DialError> {
@@ -103,16 +103,16 @@ async fn dial_address(address: SocketAddr) -> Result<TcpStream, DialError> {
 
 /// Makes the connections of one target.
 #[derive(Clone)]
-pub(super) struct Connector {
-    pub(super) place: Place,
-    pub(super) server_name: ServerName<'static>,
-    pub(super) tls: Arc<ClientConfig>,
-    pub(super) reader: Arc<dyn Reader>,
+pub(crate) struct Connector {
+    pub(crate) place: Place,
+    pub(crate) server_name: ServerName<'static>,
+    pub(crate) tls: Arc<ClientConfig>,
+    pub(crate) reader: Arc<dyn Reader>,
 }
 
 impl Connector {
     /// A secured connection.
-    pub(super) async fn connect(&self) -> Result<TlsStream<TcpStream>, DialError> {
+    pub(crate) async fn connect(&self) -> Result<TlsStream<TcpStream>, DialError> {
         let stream = dial(&*self.reader, &self.place).await?;
         let secured =
             TlsConnector::from(self.tls.clone()).connect(self.server_name.clone(), stream);
@@ -139,7 +139,7 @@ impl Service<Uri> for Connector {
 }
 
 /// A connection as the HTTP client wants it.
-pub(super) struct Secured(TokioIo<TlsStream<TcpStream>>);
+pub(crate) struct Secured(TokioIo<TlsStream<TcpStream>>);
 
 impl Connection for Secured {
     fn connected(&self) -> Connected {

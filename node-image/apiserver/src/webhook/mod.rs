@@ -9,7 +9,10 @@ mod target;
 mod trust;
 
 pub use call::WebhookClients;
+pub(crate) use call::{cause, keeping_client};
+pub(crate) use connector::Connector;
 pub(crate) use endpoints::{ready_endpoints, service_port};
 pub use error::WebhookError;
 pub use target::{Place, Target};
 pub use trust::Identity;
+pub(crate) use trust::client_config;

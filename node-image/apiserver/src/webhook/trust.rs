@@ -33,7 +33,7 @@ impl std::fmt::Debug for Identity {
 
 /// TLS that believes these authorities (PEM; the public ones if there are none), or anyone if it is
 /// `insecure`. The error says what is wrong with the PEM.
-pub(super) fn client_config(
+pub(crate) fn client_config(
     authorities: &[u8],
     insecure: bool,
     identity: Option<&Identity>,
