@@ -8,7 +8,8 @@ use crate::{code, tree};
 /// A crate under node-image/ and the crates of the workspace that it may use.
 const LAYERS: &[(&str, &[&str])] = &[
     ("api", &[]),
-    ("apiserver", &["api", "store"]),
+    ("apiserver", &["api", "cel", "store"]),
+    ("cel", &[]),
     ("client", &["api"]),
     ("contract", &[]),
     ("controllers", &["api", "client"]),
@@ -26,6 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 const ALL: &[&str] = &[
     "api",
     "apiserver",
+    "cel",
     "client",
     "contract",
     "controllers",
