@@ -150,12 +150,9 @@ fn undeclared(report: &Report) -> Option<String> {
     Some(format!(".{path}: field not declared in schema"))
 }
 
-/// `namespace/name`
+/// `namespace/name`, as they were sent.
 fn place_of(object: &Value) -> String {
-    match object.namespace() {
-        "" => object.name().to_owned(),
-        namespace => format!("{namespace}/{}", object.name()),
-    }
+    format!("{}/{}", object.namespace(), object.name())
 }
 
 /// An object after a patch, in the form in which Go would write it.

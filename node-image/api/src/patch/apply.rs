@@ -1,29 +1,15 @@
 //! Server-side apply: an object is merged with what a manager wants, fields it no longer wants and
 //! nobody else owns go, and fields that others own with other values are conflicts.
 
-use std::collections::BTreeSet;
-
-use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::PatchSchema;
-use super::field_set::{FieldPath, FieldSet, ListKind, fields, is_atomic_map, set_of, shown};
+use super::field_set::FieldSet;
+use super::fields::{ListKind, changes, is_atomic_map, set_of};
+use super::owners::{FieldManager, Owner, Owners};
 use super::strategic::weave;
+use crate::Status;
 use crate::walk::{Shape, Walk};
-use crate::{Status, StatusCause};
-
-/// Who writes, and how.
-#[derive(Clone, Copy, Debug)]
-pub struct FieldManager<'a> {
-    /// `fieldManager` of the request.
-    pub name: &'a str,
-    /// The version the fields are named in.
-    pub api_version: &'a str,
-    /// "" for the object itself.
-    pub subresource: &'a str,
-    /// When.
-    pub now: Timestamp,
-}
 
 /// The manager that owns what was there before the first apply.
 const BEFORE_FIRST_APPLY: &str = "before-first-apply";
@@ -40,13 +26,16 @@ pub fn apply<S: PatchSchema>(
     if config["metadata"].has("managedFields") {
         return Err(Status::bad_request("metadata.managedFields must be nil"));
     }
-    let mut owners = Owners::of(live);
+    let mut live = live.clone();
+    let entries = live.existing_mut("metadata").and_then(|m| m.take_key("managedFields"));
+    let mut owners = Owners::of(match entries {
+        Some(Value::Array(entries)) => entries,
+        _ => Vec::new(),
+    });
     if owners.0.is_empty() && !live.is_null() {
         let before = FieldManager { name: BEFORE_FIRST_APPLY, ..manager };
-        owners.0.push(Owner::new(before, "Update", set_of(live, schema)));
+        owners.0.push(Owner::new(before, "Update", set_of(&live, schema)));
     }
-    let mut live = live.clone();
-    strip(&mut live);
     let wanted = set_of(config, schema);
     let mut merged = merge(&live, config, Some(schema));
     let mine = owners.position(manager, "Apply");
@@ -55,197 +44,11 @@ pub fn apply<S: PatchSchema>(
     prune(&mut merged, &last, &wanted, &owners);
     owners.settle(&changes(&live, &merged, schema), force)?;
     owners.0.push(Owner::new(manager, "Apply", wanted));
-    owners.write(&mut merged);
+    let entries = owners.into_entries();
+    if let Some(metadata) = merged.object_mut("metadata").filter(|_| !entries.is_empty()) {
+        metadata.put("managedFields", entries);
+    }
     Ok(merged)
-}
-
-/// Records in `new` who owns what after an ordinary write changed `old` (null for a create) into it.
-pub fn track_update<S: PatchSchema>(
-    old: &Value,
-    new: &mut Value,
-    schema: &S,
-    manager: FieldManager<'_>,
-) {
-    let mut owners = Owners::of(old);
-    let mut before = old.clone();
-    strip(&mut before);
-    strip(new);
-    let changes = changes(&before, new, schema);
-    owners.give_up(&changes.written);
-    owners.give_up(&changes.removed);
-    if !changes.written.is_empty() {
-        let mine = owners.position(manager, "Update");
-        let mut owner = match mine {
-            Some(index) => owners.0.remove(index),
-            None => Owner::new(manager, "Update", FieldSet::default()),
-        };
-        owner.fields.0.extend(changes.written);
-        owner.entry.put("time", manager.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
-        owners.0.push(owner);
-    }
-    owners.write(new);
-}
-
-/// The fields of `config` that `live` has with the same values, as conflicts name them.
-pub fn fields_in_common<S: PatchSchema>(
-    config: &Value,
-    live: &Value,
-    schema: &S,
-) -> BTreeSet<String> {
-    let have = fields(live, schema);
-    let wanted = fields(config, schema);
-    let same = wanted.iter().filter(|(path, value)| have.get(*path) == Some(value));
-    same.map(|(path, _)| shown(path)).collect()
-}
-
-fn strip(object: &mut Value) {
-    if let Some(metadata) = object.existing_mut("metadata") {
-        metadata.take_key("managedFields");
-    }
-}
-
-struct Changes {
-    /// Added, or given another value.
-    written: BTreeSet<FieldPath>,
-    removed: BTreeSet<FieldPath>,
-}
-
-fn changes<S: PatchSchema>(old: &Value, new: &Value, schema: &S) -> Changes {
-    let (before, after) = (fields(old, schema), fields(new, schema));
-    let written = after.iter().filter(|(path, value)| before.get(*path) != Some(value));
-    let removed = before.keys().filter(|path| !after.contains_key(*path));
-    Changes {
-        written: written.map(|(path, _)| path.clone()).collect(),
-        removed: removed.cloned().collect(),
-    }
-}
-
-/// One entry of managedFields.
-struct Owner {
-    entry: Value,
-    fields: FieldSet,
-}
-
-impl Owner {
-    fn new(manager: FieldManager<'_>, operation: &str, fields: FieldSet) -> Owner {
-        let mut entry = json!({
-            "manager": manager.name,
-            "operation": operation,
-            "apiVersion": manager.api_version,
-            "time": manager.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            "fieldsType": "FieldsV1",
-        });
-        if !manager.subresource.is_empty() {
-            entry.put("subresource", manager.subresource);
-        }
-        Owner { entry, fields }
-    }
-
-    fn describe(&self) -> String {
-        let (name, version) = (self.entry.text("manager"), self.entry.text("apiVersion"));
-        match self.entry.text("subresource") {
-            "" => format!("{name:?} using {version}"),
-            subresource => format!("{name:?} with subresource {subresource:?} using {version}"),
-        }
-    }
-}
-
-struct Owners(Vec<Owner>);
-
-impl Owners {
-    fn of(object: &Value) -> Owners {
-        let entries = object["metadata"].list("managedFields").iter();
-        Owners(
-            entries
-                .map(|entry| Owner {
-                    fields: FieldSet::from_json(&entry["fieldsV1"]),
-                    entry: entry.clone(),
-                })
-                .collect(),
-        )
-    }
-
-    fn position(&self, manager: FieldManager<'_>, operation: &str) -> Option<usize> {
-        self.0.iter().position(|owner| {
-            owner.entry.text("manager") == manager.name
-                && owner.entry.text("operation") == operation
-                && owner.entry.text("subresource") == manager.subresource
-                && (operation == "Apply" || owner.entry.text("apiVersion") == manager.api_version)
-        })
-    }
-
-    fn give_up(&mut self, paths: &BTreeSet<FieldPath>) {
-        for owner in &mut self.0 {
-            owner.fields.0.retain(|path| !paths.contains(path));
-        }
-    }
-
-    /// Refuses, or with `force` takes over, what others own and the changes touch.
-    fn settle(&mut self, changes: &Changes, force: bool) -> Result<(), Status> {
-        let conflicts: Vec<(String, Vec<&FieldPath>)> = self
-            .0
-            .iter()
-            .map(|owner| {
-                let touched = owner.fields.0.iter().filter(|path| changes.written.contains(*path));
-                (owner.describe(), touched.collect())
-            })
-            .filter(|(_, paths): &(String, Vec<&FieldPath>)| !paths.is_empty())
-            .collect();
-        if !conflicts.is_empty() && !force {
-            return Err(conflict(&conflicts));
-        }
-        self.give_up(&changes.written);
-        self.give_up(&changes.removed);
-        Ok(())
-    }
-
-    fn write(mut self, object: &mut Value) {
-        self.0.retain(|owner| !owner.fields.0.is_empty());
-        self.0.sort_by_key(|owner| {
-            let entry = &owner.entry;
-            let update = entry.text("operation") != "Apply";
-            (update, entry.text("time").to_owned(), entry.text("manager").to_owned())
-        });
-        let entries: Vec<Value> = self
-            .0
-            .into_iter()
-            .map(|mut owner| {
-                owner.entry.put("fieldsV1", owner.fields.to_json());
-                owner.entry
-            })
-            .collect();
-        if let Some(metadata) = object.object_mut("metadata")
-            && !entries.is_empty()
-        {
-            metadata.put("managedFields", entries);
-        }
-    }
-}
-
-fn conflict(conflicts: &[(String, Vec<&FieldPath>)]) -> Status {
-    let count: usize = conflicts.iter().map(|(_, paths)| paths.len()).sum();
-    let texts: Vec<String> = conflicts
-        .iter()
-        .map(|(owner, paths)| match paths.as_slice() {
-            [one] => format!("conflict with {owner}: {}", shown(one)),
-            many => {
-                let lines: Vec<String> = many.iter().map(|p| format!("\n- {}", shown(p))).collect();
-                format!("conflicts with {owner}:{}", lines.concat())
-            }
-        })
-        .collect();
-    let plural = if count == 1 { "" } else { "s" };
-    let message = format!("Apply failed with {count} conflict{plural}: {}", texts.join("\n"));
-    let mut status = Status::failure(409, "Conflict", message);
-    let causes = conflicts.iter().flat_map(|(owner, paths)| {
-        paths.iter().map(move |path| StatusCause {
-            reason: "FieldManagerConflict".into(),
-            message: format!("conflict with {owner}"),
-            field: shown(path),
-        })
-    });
-    status.details.get_or_insert_default().causes = causes.collect();
-    status
 }
 
 fn merge<S: PatchSchema>(live: &Value, config: &Value, schema: Option<&S>) -> Value {
@@ -299,7 +102,8 @@ fn merge_lists<S: PatchSchema>(
 /// Removes what the manager wanted last time, wants no longer, and nobody else owns.
 fn prune(merged: &mut Value, last: &FieldSet, wanted: &FieldSet, others: &Owners) {
     // An element comes before its fields, so that its keys still find it.
-    let dropped = last.0.iter().filter(|path| {
+    let paths = last.paths();
+    let dropped = paths.iter().filter(|path| {
         !is_key(path)
             && !wanted.reaches(path)
             && !others.0.iter().any(|owner| owner.fields.reaches(path))
@@ -353,6 +157,9 @@ fn remove(value: &mut Value, path: &[String]) -> bool {
 mod tests {
     use super::*;
     use crate::patch::schema::json_schema::JsonSchema;
+    use crate::patch::track;
+    use jiff::Timestamp;
+    use serde_json::json;
 
     fn schema() -> Value {
         json!({"properties": {
@@ -413,7 +220,7 @@ mod tests {
         assert_eq!(error.code, 409);
         assert_eq!(
             error.message,
-            "Apply failed with 1 conflict: conflict with \"me\" using v1: .spec.replicas"
+            "Apply failed with 1 conflict: conflict with \"me\": .spec.replicas"
         );
         let forced = applied(&one, json!({"spec": {"replicas": 2}}), "you", true).unwrap();
         assert_eq!(forced["spec"]["replicas"], 2);
@@ -439,8 +246,8 @@ mod tests {
                 .unwrap();
         let mut new = old.clone();
         new["spec"]["replicas"] = json!(5);
-        track_update(&old, &mut new, &JsonSchema(&schema), by("kubectl"));
-        let owners = new["metadata"].list("managedFields");
+        let owners = old["metadata"].list("managedFields").to_vec();
+        let owners = track(owners, &old, &new, &JsonSchema(&schema), by("kubectl"), &[]);
         assert_eq!(owners[0]["fieldsV1"], json!({"f:spec": {"f:args": {}}}));
         assert_eq!(owners[1]["manager"], "kubectl");
         assert_eq!(owners[1]["fieldsV1"], json!({"f:spec": {"f:replicas": {}}}));

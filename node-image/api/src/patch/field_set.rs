@@ -1,189 +1,161 @@
-//! Sets of field paths, as managedFields record them (`FieldsV1`), and the fields of an object.
-
-use std::collections::{BTreeMap, BTreeSet};
+//! Sets of fields in the form in which managedFields record them (`FieldsV1`): a tree of path
+//! elements, `f:name` for a field, `k:{...}` for an element by its keys, `v:...` for one by value.
+//! A place without anything below it is in the set; one with something below it is when it has `.`.
 
 use serde_json::{Map, Value};
 
-use super::PatchSchema;
-
-/// A path: `f:name` for a field, `k:{...}` for an element by its keys, `v:...` for one by value.
+/// A path: elements from the root on.
 pub(super) type FieldPath = Vec<String>;
+
+/// What says that a place with something below it is itself in the set.
+const SELF: &str = ".";
 
 /// A set of fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct FieldSet(pub(super) BTreeSet<FieldPath>);
+pub(super) struct FieldSet(Map<String, Value>);
 
-/// What the system sets and nobody owns.
-const UNOWNED: &[&[&str]] = &[
-    &["f:apiVersion"],
-    &["f:kind"],
-    &["f:metadata", "f:creationTimestamp"],
-    &["f:metadata", "f:generation"],
-    &["f:metadata", "f:managedFields"],
-    &["f:metadata", "f:name"],
-    &["f:metadata", "f:namespace"],
-    &["f:metadata", "f:resourceVersion"],
-    &["f:metadata", "f:selfLink"],
-    &["f:metadata", "f:uid"],
-];
+/// A place while a set is made: what is below it, and whether it is in the set itself.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    pub(super) below: FieldSet,
+    pub(super) is_member: bool,
+}
 
 impl FieldSet {
-    /// Reads `fieldsV1`.
-    pub(super) fn from_json(fields: &Value) -> FieldSet {
-        let mut set = FieldSet::default();
-        set.read(fields, &mut Vec::new());
-        set
-    }
-
-    fn read(&mut self, node: &Value, path: &mut FieldPath) {
-        let Value::Object(children) = node else { return };
-        if children.is_empty() && !path.is_empty() {
-            self.0.insert(path.clone());
-        }
-        for (name, child) in children {
-            if name == "." {
-                self.0.insert(path.clone());
-                continue;
-            }
-            path.push(name.clone());
-            self.read(child, path);
-            path.pop();
+    /// Reads `fieldsV1`; what is no set is an empty one.
+    pub(super) fn from_json(fields: Value) -> FieldSet {
+        match fields {
+            Value::Object(places) => FieldSet(places),
+            _ => FieldSet::default(),
         }
     }
 
-    /// Writes `fieldsV1`.
-    pub(super) fn to_json(&self) -> Value {
-        let mut root = Value::Object(Map::new());
-        for path in &self.0 {
-            let mut node = &mut root;
-            for name in path {
-                if let Value::Object(children) = node {
-                    node =
-                        children.entry(name.clone()).or_insert_with(|| Value::Object(Map::new()));
-                }
-            }
+    /// `fieldsV1`
+    pub(super) fn into_json(self) -> Value {
+        Value::Object(self.0)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds a place under the root, unless nothing of it is in the set.
+    pub(super) fn attach(&mut self, element: impl FnOnce() -> String, mut place: Place) {
+        if place.below.is_empty() && !place.is_member {
+            return;
         }
-        for path in &self.0 {
-            let node = path.iter().try_fold(&mut root, |node, name| node.get_mut(name));
-            if let Some(Value::Object(children)) = node
-                && !children.is_empty()
-            {
-                children.insert(".".into(), Value::Object(Map::new()));
-            }
+        if place.is_member && !place.below.is_empty() {
+            place.below.0.insert(SELF.into(), Value::Object(Map::new()));
         }
-        root
+        self.0.insert(element(), place.below.into_json());
+    }
+
+    /// Removes an element of the root with all that is below it.
+    pub(super) fn detach(&mut self, element: &str) {
+        self.0.remove(element);
+    }
+
+    /// What is below an element of the root, to be changed; it goes when nothing is left.
+    pub(super) fn change_below(&mut self, element: &str, change: impl FnOnce(&mut FieldSet)) {
+        let Some(Value::Object(places)) = self.0.get_mut(element) else { return };
+        let mut below = FieldSet(std::mem::take(places));
+        change(&mut below);
+        below.0.remove(SELF);
+        if below.is_empty() {
+            self.0.remove(element);
+        } else {
+            *places = below.0;
+        }
+    }
+
+    /// Adds all fields of another set.
+    pub(super) fn unite(&mut self, other: &FieldSet) {
+        unite(&mut self.0, &other.0);
+    }
+
+    /// Removes all fields of another set.
+    pub(super) fn subtract(&mut self, other: &FieldSet) {
+        subtract(&mut self.0, &other.0);
+    }
+
+    /// The fields that both sets have.
+    pub(super) fn common(&self, other: &FieldSet) -> Vec<FieldPath> {
+        let mut found = Vec::new();
+        common(&self.0, &other.0, &mut Vec::new(), &mut found);
+        found
+    }
+
+    /// All fields; a place comes before those below it.
+    pub(super) fn paths(&self) -> Vec<FieldPath> {
+        self.common(self)
     }
 
     /// Whether the set has `path` or something below it.
     pub(super) fn reaches(&self, path: &[String]) -> bool {
-        let first = self.0.range(path.to_vec()..).next();
-        first.is_some_and(|found| found.starts_with(path))
+        let mut places = Some(&self.0);
+        for element in path {
+            let Some(found) = places.and_then(|places| places.get(element)) else { return false };
+            places = found.as_object();
+        }
+        true
     }
 }
 
-/// The fields of an object, each with its value; containers and list elements have none.
-pub(super) fn fields<'a, S: PatchSchema>(
-    object: &'a Value,
-    schema: &S,
-) -> BTreeMap<FieldPath, Option<&'a Value>> {
-    let mut found = BTreeMap::new();
-    walk(object, Some(schema), &mut Vec::new(), &mut found);
-    found.retain(|path, _| {
-        let unowned = UNOWNED.iter().any(|prefix| {
-            prefix.len() <= path.len() && prefix.iter().zip(path).all(|(a, b)| a == b)
-        });
-        !unowned && *path != ["f:metadata"]
-    });
-    found
+fn is_member(place: &Value) -> bool {
+    match place {
+        Value::Object(below) => below.is_empty() || below.contains_key(SELF),
+        _ => false,
+    }
 }
 
-/// The set of the fields of an object.
-pub(super) fn set_of<S: PatchSchema>(object: &Value, schema: &S) -> FieldSet {
-    FieldSet(fields(object, schema).into_keys().collect())
-}
-
-fn walk<'a, S: PatchSchema>(
-    value: &'a Value,
-    schema: Option<&S>,
-    path: &mut FieldPath,
-    found: &mut BTreeMap<FieldPath, Option<&'a Value>>,
-) {
-    match value {
-        Value::Object(map) if !is_atomic_map(schema) => walk_map(map, schema, path, found),
-        Value::Array(list) if ListKind::of(schema) != ListKind::Atomic => {
-            let kind = ListKind::of(schema);
-            let items = schema.and_then(|s| s.items());
-            for item in list {
-                path.push(kind.element(item, items.as_ref()));
-                found.insert(path.clone(), None);
-                if let (ListKind::Map(_), Value::Object(map)) = (&kind, item) {
-                    walk_map(map, items.as_ref(), path, found);
-                }
-                path.pop();
+fn unite(places: &mut Map<String, Value>, others: &Map<String, Value>) {
+    for (element, other) in others.iter().filter(|(element, _)| *element != SELF) {
+        let Some(place) = places.get_mut(element) else {
+            places.insert(element.clone(), other.clone());
+            continue;
+        };
+        let stays_member = is_member(place) || is_member(other);
+        if let (Value::Object(below), Value::Object(others)) = (place, other) {
+            unite(below, others);
+            if stays_member && !below.is_empty() {
+                below.insert(SELF.into(), Value::Object(Map::new()));
             }
         }
-        leaf => {
-            found.insert(path.clone(), Some(leaf));
+    }
+}
+
+fn subtract(places: &mut Map<String, Value>, others: &Map<String, Value>) {
+    for (element, other) in others.iter().filter(|(element, _)| *element != SELF) {
+        let Some(place) = places.get_mut(element) else { continue };
+        let stays_member = is_member(place) && !is_member(other);
+        if let (Value::Object(below), Value::Object(others)) = (place, other) {
+            below.remove(SELF);
+            subtract(below, others);
+            match (below.is_empty(), stays_member) {
+                (true, false) => drop(places.remove(element)),
+                (false, true) => drop(below.insert(SELF.into(), Value::Object(Map::new()))),
+                _ => {}
+            }
         }
     }
 }
 
-fn walk_map<'a, S: PatchSchema>(
-    map: &'a Map<String, Value>,
-    schema: Option<&S>,
+fn common(
+    one: &Map<String, Value>,
+    other: &Map<String, Value>,
     path: &mut FieldPath,
-    found: &mut BTreeMap<FieldPath, Option<&'a Value>>,
+    found: &mut Vec<FieldPath>,
 ) {
-    for (name, value) in map {
-        path.push(format!("f:{name}"));
-        let field = schema.and_then(|s| s.under(name));
-        walk(value, field.as_ref(), path, found);
-        let named = schema.is_some_and(|s| s.property(name).is_some());
-        let bare = value.as_object().is_some_and(Map::is_empty);
-        if bare || (value.is_object() && !named) {
-            found.entry(path.clone()).or_insert(None);
+    for (element, place) in one.iter().filter(|(element, _)| *element != SELF) {
+        let Some(twin) = other.get(element) else { continue };
+        path.push(element.clone());
+        if is_member(place) && is_member(twin) {
+            found.push(path.clone());
+        }
+        if let (Value::Object(below), Value::Object(others)) = (place, twin) {
+            common(below, others, path, found);
         }
         path.pop();
-    }
-}
-
-pub(super) fn is_atomic_map<S: PatchSchema>(schema: Option<&S>) -> bool {
-    schema.is_some_and(|s| s.map_type() == Some("atomic"))
-}
-
-/// How the elements of a list are told apart.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ListKind {
-    /// Not at all: the list is one value.
-    Atomic,
-    /// By value.
-    Set,
-    /// By these fields.
-    Map(Vec<String>),
-}
-
-impl ListKind {
-    pub(super) fn of<S: PatchSchema>(schema: Option<&S>) -> ListKind {
-        match schema.and_then(|s| s.list_type()) {
-            Some("set") => ListKind::Set,
-            Some("map") => ListKind::Map(schema.map(|s| s.list_map_keys()).unwrap_or_default()),
-            _ => ListKind::Atomic,
-        }
-    }
-
-    /// The path element of a list's element.
-    pub(super) fn element<S: PatchSchema>(&self, item: &Value, items: Option<&S>) -> String {
-        let ListKind::Map(keys) = self else {
-            return format!("v:{item}");
-        };
-        let mut id = Map::new();
-        for key in keys {
-            let default = || items.and_then(|s| s.property(key)).and_then(|s| s.default_value());
-            if let Some(value) = item.get(key).cloned().or_else(default) {
-                id.insert(key.clone(), value);
-            }
-        }
-        format!("k:{}", Value::Object(id))
     }
 }
 
@@ -191,7 +163,7 @@ impl ListKind {
 pub(super) fn shown(path: &[String]) -> String {
     let mut text = String::new();
     for element in path {
-        match element.split_at(2.min(element.len())) {
+        match element.split_at_checked(2).unwrap_or((element, "")) {
             ("f:", name) => text.push_str(&format!(".{name}")),
             ("k:", keys) => {
                 let keys: Map<String, Value> = serde_json::from_str(keys).unwrap_or_default();
@@ -203,4 +175,73 @@ pub(super) fn shown(path: &[String]) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn set(json: Value) -> FieldSet {
+        FieldSet::from_json(json)
+    }
+
+    #[test]
+    fn unions() {
+        let check = |one: Value, other: Value, expect: Value| {
+            let mut united = set(one);
+            united.unite(&set(other));
+            assert_eq!(united.into_json(), expect);
+        };
+        check(json!({}), json!({"f:a": {}}), json!({"f:a": {}}));
+        check(
+            json!({"f:a": {}}),
+            json!({"f:a": {"f:b": {}}}),
+            json!({"f:a": {".": {}, "f:b": {}}}),
+        );
+        check(
+            json!({"f:a": {"f:b": {}}}),
+            json!({"f:a": {}}),
+            json!({"f:a": {".": {}, "f:b": {}}}),
+        );
+        check(
+            json!({"f:a": {"f:b": {}}}),
+            json!({"f:a": {"f:c": {}}}),
+            json!({"f:a": {"f:b": {}, "f:c": {}}}),
+        );
+    }
+
+    #[test]
+    fn differences() {
+        let check = |one: Value, other: Value, expect: Value| {
+            let mut left = set(one);
+            left.subtract(&set(other));
+            assert_eq!(left.into_json(), expect);
+        };
+        check(json!({"f:a": {}}), json!({"f:a": {}}), json!({}));
+        check(json!({"f:a": {"f:b": {}}}), json!({"f:a": {"f:b": {}}}), json!({}));
+        check(json!({"f:a": {"f:b": {}}}), json!({"f:a": {}}), json!({"f:a": {"f:b": {}}}));
+        check(
+            json!({"f:a": {".": {}, "f:b": {}}}),
+            json!({"f:a": {"f:b": {}}}),
+            json!({"f:a": {}}),
+        );
+        check(
+            json!({"f:a": {".": {}, "f:b": {}}}),
+            json!({"f:a": {}}),
+            json!({"f:a": {"f:b": {}}}),
+        );
+        check(json!({"f:a": {}}), json!({"f:a": {"f:b": {}}}), json!({"f:a": {}}));
+        check(json!({"f:a": 1, "x": []}), json!({"f:a": {}}), json!({"f:a": 1, "x": []}));
+    }
+
+    #[test]
+    fn what_two_sets_share() {
+        let one = set(json!({"f:a": {".": {}, "f:b": {}}, "f:c": {}}));
+        let other = set(json!({"f:a": {"f:b": {}}, "f:c": {}, "f:d": {}}));
+        assert_eq!(one.common(&other), [vec!["f:a", "f:b"], vec!["f:c"]]);
+        assert_eq!(one.paths().len(), 3);
+        assert!(one.reaches(&["f:a".into()]) && !other.reaches(&["f:a".into(), "f:x".into()]));
+        assert_eq!(shown(&["f:a".into(), "k:{\"n\":\"x\"}".into(), "é".into()]), ".a[n=\"x\"]é");
+    }
 }

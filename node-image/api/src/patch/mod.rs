@@ -3,14 +3,17 @@
 
 mod apply;
 mod field_set;
+mod fields;
 mod json;
 mod merge;
+mod owners;
 mod schema;
 mod strategic;
 
-pub use apply::{FieldManager, apply, fields_in_common, track_update};
+pub use apply::apply;
 pub use json::json;
 pub use merge::merge;
+pub use owners::{FieldManager, fields_in_common, track};
 pub use schema::PatchSchema;
 pub use strategic::strategic;
 

@@ -1,13 +1,15 @@
 //! `scale`: the replicas of a workload, as an `autoscaling/v1` Scale.
 
-use kd_api::decode::normalize;
+use kd_api::decode::{Encoding, decode_as, normalize};
 use kd_api::selector::Selector;
 use kd_api::{Kind, Object, Status, patch};
 use serde_json::{Value, json};
 
 use crate::negotiate::{media_type, unsupported_media_type};
 use crate::storage::key_of;
-use crate::verbs::{Proposal, Reply, VerbRequest, View, update_object};
+use crate::verbs::{
+    APPLY, Proposal, Reply, VerbRequest, View, apply_config, check_manager, update_object,
+};
 
 const SCALE: (&str, &str, &str) = ("autoscaling", "v1", "Scale");
 const MERGE: [&str; 2] = ["application/merge-patch+json", "application/strategic-merge-patch+json"];
@@ -21,6 +23,7 @@ pub(super) async fn scale(request: &mut VerbRequest) -> Result<Reply, Status> {
             let scale = request.read_other(SCALE).await?;
             change(request, |_| Ok(scale.clone())).await
         }
+        _ if media_type(&request.exchange.parts.headers) == APPLY => apply(request).await,
         _ => {
             let sort = media_type(&request.exchange.parts.headers).to_owned();
             let body = request.read_body().await?;
@@ -42,6 +45,23 @@ fn get(request: &VerbRequest) -> Result<Reply, Status> {
     let entry = entry.ok_or_else(|| request.not_found(request.name()))?;
     let object = request.objects().decode(&request.kind, &entry)?;
     Ok(Reply::Value(200, scale_of(&request.kind, &object)?))
+}
+
+/// What a manager wants of the replicas becomes what it wants of the object's own field.
+async fn apply(request: &mut VerbRequest) -> Result<Reply, Status> {
+    check_manager(request.query().first("fieldManager"))?;
+    let kind = request.kind.clone();
+    let body = request.read_body().await?;
+    let scale = decode_as(&body, Encoding::Yaml, SCALE, request.field_validation()?)?.object;
+    let mut config = json!({"apiVersion": kind.api_version(), "kind": kind.kind, "metadata": {}});
+    config.set_name(request.name());
+    config.set_namespace(request.namespace());
+    if let Some(replicas) = scale.i64_at(&["spec", "replicas"]) {
+        config.set_at(&["spec", "replicas"], replicas.into());
+    }
+    let (code, bytes) = apply_config(request, "scale", config).await?;
+    let object: Value = serde_json::from_slice(&bytes).map_err(Status::internal)?;
+    Ok(Reply::Value(code, scale_of(&kind, &object)?))
 }
 
 /// Replaces the replicas by those of the Scale that `propose` makes of the current one.

@@ -1,6 +1,7 @@
 //! Server-side apply: PATCH with what a manager wants of an object, which need not exist yet.
 
-use kd_api::decode::{Decoded, Encoding, decode};
+use bytes::Bytes;
+use kd_api::decode::{Decoded, decode_applied, normalize};
 use kd_api::patch::PatchSchema;
 use kd_api::{FieldError, Kind, Object, Path, Status, patch, schema};
 use serde_json::Value;
@@ -25,11 +26,22 @@ pub(super) async fn apply(
     subresource: &'static str,
 ) -> Result<Reply, Status> {
     let kind = request.kind.clone();
+    check_manager(request.query().first("fieldManager"))?;
+    let config = read_config(request, &kind, subresource).await?;
+    let (code, bytes) = apply_config(request, subresource, config).await?;
+    Ok(Reply::Object(code, bytes))
+}
+
+/// Applies a configuration of the request's object; returns the code and what the client sees.
+pub(crate) async fn apply_config(
+    request: &mut VerbRequest,
+    subresource: &'static str,
+    config: Value,
+) -> Result<(u16, Bytes), Status> {
+    let kind = request.kind.clone();
     let Some(schema) = schema::for_kind(&kind) else {
         return Err(unsupported_media_type("application/json-patch+json"));
     };
-    check_manager(request.query().first("fieldManager"))?;
-    let config = read_config(request, &kind, subresource).await?;
     let force = request.query().flag("force");
     let writer = Writer::of(request, subresource);
     let api_version = kind.api_version();
@@ -48,7 +60,8 @@ pub(super) async fn apply(
         if is_kubectl && !live.str_at(&LAST_APPLIED).is_empty() {
             new.set_at(&LAST_APPLIED, last_applied(&config).into());
         }
-        Ok::<Value, Status>(new)
+        // A configuration is owned as it is written; objects have their kind's form.
+        normalize(new, &kind).map(|new| new.object).map_err(Status::bad_request)
     };
     let key = key_of(&kind, request.namespace(), request.name());
     if subresource.is_empty() && request.objects().store.get(&key).is_none() {
@@ -61,7 +74,7 @@ pub(super) async fn apply(
         }
         let object = wanted(&Value::Null)?;
         let bytes = create::create_owned(request, object).await?;
-        return Ok(Reply::Object(201, bytes));
+        return Ok((201, bytes));
     }
     let propose = |old: &Value| {
         let new = wanted(old)?;
@@ -70,7 +83,7 @@ pub(super) async fn apply(
     };
     let how = Proposal { options: "PatchOptions", applies: true, ..Proposal::new(subresource) };
     let bytes = update_object(request, how, propose).await?;
-    Ok(Reply::Object(200, bytes))
+    Ok((200, bytes))
 }
 
 /// Whether all conflicts are about fields that are as kubectl's annotation says it applied them.
@@ -92,7 +105,8 @@ fn last_applied(config: &Value) -> String {
     format!("{config}\n")
 }
 
-fn check_manager(name: &str) -> Result<(), Status> {
+/// An apply names its manager.
+pub(crate) fn check_manager(name: &str) -> Result<(), Status> {
     if !name.is_empty() {
         return Ok(());
     }
@@ -108,7 +122,7 @@ async fn read_config(
 ) -> Result<Value, Status> {
     let validation = request.field_validation()?;
     let body = request.read_body().await?;
-    let Decoded { object: mut config, warnings } = decode(&body, Encoding::Yaml, kind, validation)?;
+    let Decoded { object: mut config, warnings } = decode_applied(&body, kind, validation)?;
     request.warnings.extend(warnings);
     request.settle_namespace(&mut config)?;
     match config.name() {
@@ -121,11 +135,17 @@ async fn read_config(
             )));
         }
     }
-    if let (true, Some(fields)) = (subresource.is_empty(), config.as_object_mut())
-        && kind.subresource("status").is_some()
-    {
-        fields.remove("status");
+    // What this path does not change is not its managers' either.
+    let foreign = match subresource {
+        "" if kind.subresource("status").is_some() => "status",
+        "status" => "spec",
+        _ => "",
+    };
+    if let Some(fields) = config.as_object_mut() {
+        fields.remove(foreign);
     }
+    // Tools write it although it is the server's.
+    config.metadata_mut().remove("creationTimestamp");
     Ok(config)
 }
 

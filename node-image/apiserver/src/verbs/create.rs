@@ -10,6 +10,7 @@ use kd_api::{Kind, Object, Status, strategy};
 use kd_store::{Error, Transaction};
 use serde_json::Value;
 
+use super::owners::Writer;
 use super::write::{Write, valid};
 use super::{Reply, VerbRequest, effects};
 use crate::pipeline::uuid;
@@ -39,7 +40,11 @@ pub(super) async fn create_object(
     request: &mut VerbRequest,
     mut object: Value,
 ) -> Result<Bytes, Status> {
-    object.metadata_mut().remove("managedFields");
+    let proposed = object.metadata_mut().remove("managedFields");
+    let owners = Writer::of(request, "").created(&request.kind, proposed, &object);
+    if owners.as_array().is_some_and(|owners| !owners.is_empty()) {
+        object.metadata_mut().insert("managedFields".into(), owners);
+    }
     create_owned(request, object).await
 }
 

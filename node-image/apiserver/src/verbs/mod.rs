@@ -21,7 +21,7 @@ use futures::future::BoxFuture;
 use kd_api::kind::METRICS_GROUP;
 use kd_api::{Kind, Status, StatusDetails};
 
-pub(crate) use apply::APPLY;
+pub(crate) use apply::{APPLY, apply_config, check_manager};
 pub(crate) use create::set_system_fields;
 pub(crate) use delete::{DeleteOptions, delete_object};
 pub(crate) use request::{Reply, VerbRequest};

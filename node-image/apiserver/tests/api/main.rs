@@ -5,6 +5,7 @@ mod deletion;
 mod discovery;
 mod forms;
 mod lists;
+mod owners;
 mod server;
 mod services;
 mod subresources;

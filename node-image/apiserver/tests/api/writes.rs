@@ -173,7 +173,7 @@ async fn applies() {
     assert_eq!((conflict.code, &conflict.body["details"]["name"]), (409, &json!("a")));
     assert_eq!(
         conflict.body["message"],
-        "Apply failed with 1 conflict: conflict with \"one\" using v1: .data.x"
+        "Apply failed with 1 conflict: conflict with \"one\": .data.x"
     );
     let forced = apply("two", "&force=true", json!({"x": "2"})).await.body;
     assert_eq!(forced["data"], json!({"x": "2", "y": "1"}));
