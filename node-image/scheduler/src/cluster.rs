@@ -7,8 +7,10 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Node;
 use kd_client::Key;
 
+use crate::budget::Budget;
 use crate::node::NodeFacts;
 use crate::pod::PodFacts;
+use crate::siblings::Siblings;
 use crate::storage::Storage;
 
 /// Nodes, pods, namespaces and storage.
@@ -20,6 +22,10 @@ pub struct Cluster {
     pub namespaces: HashMap<String, BTreeMap<String, String>>,
     /// PersistentVolumes, their claims and classes.
     pub storage: Arc<Storage>,
+    /// PodDisruptionBudgets.
+    pub budgets: Arc<HashMap<Key, Budget>>,
+    /// What selects the pods that belong together.
+    pub siblings: Arc<Siblings>,
 }
 
 impl Cluster {

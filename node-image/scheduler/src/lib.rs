@@ -1,6 +1,7 @@
 //! Queue, cycle and plugins that bind pods to nodes. The cycle is a pure function of the cluster's
 //! state; the scheduler feeds that state from watches and performs what the cycle decides.
 
+mod budget;
 mod cluster;
 mod cycle;
 mod node;
@@ -11,6 +12,7 @@ mod preemption;
 mod queue;
 mod resource_amounts;
 mod scheduler;
+mod siblings;
 mod storage;
 #[cfg(test)]
 mod testing;

@@ -96,6 +96,8 @@ pub struct PodFacts {
     pub deleting: bool,
     /// Whether it has ended.
     pub terminal: bool,
+    /// Kind and name of the controller that made it.
+    pub controller: Option<(String, String)>,
     /// Its PodScheduled condition.
     pub scheduled: Option<PodCondition>,
     /// The rest.
@@ -112,6 +114,8 @@ impl PodFacts {
         let namespace = metadata.namespace.unwrap_or_default();
         let name = metadata.name.unwrap_or_default();
         let conditions = status.conditions.unwrap_or_default();
+        let owners = metadata.owner_references.unwrap_or_default();
+        let controller = owners.into_iter().find(|owner| owner.controller == Some(true));
         let ended = |phase: &str| phase == "Succeeded" || phase == "Failed";
         PodFacts {
             key: Key::new(&namespace, &name),
@@ -123,6 +127,7 @@ impl PodFacts {
             nominated: status.nominated_node_name.filter(|name| !name.is_empty()),
             deleting: metadata.deletion_timestamp.is_some(),
             terminal: status.phase.as_deref().is_some_and(ended),
+            controller: controller.map(|owner| (owner.kind, owner.name)),
             scheduled: conditions.into_iter().find(|c| c.type_ == "PodScheduled"),
             scoring: pod_requests(&spec, true),
             wishes: wishes(&name, metadata.labels.unwrap_or_default(), spec),

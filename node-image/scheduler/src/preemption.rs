@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::budget;
 use crate::cluster::Cluster;
 use crate::cycle::{Cycle, Diagnosis, reasons};
 use crate::plugin::{Plugin, Refusal};
@@ -34,6 +35,8 @@ pub struct Victim {
     pub uid: String,
     priority: i32,
     started: Option<Timestamp>,
+    /// Its going breaks a PodDisruptionBudget.
+    violates: bool,
 }
 
 /// Looks for a node where the pod fits once pods of lower priority are gone.
@@ -108,8 +111,11 @@ fn victims_on(
     if !fits(plugins, &trial, pod, name) {
         return None;
     }
-    // The most important are put back first; who then does not fit any more has to go.
+    // The most important are put back first, of those whose budgets would break before the others;
+    // who then does not fit any more has to go.
     candidates.sort_by_key(|p| (Reverse(p.wishes.priority), p.started));
+    let violating = budget::violating(&cluster.budgets, &candidates);
+    candidates.sort_by_key(|p| !violating.contains(&p.key));
     let mut victims = Vec::new();
     for candidate in candidates {
         trial.place(candidate.clone());
@@ -120,9 +126,11 @@ fn victims_on(
                 uid: candidate.uid.clone(),
                 priority: candidate.wishes.priority,
                 started: candidate.started,
+                violates: violating.contains(&candidate.key),
             });
         }
     }
+    victims.sort_by_key(|victim| (Reverse(victim.priority), victim.started));
     Some(victims)
 }
 
@@ -134,6 +142,7 @@ fn fits(plugins: &[Box<dyn Plugin>], cluster: &Cluster, pod: &PodFacts, name: &s
 /// What a choice of victims costs: the lowest is chosen.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Cost {
+    violations: usize,
     highest_priority: i32,
     priorities: i64,
     count: usize,
@@ -147,6 +156,7 @@ impl Cost {
         let important = victims.iter().filter(|v| v.priority == highest_priority);
         let started = important.filter_map(|v| v.started).min();
         Cost {
+            violations: victims.iter().filter(|v| v.violates).count(),
             highest_priority,
             // Shifted so that many low priorities do not look cheaper than one.
             priorities: victims
@@ -206,5 +216,38 @@ mod tests {
         let text =
             "preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.";
         check(&sized("p", "", 100, "5"), Err(text));
+    }
+
+    #[test]
+    fn budgets_are_broken_last() {
+        let labelled = |name: &str, node: &str, priority: i32| {
+            let mut pod = sized(name, node, priority, "2");
+            pod.wishes.labels = [("app".to_owned(), name.to_owned())].into();
+            pod
+        };
+        let nodes = [node("a", json!({})), node("b", json!({}))];
+        let pods = [
+            labelled("guarded", "a", 1),
+            sized("keep", "a", 1000, "2"),
+            labelled("dearer", "b", 50),
+            labelled("spare", "b", 60),
+        ];
+        let check = |allowed: i32, victim: &str| {
+            let mut cluster = cluster(&nodes, &pods);
+            let budget = json!({"spec": {"selector": {"matchLabels": {"app": "guarded"}}},
+                "status": {"disruptionsAllowed": allowed, "currentHealthy": 1,
+                    "desiredHealthy": 1, "expectedPods": 1}});
+            let budget = budget::Budget::of(serde_json::from_value(budget).unwrap());
+            let key = kd_client::Key::new("n", "pdb");
+            Arc::make_mut(&mut cluster.budgets).insert(key, budget);
+            let pod = sized("p", "", 100, "2");
+            let diagnosis = decide(&cluster, &pod).unwrap_err();
+            let found = preempt(&plugins(), &cluster, &pod, &diagnosis);
+            let Preemption::Victims { victims, .. } = found else { panic!("{found:?}") };
+            let names: Vec<&str> = victims.iter().map(|v| &*v.key.name).collect();
+            assert_eq!(names, [victim]);
+        };
+        check(1, "guarded");
+        check(0, "dearer");
     }
 }

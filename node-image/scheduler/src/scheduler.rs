@@ -11,7 +11,9 @@ use std::sync::Arc;
 use futures::StreamExt;
 use futures::stream::{BoxStream, SelectAll};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::apps::v1::{ReplicaSet, StatefulSet};
+use k8s_openapi::api::core::v1::{Node, Pod, ReplicationController, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kd_client::{
     Client, DeleteOptions, Error, EventApi, EventType, Keep, Key, Object, Occurrence, PatchKind,
     Recorder, Reference, Resource, Selectors, Watch, WatchEvent, resources,
@@ -20,6 +22,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use crate::budget::Budget;
 use crate::cluster::Cluster;
 use crate::cycle::{Diagnosis, choose};
 use crate::plugin::{ClusterEvent, Plugin};
@@ -83,6 +86,11 @@ enum Source {
     Claims,
     Volumes,
     Classes,
+    Budgets,
+    Services,
+    ReplicaSets,
+    StatefulSets,
+    ReplicationControllers,
 }
 
 type Fed = (Source, WatchEvent);
@@ -112,6 +120,7 @@ impl Scheduler {
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         tokio::pin!(shutdown);
         let mut events = self.watch();
+        // Budgets and selectors only make better choices of good ones: nothing waits for them.
         let mut unsynced = vec![
             Source::Pods,
             Source::Nodes,
@@ -158,12 +167,22 @@ impl Scheduler {
             ..Selectors::default()
         };
         let all = Selectors::default;
-        let sources: [(Source, &Resource, Selectors, Keep); 6] = [
+        let sources: [(Source, &Resource, Selectors, Keep); 11] = [
             (Source::Nodes, &resources::NODES, all(), Keep::Once),
             (Source::Namespaces, &resources::NAMESPACES, all(), Keep::Metadata),
             (Source::Claims, &resources::PERSISTENT_VOLUME_CLAIMS, all(), Keep::Once),
             (Source::Volumes, &resources::PERSISTENT_VOLUMES, all(), Keep::Once),
             (Source::Classes, &resources::STORAGE_CLASSES, all(), Keep::Once),
+            (Source::Budgets, &resources::POD_DISRUPTION_BUDGETS, all(), Keep::Once),
+            (Source::Services, &resources::SERVICES, all(), Keep::Once),
+            (Source::ReplicaSets, &resources::REPLICA_SETS, all(), Keep::Once),
+            (Source::StatefulSets, &resources::STATEFUL_SETS, all(), Keep::Once),
+            (
+                Source::ReplicationControllers,
+                &resources::REPLICATION_CONTROLLERS,
+                all(),
+                Keep::Once,
+            ),
             (Source::Pods, &resources::PODS, running, Keep::Once),
         ];
         let mut streams = SelectAll::new();
@@ -200,6 +219,14 @@ impl Scheduler {
             Source::Claims => self.claim_changed(object, gone),
             Source::Volumes => self.volume_changed(object, gone),
             Source::Classes => self.class_changed(object, gone),
+            Source::Budgets => {
+                let budgets = Arc::make_mut(&mut self.cluster.budgets);
+                match object.decode().filter(|_| !gone) {
+                    Some(budget) => drop(budgets.insert(object.key(), Budget::of(budget))),
+                    None => drop(budgets.remove(&object.key())),
+                }
+            }
+            other => self.siblings_changed(other, object, gone),
         }
     }
 
@@ -250,6 +277,36 @@ impl Scheduler {
         {
             self.happened(&ClusterEvent::Node(facts));
         }
+    }
+
+    /// A Service or a controller of pods changed what it selects.
+    fn siblings_changed(&mut self, source: Source, object: &Object, gone: bool) {
+        let siblings = Arc::make_mut(&mut self.cluster.siblings);
+        let key = object.key();
+        if source == Source::Services {
+            let service = object.decode::<Service>().filter(|_| !gone);
+            return siblings.set_service(key, service.and_then(|s| s.spec?.selector));
+        }
+        let (kind, selector) = match source {
+            Source::ReplicaSets => {
+                let set = object.decode::<ReplicaSet>();
+                ("ReplicaSet", set.and_then(|set| Some(set.spec?.selector)))
+            }
+            Source::StatefulSets => {
+                let set = object.decode::<StatefulSet>();
+                ("StatefulSet", set.and_then(|set| Some(set.spec?.selector)))
+            }
+            _ => {
+                let labels = object.decode::<ReplicationController>();
+                let labels = labels.and_then(|controller| controller.spec?.selector);
+                let selector = labels.map(|labels| LabelSelector {
+                    match_labels: Some(labels),
+                    ..LabelSelector::default()
+                });
+                ("ReplicationController", selector)
+            }
+        };
+        siblings.set_controller(kind, key, selector.filter(|_| !gone));
     }
 
     fn happened(&mut self, event: &ClusterEvent) {

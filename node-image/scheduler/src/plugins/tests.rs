@@ -1,5 +1,7 @@
 //! What each plugin lets through and prefers, as tables.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use crate::plugins::plugins;
@@ -172,4 +174,19 @@ fn spreading() {
     let reason = "1 node(s) didn't match Pod's node affinity/selector, \
         1 node(s) didn't match pod topology spread constraints.";
     check(&nodes[..2], &crowded, pinned, reason);
+}
+
+#[test]
+fn siblings_are_spread_by_default() {
+    let nodes = [node("a", json!({})), node("b", json!({}))];
+    let mut cluster = cluster(&nodes, &[labelled("q", "a")]);
+    let busy = json!({"spec": {"containers": [
+        {"name": "c", "resources": {"requests": {"cpu": "400m", "memory": "400Mi"}}}]}});
+    cluster.place(Arc::new(placed("r", "b", busy)));
+    let pod = pod("p", json!({"metadata": {"labels": {"app": "x"}}}));
+    assert_eq!(decide(&cluster, &pod).unwrap(), "a");
+    let selector = [("app".to_owned(), "x".to_owned())].into();
+    let key = kd_client::Key::new("n", "x");
+    Arc::make_mut(&mut cluster.siblings).set_service(key, Some(selector));
+    assert_eq!(decide(&cluster, &pod).unwrap(), "b");
 }
