@@ -3,13 +3,15 @@
 use std::fs::File;
 use std::io::Read;
 
-use bollard::query_parameters::{CreateImageOptionsBuilder, ImportImageOptionsBuilder};
+use bollard::query_parameters::{
+    CreateImageOptionsBuilder, ImportImageOptionsBuilder, PruneImagesOptionsBuilder,
+};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use kd_contract::LABEL_CONTENT;
 
 use super::archive::{self, EXECUTABLE_PREFIX_BYTES, NodeImageArchive};
-use super::engine::{Engine, has_status, refused};
+use super::engine::{Engine, has_status, label_filter, refused};
 use crate::error::{Error, ExitCode, Result};
 
 /// The repository of images that kd builds.
@@ -93,6 +95,20 @@ impl NodeImage {
             Some(content) => load(engine, self.build(content).await?).await,
             None => pull(engine, &self.reference).await,
         }
+    }
+
+    /// Deletes the images that kd built and no container uses, except `kept`. Returns their names.
+    pub async fn prune(engine: &Engine, kept: Option<&NodeImage>) -> Result<Vec<String>> {
+        let mut filters = label_filter(LABEL_CONTENT);
+        filters.insert("dangling".to_owned(), vec!["false".to_owned()]);
+        if let Some(content) = kept.and_then(|image| image.content.as_ref()) {
+            filters.insert("label!".to_owned(), vec![format!("{LABEL_CONTENT}={content}")]);
+        }
+        let options = PruneImagesOptionsBuilder::default().filters(&filters).build();
+        let pruned = engine.docker.prune_images(Some(options)).await;
+        let pruned = pruned.map_err(|source| refused("delete unused node images", source))?;
+        let deleted = pruned.images_deleted.unwrap_or_default();
+        Ok(deleted.into_iter().filter_map(|image| image.untagged).collect())
     }
 
     /// The image as an archive.

@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod inspect;
+pub mod prune;
 
 use clap::Subcommand;
 
@@ -15,6 +16,8 @@ pub enum Command {
     Build(build::Arguments),
     /// Print what the engine knows about the image.
     Inspect(inspect::Arguments),
+    /// Delete images of other versions of kd that no node uses.
+    Prune(prune::Arguments),
 }
 
 /// Runs a verb.
@@ -22,5 +25,6 @@ pub async fn run(context: &Context, command: Command) -> Result<()> {
     match command {
         Command::Build(arguments) => build::run(context, arguments).await,
         Command::Inspect(arguments) => inspect::run(context, arguments).await,
+        Command::Prune(arguments) => prune::run(context, arguments).await,
     }
 }
