@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use kd_api::Status;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional_with_sizes};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader, copy_bidirectional_with_sizes};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -22,6 +22,8 @@ use crate::answer::{Answer, RequestBody};
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes under way in each direction of an upgraded connection.
 const COPY_BYTES: usize = 128 << 10;
+/// Read at once from a backend: below TLS, which alone would ask for 4 KiB at a time.
+const READ_BYTES: usize = 64 << 10;
 
 /// Where a request goes.
 #[derive(Debug)]
@@ -52,6 +54,7 @@ pub(super) async fn forward(
         Security::Plain => exchange(connection, request).await,
         Security::Tls { name, config } => {
             let name = ServerName::try_from(name).map_err(Status::internal)?;
+            let connection = BufReader::with_capacity(READ_BYTES, connection);
             let secured = TlsConnector::from(config).connect(name, connection).await;
             exchange(secured.map_err(|error| dial_failure(address, &error))?, request).await
         }

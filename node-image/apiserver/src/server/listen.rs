@@ -13,6 +13,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
+use tokio::io::BufReader;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -29,6 +30,8 @@ const HEADERS_SECONDS_MAX: u64 = 30;
 const SHUTDOWN_SECONDS_MAX: u64 = 1;
 /// Streams that one HTTP/2 connection can have open.
 const STREAMS_MAX: u32 = 1000;
+/// Read at once from a connection: below TLS, which alone would ask for 4 KiB at a time.
+const READ_BYTES: usize = 16 << 10;
 /// After an error of accept (too many open files), so that the error is not all that runs.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -123,6 +126,7 @@ impl ApiServer {
     ) {
         // Small answers must not wait for an acknowledgement.
         let _ = stream.set_nodelay(true);
+        let stream = BufReader::with_capacity(READ_BYTES, stream);
         let handshake =
             timeout(Duration::from_secs(HANDSHAKE_SECONDS_MAX), acceptor.accept(stream));
         let stream = match handshake.await {
