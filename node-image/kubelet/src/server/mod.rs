@@ -16,12 +16,19 @@ use std::sync::Arc;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use tokio::io::BufReader;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use access::Access;
 
 use crate::Kubelet;
+
+/// Read at once from a connection: below TLS, which alone would ask for 4 KiB at a time.
+const READ_BYTES: usize = 32 << 10;
+
+/// Encrypted and written at once, so that a large message wakes its reader once.
+const WRITE_BYTES: usize = 2 << 20;
 
 /// Serves until the process ends. `tls` asks for client certificates and verifies those it gets.
 pub async fn serve(listener: TcpListener, tls: Arc<rustls::ServerConfig>, kubelet: Arc<Kubelet>) {
@@ -50,7 +57,9 @@ async fn serve_connection(
 ) {
     // Terminals send single keys.
     let _ = connection.set_nodelay(true);
-    let Ok(connection) = acceptor.accept(connection).await else { return };
+    let connection = BufReader::with_capacity(READ_BYTES, connection);
+    let Ok(mut connection) = acceptor.accept(connection).await else { return };
+    connection.get_mut().1.set_buffer_limit(Some(WRITE_BYTES));
     let certificate = connection.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let certificate = certificate.map(|certificate| certificate.clone().into_owned());
     let service = service_fn(move |request| {

@@ -6,14 +6,19 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
+use futures::{SinkExt, StreamExt};
 use kd_runtime::Runtime;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio_tungstenite::WebSocketStream;
 
 use super::session::STREAM_CREATION_TIMEOUT;
-use super::streams::{CHUNK_BYTES, Incoming, Outgoing, SpdySession, Stream, WebSocketChannels};
+use super::streams::{
+    CHUNK_BYTES, Incoming, Outgoing, Received, SpdySession, Stream, WebSocketChannels,
+    WebSocketProtocol, normal_close,
+};
 
 /// The pod whose ports are reached.
 #[derive(Clone)]
@@ -26,6 +31,12 @@ pub(super) struct Target {
 
 /// A pair whose other half never comes is forgotten after this time.
 const PAIR_TIMEOUT: Duration = STREAM_CREATION_TIMEOUT;
+
+/// The channels of the first port over WebSocket.
+const DATA: u8 = 0;
+const ERROR: u8 = 1;
+/// Read from a pod at once when it has much to say: large messages wake fewer processes on the way.
+const BULK_BYTES: usize = 1 << 20;
 
 /// Serves a SPDY client until it is gone: pairs are told apart by `requestid`.
 pub(super) async fn spdy(mut session: SpdySession, target: Target) {
@@ -99,15 +110,95 @@ pub(super) async fn web_socket(mut channels: WebSocketChannels, ports: Vec<u16>,
     channels.ending().end().await;
 }
 
+/// Serves a WebSocket client of one port, in one task and without a queue: this is how bulk data
+/// comes.
+pub(super) async fn one_port<C>(
+    mut socket: WebSocketStream<C>,
+    protocol: WebSocketProtocol,
+    port: u16,
+    target: Target,
+) where
+    C: AsyncRead + AsyncWrite + Unpin,
+{
+    let [low, high] = port.to_le_bytes();
+    for channel in [DATA, ERROR] {
+        if socket.send(protocol.message(Bytes::from(vec![channel, low, high]))).await.is_err() {
+            return;
+        }
+    }
+    match target.runtime.dial(&target.sandbox_id, port).await {
+        Ok(connection) => join(connection, &mut socket, protocol).await,
+        Err(reason) => {
+            let mut text = BytesMut::from(&[ERROR][..]);
+            text.extend_from_slice(refused(&target, port, &reason).as_bytes());
+            // A client that is gone needs no explanation.
+            let _ = socket.send(protocol.message(text.freeze())).await;
+        }
+    }
+    let _ = socket.close(Some(normal_close())).await;
+}
+
+/// Copies both ways until the pod has said everything, or the client is gone.
+async fn join<C>(
+    connection: TcpStream,
+    socket: &mut WebSocketStream<C>,
+    protocol: WebSocketProtocol,
+) where
+    C: AsyncRead + AsyncWrite + Unpin,
+{
+    // Forwarded bytes are somebody's packets: they go as they come.
+    let _ = connection.set_nodelay(true);
+    let (mut from_pod, mut to_pod) = connection.into_split();
+    let (mut sink, mut messages) = socket.split();
+    let upward = async {
+        while let Some(Ok(message)) = messages.next().await {
+            match protocol.received(message) {
+                Received::Data(DATA, bytes) if to_pod.write_all(&bytes).await.is_err() => {
+                    // The pod reads no more, but may still answer: only its own end ends this.
+                    return std::future::pending().await;
+                }
+                Received::End(DATA) => drop(to_pod.shutdown().await),
+                Received::Gone => return,
+                _ => {}
+            }
+        }
+    };
+    let downward = async {
+        let mut buffer = BytesMut::new();
+        let mut expected = CHUNK_BYTES;
+        loop {
+            buffer.reserve(expected + 1);
+            buffer.put_u8(DATA);
+            match from_pod.read_buf(&mut buffer).await {
+                Ok(0) | Err(_) => break,
+                Ok(read) => {
+                    if read >= expected {
+                        expected = BULK_BYTES.min(expected * 2);
+                    }
+                    if sink.send(protocol.message(buffer.split().freeze())).await.is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = upward => {}
+        () = downward => {}
+    }
+}
+
+fn refused(target: &Target, port: u16, reason: &kd_runtime::Error) -> String {
+    format!("error forwarding port {port} to pod {}, uid : {reason}", target.pod)
+}
+
 async fn connect(target: Target, port: u16, data: (Incoming, Outgoing), error: Outgoing) {
     let (incoming, outgoing) = data;
     match target.runtime.dial(&target.sandbox_id, port).await {
         Ok(connection) => copy(connection, incoming, outgoing.clone()).await,
         Err(reason) => {
-            let text =
-                format!("error forwarding port {port} to pod {}, uid : {reason}", target.pod);
             // A client that is gone needs no explanation.
-            let _ = error.send(text.into()).await;
+            let _ = error.send(refused(&target, port, &reason).into()).await;
         }
     }
     error.close().await;

@@ -312,6 +312,10 @@ async fn forward(
         }
         Wire::WebSocket { protocol, .. } => {
             let socket = WebSocketStream::from_raw_socket(connection, Role::Server, None).await;
+            if let [port] = ports[..] {
+                port_forward::one_port(socket, protocol, port, target).await;
+                return Ok(());
+            }
             let data: Vec<u8> = (0..ports.len()).map(|index| (index * 2) as u8).collect();
             let channels = WebSocketChannels::start(socket, protocol, &data);
             port_forward::web_socket(channels, ports, target).await;

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 pub(super) use spdy::SpdySession;
 pub(super) use tunnel::Tunnel;
-pub(super) use websocket::{WebSocketChannels, WebSocketProtocol};
+pub(super) use websocket::{Received, WebSocketChannels, WebSocketProtocol, normal_close};
 
 /// Frames waiting to be written or read, per stream: what bounds the memory of a connection.
 const QUEUE_FRAMES: usize = 16;

@@ -58,15 +58,36 @@ impl WebSocketProtocol {
         offered.iter().find_map(known).copied()
     }
 
-    fn encode(self, channel: u8, bytes: &[u8]) -> Message {
-        if self.base64 {
-            let digit = char::from(b'0' + channel);
-            return Message::Text(format!("{digit}{}", BASE64.encode(bytes)).into());
+    /// The message of `bytes`, whose first byte is the channel.
+    pub(in super::super) fn message(self, bytes: Bytes) -> Message {
+        match bytes.split_first() {
+            Some((channel, rest)) if self.base64 => {
+                let digit = char::from(b'0' + channel);
+                Message::Text(format!("{digit}{}", BASE64.encode(rest)).into())
+            }
+            _ => Message::Binary(bytes),
         }
+    }
+
+    fn encode(self, channel: u8, bytes: &[u8]) -> Message {
         let mut message = BytesMut::with_capacity(bytes.len() + 1);
         message.extend_from_slice(&[channel]);
         message.extend_from_slice(bytes);
-        Message::Binary(message.freeze())
+        self.message(message.freeze())
+    }
+
+    /// What a message of the client says.
+    pub(in super::super) fn received(self, message: Message) -> Received {
+        if message.is_close() {
+            return Received::Gone;
+        }
+        match self.decode(message) {
+            Some((CLOSE_CHANNEL, which)) if self.closes => {
+                which.first().map_or(Received::Nothing, |channel| Received::End(*channel))
+            }
+            Some((channel, bytes)) => Received::Data(channel, bytes),
+            None => Received::Nothing,
+        }
     }
 
     /// The channel and the bytes of a message; None for what is not one.
@@ -89,6 +110,24 @@ impl WebSocketProtocol {
             _ => None,
         }
     }
+}
+
+/// What a message says.
+#[derive(Debug, PartialEq, Eq)]
+pub(in super::super) enum Received {
+    /// Bytes on a channel.
+    Data(u8, Bytes),
+    /// No more will come on this channel.
+    End(u8),
+    /// The other side closes the connection.
+    Gone,
+    /// Nothing for the streams.
+    Nothing,
+}
+
+/// A close that is no accident: clients take one without a code for that.
+pub(in super::super) fn normal_close() -> CloseFrame {
+    CloseFrame { code: CloseCode::Normal, reason: "".into() }
 }
 
 /// The channels of one WebSocket.
@@ -165,10 +204,8 @@ async fn write<C: AsyncRead + AsyncWrite + Unpin>(
             return;
         }
     }
-    // The other side may be gone; there is nobody to tell. A client takes a close without a code
-    // for an accident.
-    let normal = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-    let _ = sink.send(Message::Close(Some(normal))).await;
+    // The other side may be gone; there is nobody to tell.
+    let _ = sink.send(Message::Close(Some(normal_close()))).await;
     let _ = sink.close().await;
 }
 
@@ -185,18 +222,16 @@ async fn read<C: AsyncRead + AsyncWrite + Unpin>(
                     return;
                 }
             }
-            Message::Close(_) => return,
-            other => match protocol.decode(other) {
-                Some((CLOSE_CHANNEL, which)) if protocol.closes => {
-                    which.iter().for_each(|channel| drop(sinks.remove(channel)));
-                }
-                Some((channel, bytes)) => {
+            other => match protocol.received(other) {
+                Received::Gone => return,
+                Received::End(channel) => drop(sinks.remove(&channel)),
+                Received::Data(channel, bytes) => {
                     if let Some(sink) = sinks.get(&channel) {
                         // Nobody reads it any more: dropped.
                         let _ = sink.send(bytes).await;
                     }
                 }
-                None => {}
+                Received::Nothing => {}
             },
         }
     }
