@@ -52,13 +52,21 @@ pub fn entries_of(cluster: &Cluster) -> Result<Entries> {
 
 /// A client of the API server, made from kubeconfig entries and nothing else.
 pub async fn client(entries: &Entries) -> Result<kube::Client> {
-    let failed = || Error::new(ExitCode::Api, format!("use the kubeconfig of {}", entries.name));
+    let config = configuration(entries).await?;
+    kube::Client::try_from(config).map_err(|source| unusable(entries).because(source))
+}
+
+/// The configuration of such a client.
+pub async fn configuration(entries: &Entries) -> Result<kube::Config> {
     let text = entries.document().to_text()?;
-    let parsed = Kubeconfig::from_yaml(&text).map_err(|source| failed().because(source))?;
-    let config = kube::Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default())
+    let parsed = Kubeconfig::from_yaml(&text).map_err(|error| unusable(entries).because(error))?;
+    kube::Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default())
         .await
-        .map_err(|source| failed().because(source))?;
-    kube::Client::try_from(config).map_err(|source| failed().because(source))
+        .map_err(|source| unusable(entries).because(source))
+}
+
+fn unusable(entries: &Entries) -> Error {
+    Error::new(ExitCode::Api, format!("use the kubeconfig of {}", entries.name))
 }
 
 fn mapping(fields: &[(&str, &str)]) -> Mapping {

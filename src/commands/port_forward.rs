@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -11,11 +12,14 @@ use kube::ResourceExt;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
 use super::Context;
+use crate::cluster::inventory::Cluster;
 use crate::cluster::kubeconfig::Files;
 use crate::cluster::{access, inventory};
 use crate::duration;
 use crate::error::{Error, ExitCode, Result};
-use crate::port_forward::{Addresses, Forward, PodAddress, PortSpec, TargetReference, bind, serve};
+use crate::port_forward::{
+    self, Addresses, Forward, PodAddress, PortSpec, Route, Target, TargetReference, bind, serve,
+};
 use crate::resolver;
 
 /// Arguments of `kd port-forward`.
@@ -51,7 +55,9 @@ pub struct Arguments {
 /// Forwards until the pod is gone or the user ends it.
 pub async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let addresses = Addresses::parse(&arguments.address)?;
-    let client = client(context, &arguments).await?;
+    let (config, cluster) = configuration(context, &arguments).await?;
+    let client = port_forward::client(config.clone())
+        .map_err(|source| Error::new(ExitCode::Kubeconfig, "use the kubeconfig").because(source))?;
     let namespace =
         arguments.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let patience = arguments.pod_running_timeout;
@@ -60,24 +66,61 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     for pair in target.ports(&arguments.ports)? {
         forwards.extend(bind(&addresses, pair).await?);
     }
-    let pod = PodAddress { namespace: namespace.clone(), name: target.pod.name_any() };
+    let route = Arc::new(route(context, config, &client, cluster, &target).await);
     for forward in &forwards {
         context.ui.data(&format!("Forwarding from {} -> {}\n", forward.local, forward.remote));
     }
-    let serving = forwards
-        .into_iter()
-        .map(|forward| tokio::spawn(serve(forward, client.clone(), pod.clone(), context.ui)));
+    let serving =
+        forwards.into_iter().map(|forward| tokio::spawn(serve(forward, route.clone(), context.ui)));
     tokio::select! {
         error = target.gone(&client, &namespace) => Err(error),
         _ = select_all(serving) => Err(Error::failure("a listener ended")),
     }
 }
 
-async fn client(context: &Context, arguments: &Arguments) -> Result<kube::Client> {
+/// The way to the pod that `target` stands for.
+async fn route(
+    context: &Context,
+    config: kube::Config,
+    client: &kube::Client,
+    cluster: Option<Cluster>,
+    target: &Target,
+) -> Route {
+    let spec = target.pod.spec.as_ref();
+    let pod = PodAddress {
+        namespace: target.pod.namespace().unwrap_or_default(),
+        name: target.pod.name_any(),
+        node: spec.and_then(|spec| spec.node_name.clone()).unwrap_or_default(),
+    };
+    let cluster = match cluster {
+        Some(cluster) => Some(cluster),
+        None => cluster_behind(context, &config).await,
+    };
+    let node = cluster.and_then(|cluster| cluster.nodes.into_iter().find(|n| n.name == pod.node));
+    let address = node.and_then(|node| node.address?.parse().ok());
+    Route::new(&config, client.clone(), pod, address).await
+}
+
+/// The cluster of kd that a kubeconfig leads to. Without an engine here there is none.
+async fn cluster_behind(context: &Context, config: &kube::Config) -> Option<Cluster> {
+    let engine = context.engine().await.ok()?;
+    let clusters = inventory::clusters(&engine).await.ok()?;
+    let server = config.cluster_url.to_string();
+    let leads = |cluster: &Cluster| {
+        cluster.api_server().is_some_and(|url| url == server.trim_end_matches('/'))
+    };
+    clusters.into_iter().find(leads)
+}
+
+async fn configuration(
+    context: &Context,
+    arguments: &Arguments,
+) -> Result<(kube::Config, Option<Cluster>)> {
     if let Some(name) = &arguments.cluster {
         let engine = context.engine().await?;
         let cluster = inventory::existing(&engine, name).await?;
-        return access::client(&access::entries_of(&cluster)?).await;
+        let config = access::configuration(&access::entries_of(&cluster)?).await?;
+        return Ok((config, Some(cluster)));
     }
     let files = Files::find(&context.environment, arguments.kubeconfig.as_deref())?;
     let failed = |message: String| {
@@ -97,9 +140,7 @@ async fn client(context: &Context, arguments: &Arguments) -> Result<kube::Client
         kube::Config::from_custom_kubeconfig(merged, &options).await.map_err(|source| {
             failed("the kubeconfig does not lead to a cluster".to_owned()).because(source)
         })?;
-    let config = with_literal_address(config).await?;
-    kube::Client::try_from(config)
-        .map_err(|source| failed("use the kubeconfig".to_owned()).because(source))
+    Ok((with_literal_address(config).await?, None))
 }
 
 /// The server by address; its certificate is still checked against its name.

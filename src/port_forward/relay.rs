@@ -4,12 +4,11 @@
 //! first message of each channel holds the port's number. The protocol has no half-close before
 //! `v5.channel.k8s.io`.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::{Sink, SinkExt, Stream, StreamExt};
-use kube::Client;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
@@ -17,6 +16,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
 use super::listen::Forward;
+use super::route::Route;
 use crate::ui::Ui;
 
 const DATA: u8 = 0;
@@ -30,7 +30,7 @@ const READ_BYTES: usize = 128 * 1024;
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// Accepts connections for ever and forwards each of them.
-pub async fn serve(forward: Forward, client: Client, pod: PodAddress, ui: Ui) {
+pub async fn serve(forward: Forward, route: Arc<Route>, ui: Ui) {
     let Forward { listener, local, remote } = forward;
     loop {
         let Ok((connection, _)) = listener.accept().await else {
@@ -38,23 +38,14 @@ pub async fn serve(forward: Forward, client: Client, pod: PodAddress, ui: Ui) {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let (client, pod) = (client.clone(), pod.clone());
+        let route = route.clone();
         ui.data(&format!("Handling connection for {}\n", local.port()));
         tokio::spawn(async move {
-            if let Err(reason) = handle(connection, &client, &pod, remote).await {
+            if let Err(reason) = handle(connection, &route, remote).await {
                 ui.warning(&format!("forwarding {} -> {remote}: {reason}", local.port()));
             }
         });
     }
-}
-
-/// The pod behind the forwards.
-#[derive(Clone, Debug)]
-pub struct PodAddress {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
 }
 
 /// When the pod was heard last.
@@ -74,19 +65,10 @@ impl Heard {
     }
 }
 
-async fn handle(
-    connection: TcpStream,
-    client: &Client,
-    pod: &PodAddress,
-    port: u16,
-) -> Result<(), String> {
+async fn handle(connection: TcpStream, route: &Route, port: u16) -> Result<(), String> {
     let _ = connection.set_nodelay(true);
-    let path =
-        format!("/api/v1/namespaces/{}/pods/{}/portforward?ports={port}", pod.namespace, pod.name);
-    let request = http::Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
-    let socket = client.connect(request).await.map_err(|error| error.to_string())?;
-    let closes = socket.supports_stream_close();
-    relay(connection, socket.into_stream(), closes).await
+    let connected = route.connect(port).await.map_err(|error| error.to_string())?;
+    relay(connection, connected.messages, connected.closes).await
 }
 
 async fn relay<S>(mut connection: TcpStream, socket: S, closes: bool) -> Result<(), String>

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use crate::harness::{Fixture, Test};
 pub const TESTS: &[Test] = &[
     ("kd", kd),
     ("kubectl", kubectl),
+    ("both_ways", both_ways),
     ("targets", targets),
     ("a_busy_port", a_busy_port),
     ("a_pod_that_goes", a_pod_that_goes),
@@ -97,6 +99,56 @@ fn kubectl(fixture: &Fixture) {
             assert!(get(forward.ports[0]).unwrap().contains("Welcome to nginx!"), "{value}");
         }
     }
+}
+
+/// Who may reach the kubelet goes straight to it, others through the API server.
+fn both_ways(fixture: &Fixture) {
+    let namespace = fixture.namespace("forward-both");
+    let k = |arguments: &[&str]| fixture.kubectl(&[&["-n", &namespace][..], arguments].concat());
+    let listen = "while true; do nc -l -p 7 -e cat; done";
+    k(&["run", "echo", "--image=kd-test/busybox:1", "--command", "--", "sh", "-c", listen]).ok();
+    k(&["wait", "--for=condition=Ready", "pod/echo", "--timeout=90s"]).ok();
+    let limited = limited_kubeconfig(fixture, &namespace);
+    let as_admin = kd_forward(fixture, &["-n", &namespace, "echo", ":7"]);
+    let mut as_limited = fixture.command(env!("CARGO_BIN_EXE_kd"));
+    as_limited.env("KUBECONFIG", limited).args(["port-forward", "-n", &namespace, "echo", ":7"]);
+    let sent: Vec<u8> = (0..3_000_000_u32).map(|byte| (byte % 251) as u8).collect();
+    for command in [as_admin, as_limited] {
+        let forward = Forward::start(command, 1);
+        let mut stream = TcpStream::connect(("127.0.0.1", forward.ports[0])).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let mut writer = stream.try_clone().unwrap();
+        let mut received = Vec::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                writer.write_all(&sent).unwrap();
+                writer.shutdown(std::net::Shutdown::Write).unwrap();
+            });
+            stream.read_to_end(&mut received).unwrap();
+        });
+        assert!(received == sent, "{} bytes came back of {}", received.len(), sent.len());
+    }
+}
+
+/// A kubeconfig of somebody who may forward ports of a namespace's pods, and no more.
+fn limited_kubeconfig(fixture: &Fixture, namespace: &str) -> PathBuf {
+    let k =
+        |arguments: &[&str]| fixture.kubectl(&[&["-n", namespace][..], arguments].concat()).ok();
+    k(&["create", "serviceaccount", "forwarder"]);
+    let may = ["--verb=get,list,watch,create", "--resource=pods,pods/portforward"];
+    k(&[&["create", "role", "forwarder"][..], &may].concat());
+    let account = format!("--serviceaccount={namespace}:forwarder");
+    k(&["create", "rolebinding", "forwarder", "--role=forwarder", &account]);
+    let token = k(&["create", "token", "forwarder"]).out;
+    let config = k(&["config", "view", "--raw", "--minify", "--flatten"]).out;
+    let path = fixture.file(&format!("kubeconfig-{namespace}"), &config);
+    let file = path.to_str().unwrap();
+    let change = |arguments: &[&str]| {
+        fixture.kubectl(&[&["--kubeconfig", file, "config"][..], arguments].concat()).ok()
+    };
+    change(&["set-credentials", "limited", "--token", token.trim()]);
+    change(&["set-context", "--current", "--user=limited"]);
+    path
 }
 
 fn targets(fixture: &Fixture) {
