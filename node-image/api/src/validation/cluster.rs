@@ -1,4 +1,4 @@
-//! Namespaces, nodes, accounts, events, leases, limits, quotas, priorities, certificates.
+//! Namespaces, nodes, accounts, events, leases, limits, quotas, priorities.
 
 use serde_json::Value;
 
@@ -23,32 +23,6 @@ const QUOTA_SCOPES: [&str; 7] = [
     "Terminating",
     "VolumeAttributesClass",
 ];
-const KEY_USAGES: &[&str] = &[
-    "any",
-    "cert sign",
-    "client auth",
-    "code signing",
-    "content commitment",
-    "crl sign",
-    "data encipherment",
-    "decipher only",
-    "digital signature",
-    "email protection",
-    "encipher only",
-    "ipsec end system",
-    "ipsec tunnel",
-    "ipsec user",
-    "key agreement",
-    "key encipherment",
-    "microsoft sgc",
-    "netscape sgc",
-    "ocsp signing",
-    "s/mime",
-    "server auth",
-    "signing",
-    "timestamping",
-];
-
 pub(super) fn namespace(errors: &mut Errors, object: &Value) {
     let path = Path::new("spec").child("finalizers");
     for finalizer in object["spec"].list("finalizers").iter().filter_map(Value::as_str) {
@@ -307,64 +281,6 @@ pub(super) fn runtime_class(errors: &mut Errors, object: &Value) {
 
 pub(super) fn runtime_class_update(errors: &mut Errors, new: &Value, old: &Value) {
     immutable(errors, &new["handler"], &old["handler"], &Path::new("handler"));
-}
-
-pub(super) fn certificate_signing_request(errors: &mut Errors, object: &Value) {
-    let path = Path::new("spec");
-    let spec = &object["spec"];
-    if spec.text("request").is_empty() {
-        let text = "PEM block type must be CERTIFICATE REQUEST";
-        errors.push(FieldError::invalid(path.child("request"), "", text));
-    }
-    let usages = spec.list("usages");
-    if usages.is_empty() {
-        errors.push(FieldError::required(path.child("usages"), ""));
-    }
-    for (index, usage) in usages.iter().filter_map(Value::as_str).enumerate() {
-        let path = path.child("usages").index(index);
-        if !KEY_USAGES.contains(&usage) {
-            errors.push(FieldError::not_supported(path, usage, KEY_USAGES));
-        } else if usages[..index].iter().any(|other| other == usage) {
-            errors.push(FieldError::duplicate(path, usage));
-        }
-    }
-    signer_name(errors, spec.text("signerName"), &path.child("signerName"));
-    if let Some(seconds) = spec.integer("expirationSeconds")
-        && seconds < 600
-    {
-        let text = "may not specify a duration less than 600 seconds (10 minutes)";
-        errors.push(FieldError::invalid(path.child("expirationSeconds"), seconds, text));
-    }
-}
-
-fn signer_name(errors: &mut Errors, name: &str, path: &Path) {
-    let text = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
-    match name.split_once('/') {
-        _ if name.is_empty() => errors.push(FieldError::required(path.clone(), "")),
-        Some((domain, rest)) if !rest.is_empty() && !rest.contains('/') => {
-            problems(errors, path, name, names::dns_subdomain(domain));
-        }
-        _ => errors.push(FieldError::invalid(path.clone(), name, text)),
-    }
-}
-
-pub(super) fn certificate_signing_request_update(errors: &mut Errors, new: &Value, old: &Value) {
-    immutable(errors, &new["spec"], &old["spec"], &Path::new("spec"));
-    let path = Path::new("status").child("conditions");
-    for kind in ["Approved", "Denied", "Failed"] {
-        let has = |object: &Value| {
-            object["status"].list("conditions").iter().any(|c| c.text("type") == kind)
-        };
-        if has(old) && !has(new) {
-            let text = format!("updates may not remove a condition of type {kind:?}");
-            errors.push(FieldError::forbidden(path.clone(), text));
-        }
-    }
-    let has = |kind: &str| new["status"].list("conditions").iter().any(|c| c.text("type") == kind);
-    if has("Approved") && has("Denied") {
-        let text = "Approved and Denied conditions are mutually exclusive";
-        errors.push(FieldError::invalid(path, "Denied", text));
-    }
 }
 
 #[cfg(test)]

@@ -4,11 +4,13 @@ mod access;
 mod admission_policy;
 mod admission_rules;
 mod api_service;
+mod certificate;
 mod check;
 mod cluster;
 mod config;
 mod container;
 mod cron_job;
+mod csi;
 mod daemon_set;
 mod disruption_budget;
 mod horizontal_pod_autoscaler;
@@ -228,15 +230,13 @@ static RULES: &[Rules] = &[
         ..row!("batch", "Job", job::create, job::update)
     },
     Rules {
-        subresources: &[
-            ("status", cluster::certificate_signing_request_update),
-            ("approval", cluster::certificate_signing_request_update),
-        ],
+        name: names::path_segment,
+        subresources: &[("status", certificate::status), ("approval", certificate::approval)],
         ..row!(
             "certificates.k8s.io",
             "CertificateSigningRequest",
-            cluster::certificate_signing_request,
-            cluster::certificate_signing_request_update
+            certificate::create,
+            certificate::update
         )
     },
     row!("coordination.k8s.io", "Lease", cluster::lease),
@@ -247,7 +247,14 @@ static RULES: &[Rules] = &[
         service::endpoint_slice_update
     ),
     row!("events.k8s.io", "Event", cluster::event),
-    row!("networking.k8s.io", "Ingress", network::ingress),
+    Rules {
+        name: network::address_name,
+        ..row!("networking.k8s.io", "IPAddress", network::ip_address, network::ip_address_update)
+    },
+    Rules {
+        subresources: &[("status", network::ingress_status)],
+        ..row!("networking.k8s.io", "Ingress", network::ingress_create, network::ingress_update)
+    },
     row!(
         "networking.k8s.io",
         "IngressClass",
@@ -255,6 +262,7 @@ static RULES: &[Rules] = &[
         network::ingress_class_update
     ),
     row!("networking.k8s.io", "NetworkPolicy", network::network_policy),
+    row!("networking.k8s.io", "ServiceCIDR", network::service_cidr, network::service_cidr_update),
     row!("node.k8s.io", "RuntimeClass", cluster::runtime_class, cluster::runtime_class_update),
     Rules {
         subresources: &[("status", disruption_budget::status)],
@@ -289,7 +297,23 @@ static RULES: &[Rules] = &[
         cluster::priority_class,
         cluster::priority_class_update
     ),
+    Rules {
+        name: csi::object_name,
+        ..row!("storage.k8s.io", "CSIDriver", csi::driver, csi::driver_update)
+    },
+    row!("storage.k8s.io", "CSINode", csi::node, csi::node_update),
+    row!("storage.k8s.io", "CSIStorageCapacity", csi::capacity, csi::capacity_update),
     row!("storage.k8s.io", "StorageClass", storage::storage_class, storage::storage_class_update),
+    Rules {
+        subresources: &[("status", csi::attachment_status)],
+        ..row!("storage.k8s.io", "VolumeAttachment", csi::attachment, csi::attachment_update)
+    },
+    row!(
+        "storage.k8s.io",
+        "VolumeAttributesClass",
+        csi::attributes_class,
+        csi::attributes_class_update
+    ),
 ];
 
 #[cfg(test)]
