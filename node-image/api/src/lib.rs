@@ -6,6 +6,7 @@ pub mod decode;
 pub mod defaults;
 pub mod discovery;
 mod field;
+pub mod flow_control;
 pub mod kind;
 pub mod object;
 pub mod openapi;

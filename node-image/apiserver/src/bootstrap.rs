@@ -1,4 +1,4 @@
-//! What a cluster begins with: namespaces, default roles, priority classes, the service
+//! What a cluster begins with: namespaces, default roles, priority classes and levels, the service
 //! `default/kubernetes` and where it leads. Everything in one transaction.
 
 use std::net::IpAddr;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use kd_api::defaults::apply_defaults;
 use kd_api::kind::split_api_version;
-use kd_api::{Kind, Object, Status, strategy};
+use kd_api::{Kind, Object, Status, flow_control, strategy};
 use kd_store::{Error, Expect, Snapshot, Transaction};
 use serde_json::{Value, json};
 
@@ -28,6 +28,7 @@ pub(crate) async fn run(server: &ApiServer) -> Result<(), Status> {
     again(server, |snapshot| {
         let mut objects: Vec<Value> = NAMESPACES.iter().map(|name| namespace(name)).collect();
         objects.extend(bootstrap_objects(&server.reader()));
+        objects.extend(flow_control::bootstrap_objects());
         objects.extend(service_range(server));
         objects.push(kubernetes_service(server));
         objects.extend(api_services(server));
@@ -94,9 +95,13 @@ fn written(
     if snapshot.get(&key).is_some() {
         return Ok(Transaction::new());
     }
+    let status = object.at(&["status"]).cloned();
     set_system_fields(server, &mut object);
     apply_defaults(&kind, &mut object);
     strategy::prepare_create(&kind, &mut object);
+    if let Some(status) = status {
+        object["status"] = status;
+    }
     let effects = match kind.kind.as_str() {
         "Namespace" => namespace_contents::transaction(server, &object),
         "Service" => service_allocation::allocate(server, snapshot, &mut object, None)?,

@@ -241,8 +241,8 @@ const ROWS: &[Row] = &[
 
     row(DISCOVERY, "v1", "EndpointSlice", "endpointslices", NAMESPACED),
 
-    row(FLOW_CONTROL, "v1", "FlowSchema", "flowschemas", CLUSTER).with(&[STATUS]).later(),
-    row(FLOW_CONTROL, "v1", "PriorityLevelConfiguration", "prioritylevelconfigurations", CLUSTER).with(&[STATUS]).later(),
+    row(FLOW_CONTROL, "v1", "FlowSchema", "flowschemas", CLUSTER).with(&[STATUS]),
+    row(FLOW_CONTROL, "v1", "PriorityLevelConfiguration", "prioritylevelconfigurations", CLUSTER).with(&[STATUS]),
 
     row(DEVICES, "v1", "DeviceClass", "deviceclasses", CLUSTER).later(),
     row(DEVICES, "v1", "ResourceClaim", "resourceclaims", NAMESPACED).with(&[STATUS]).later(),

@@ -13,6 +13,7 @@ mod cron_job;
 mod csi;
 mod daemon_set;
 mod disruption_budget;
+mod flow_control;
 mod horizontal_pod_autoscaler;
 mod index_list;
 mod job;
@@ -247,6 +248,18 @@ static RULES: &[Rules] = &[
         service::endpoint_slice_update
     ),
     row!("events.k8s.io", "Event", cluster::event),
+    Rules {
+        subresources: &[("status", flow_control::status)],
+        ..row!("flowcontrol.apiserver.k8s.io", "FlowSchema", flow_control::flow_schema)
+    },
+    Rules {
+        subresources: &[("status", flow_control::status)],
+        ..row!(
+            "flowcontrol.apiserver.k8s.io",
+            "PriorityLevelConfiguration",
+            flow_control::priority_level
+        )
+    },
     Rules {
         name: network::address_name,
         ..row!("networking.k8s.io", "IPAddress", network::ip_address, network::ip_address_update)
