@@ -5,6 +5,7 @@ mod admission;
 mod autoscaling;
 mod cluster;
 mod container;
+mod devices;
 mod network;
 mod pod;
 mod quantities;
@@ -66,6 +67,8 @@ const ROWS: &[(&str, &str, Rule)] = &[
     ("node.k8s.io", "RuntimeClass", cluster::runtime_class),
     ("rbac.authorization.k8s.io", "ClusterRoleBinding", role_binding),
     ("rbac.authorization.k8s.io", "RoleBinding", role_binding),
+    ("resource.k8s.io", "ResourceClaim", devices::claim),
+    ("resource.k8s.io", "ResourceClaimTemplate", devices::claim_template),
     ("scheduling.k8s.io", "PriorityClass", cluster::priority_class),
     ("storage.k8s.io", "CSIDriver", storage::csi_driver),
     ("storage.k8s.io", "CSIStorageCapacity", storage::csi_storage_capacity),

@@ -219,12 +219,45 @@ mod tests {
         }
     }
 
+    /// What upstream serves by default, line by line, is what the rows say.
     #[test]
-    fn only_some_are_served() {
-        let kinds = Kinds::built_in();
-        assert!(kinds.get("", "v1", "pods").is_some());
-        assert!(kinds.get("resource.k8s.io", "v1", "deviceclasses").is_none());
-        assert!(kinds.groups().iter().all(|g| g.name != "resource.k8s.io"));
+    fn rows_are_upstreams() {
+        let rows: Vec<String> = Kinds::known().iter().flat_map(|kind| described(kind)).collect();
+        let facts: Vec<&str> = FACTS.lines().filter(|line| !line.starts_with('#')).collect();
+        for fact in &facts {
+            assert!(rows.iter().any(|row| row == fact), "upstream has {fact}");
+        }
+        for row in &rows {
+            assert!(facts.contains(&row.as_str()), "upstream has no {row}");
+        }
+    }
+
+    const FACTS: &str = include_str!("../../facts/resources.txt");
+
+    /// A line for the kind and each of its subresources.
+    fn described(kind: &Kind) -> Vec<String> {
+        let place = if kind.namespaced() { "namespaced" } else { "cluster" };
+        let (version, plural) = (kind.api_version(), &kind.plural);
+        let subresources = kind.subresources.iter().map(|sub| {
+            let (name, verbs) = (&sub.name, sub.verbs.join(","));
+            // The options of a connection are in its query.
+            let body = if sub.body.2.ends_with("Options") { "-" } else { &sub.body.2 };
+            format!("{version} {plural}/{name} {body} {place} {verbs}")
+        });
+        let own = format!("{version} {plural} {} {place} {}", kind.kind, kind.verbs.join(","));
+        [own].into_iter().chain(subresources).collect()
+    }
+
+    /// Nothing that upstream serves by default is left out, but what `later` marks.
+    #[test]
+    fn everything_is_served() {
+        let (known, served) = (Kinds::known(), Kinds::built_in());
+        let missing: Vec<&str> = known
+            .iter()
+            .filter(|kind| served.get(&kind.group, &kind.version, &kind.plural).is_none())
+            .map(|kind| kind.kind.as_str())
+            .collect();
+        assert!(missing.iter().all(|kind| *kind == "CustomResourceDefinition"), "{missing:?}");
     }
 
     #[test]

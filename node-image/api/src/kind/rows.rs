@@ -244,10 +244,10 @@ const ROWS: &[Row] = &[
     row(FLOW_CONTROL, "v1", "FlowSchema", "flowschemas", CLUSTER).with(&[STATUS]),
     row(FLOW_CONTROL, "v1", "PriorityLevelConfiguration", "prioritylevelconfigurations", CLUSTER).with(&[STATUS]),
 
-    row(DEVICES, "v1", "DeviceClass", "deviceclasses", CLUSTER).later(),
-    row(DEVICES, "v1", "ResourceClaim", "resourceclaims", NAMESPACED).with(&[STATUS]).later(),
-    row(DEVICES, "v1", "ResourceClaimTemplate", "resourceclaimtemplates", NAMESPACED).later(),
-    row(DEVICES, "v1", "ResourceSlice", "resourceslices", CLUSTER).later(),
+    row(DEVICES, "v1", "DeviceClass", "deviceclasses", CLUSTER),
+    row(DEVICES, "v1", "ResourceClaim", "resourceclaims", NAMESPACED).with(&[STATUS]),
+    row(DEVICES, "v1", "ResourceClaimTemplate", "resourceclaimtemplates", NAMESPACED),
+    row(DEVICES, "v1", "ResourceSlice", "resourceslices", CLUSTER),
 ];
 
 /// The kinds that are served.

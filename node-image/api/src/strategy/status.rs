@@ -21,6 +21,9 @@ fn initial(group: &str, kind: &str) -> Option<Value> {
             "desiredNumberScheduled": 0,
             "numberReady": 0,
         }),
+        ("autoscaling", "HorizontalPodAutoscaler") => {
+            json!({"currentMetrics": null, "desiredReplicas": 0})
+        }
         ("policy", "PodDisruptionBudget") => json!({
             "disruptionsAllowed": 0,
             "currentHealthy": 0,
@@ -32,7 +35,10 @@ fn initial(group: &str, kind: &str) -> Option<Value> {
         | ("batch", "Job" | "CronJob")
         | ("", "ResourceQuota")
         | ("certificates.k8s.io", "CertificateSigningRequest")
+        | ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy")
         | ("flowcontrol.apiserver.k8s.io", _)
+        | ("networking.k8s.io", "ServiceCIDR")
+        | ("resource.k8s.io", "ResourceClaim")
         | ("apiregistration.k8s.io", "APIService") => json!({}),
         _ => return None,
     };

@@ -12,6 +12,8 @@ mod container;
 mod cron_job;
 mod csi;
 mod daemon_set;
+mod device_claim;
+mod device_slice;
 mod disruption_budget;
 mod flow_control;
 mod horizontal_pod_autoscaler;
@@ -304,6 +306,18 @@ static RULES: &[Rules] = &[
             access::role_binding_update
         )
     },
+    row!("resource.k8s.io", "DeviceClass", device_claim::class),
+    Rules {
+        subresources: &[("status", device_claim::claim_status)],
+        ..row!("resource.k8s.io", "ResourceClaim", device_claim::claim, device_claim::claim_update)
+    },
+    row!(
+        "resource.k8s.io",
+        "ResourceClaimTemplate",
+        device_claim::template,
+        device_claim::template_update
+    ),
+    row!("resource.k8s.io", "ResourceSlice", device_slice::create, device_slice::update),
     row!(
         "scheduling.k8s.io",
         "PriorityClass",

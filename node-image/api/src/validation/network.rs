@@ -307,7 +307,8 @@ fn ingress_path(errors: &mut Errors, entry: &Value, path: &Path) {
     let mut invalid = |why: String| {
         errors.push(FieldError::invalid(path.child("path"), text, why));
     };
-    if !(free && text.is_empty()) && !text.starts_with('/') {
+    let absent = free && text.is_empty();
+    if !absent && !text.starts_with('/') {
         invalid("must be an absolute path".into());
     }
     let exact = matches!(entry.text("pathType"), "Exact" | "Prefix");
