@@ -88,14 +88,9 @@ const PLUGINS: &[Constructor] = &[
     |c| Box::new(EscalationCheck::new(c.authorizer.clone())),
 ];
 
-/// Plugins that wait for their counterpart: without the controllers that take these finalizers away
-/// again, no claim could ever be deleted.
-const DISABLED: [&str; 1] = ["StorageObjectInUseProtection"];
-
 /// The plugins of a cluster, in running order.
 pub fn default_plugins(config: &AdmissionConfig) -> Vec<Box<dyn AdmissionPlugin>> {
-    let plugins = PLUGINS.iter().map(|construct| construct(config));
-    plugins.filter(|plugin| !DISABLED.contains(&plugin.name())).collect()
+    PLUGINS.iter().map(|construct| construct(config)).collect()
 }
 
 /// The 403 of a plugin.
@@ -143,10 +138,9 @@ mod tests {
         let config =
             AdmissionConfig { reader, authorizer, webhooks, kinds, random: Arc::new(|| 0) };
         let mut names: Vec<_> = PLUGINS.iter().map(|construct| construct(&config).name()).collect();
-        assert!(DISABLED.iter().all(|name| names.contains(name)));
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), PLUGINS.len());
-        assert_eq!(default_plugins(&config).len(), PLUGINS.len() - DISABLED.len());
+        assert_eq!(default_plugins(&config).len(), PLUGINS.len());
     }
 }

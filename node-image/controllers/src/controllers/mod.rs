@@ -8,11 +8,14 @@ mod deployment;
 mod disruption;
 mod endpoint_slice;
 mod endpoints;
+mod ephemeral_volume;
 mod garbage_collector;
 mod job;
+mod local_path;
 mod namespace;
 mod node_ipam;
 mod node_lifecycle;
+mod persistent_volume_binder;
 mod pod_garbage;
 mod replica_set;
 mod root_ca;
@@ -21,6 +24,7 @@ mod service_load_balancer;
 mod stateful_set;
 mod taint_eviction;
 mod ttl_after_finished;
+mod volume_protection;
 
 use crate::{Config, Controller};
 
@@ -35,11 +39,14 @@ pub fn controllers(config: &Config) -> Vec<Box<dyn Controller>> {
         Box::new(disruption::Disruption),
         Box::new(endpoint_slice::EndpointSlices),
         Box::new(endpoints::EndpointsController),
+        Box::new(ephemeral_volume::EphemeralVolumes),
         Box::new(garbage_collector::GarbageCollector),
         Box::new(job::Jobs),
+        Box::new(local_path::LocalPathProvisioner),
         Box::new(namespace::NamespaceController),
         Box::new(node_ipam::NodeIpam::new(config)),
         Box::new(node_lifecycle::NodeLifecycle::new(config)),
+        Box::new(persistent_volume_binder::PersistentVolumeBinder),
         Box::new(pod_garbage::PodGarbage::new(config)),
         Box::new(replica_set::ReplicaSets::of_replica_sets()),
         Box::new(replica_set::ReplicaSets::of_replication_controllers()),
@@ -49,6 +56,8 @@ pub fn controllers(config: &Config) -> Vec<Box<dyn Controller>> {
         Box::new(stateful_set::StatefulSets),
         Box::new(taint_eviction::TaintEviction),
         Box::new(ttl_after_finished::TtlAfterFinished),
+        Box::new(volume_protection::VolumeProtection::of_claims()),
+        Box::new(volume_protection::VolumeProtection::of_volumes()),
     ]
 }
 

@@ -202,6 +202,15 @@ pub(super) const ROLES: &[RoleRow] = &[
         ],
     ),
     role(
+        "system:controller:local-path-provisioner",
+        &[
+            Resources(READ, "core", "nodes persistentvolumeclaims"),
+            Resources("create delete get list watch", "core", "persistentvolumes"),
+            Resources(READ, "storage.k8s.io", "storageclasses"),
+            EVENTS,
+        ],
+    ),
+    role(
         "system:controller:namespace-controller",
         &[
             Resources("delete get list watch", "core", "namespaces"),

@@ -1,4 +1,4 @@
-//! The roles, bindings and priority classes that every cluster is born with, as rows, and how they
+//! The roles, bindings, priority classes and the storage class that every cluster is born with, as rows, and how they
 //! are reconciled with what is stored: missing rules and subjects come back unless `autoupdate` says
 //! otherwise.
 
@@ -7,6 +7,7 @@ mod controllers;
 mod namespaces;
 mod priority_classes;
 mod reconcile;
+mod storage_classes;
 
 pub use reconcile::bootstrap_objects;
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{
     BindingRow, RBAC_GROUP, SubjectRow, cluster_roles, controllers, namespaces, priority_classes,
+    storage_classes,
 };
 use crate::authz::covers::missing_rules;
 use crate::authz::rbac::cluster_rules;
@@ -33,6 +34,7 @@ fn default_objects() -> Vec<Value> {
         objects.extend(row.bindings.iter().map(|binding| binding.to_value(Some(row.namespace))));
     }
     objects.extend(priority_classes::objects());
+    objects.extend(storage_classes::objects());
     objects
 }
 
