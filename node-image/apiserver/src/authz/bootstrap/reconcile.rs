@@ -66,7 +66,7 @@ impl BindingRow {
 
 fn reconciled(reader: &dyn Reader, wanted: Value) -> Option<Value> {
     let Some(stored) = stored(reader, &wanted) else { return Some(wanted) };
-    if wanted["kind"] == "PriorityClass" {
+    if matches!(wanted.kind(), "PriorityClass" | "StorageClass") {
         return None;
     }
     let opted_out = &stored["metadata"]["annotations"]["rbac.authorization.kubernetes.io/autoupdate"]
@@ -94,6 +94,7 @@ fn stored(reader: &dyn Reader, wanted: &Value) -> Option<Arc<Value>> {
         "ClusterRoleBinding" => (RBAC_GROUP, "clusterrolebindings"),
         "Role" => (RBAC_GROUP, "roles"),
         "PriorityClass" => ("scheduling.k8s.io", "priorityclasses"),
+        "StorageClass" => ("storage.k8s.io", "storageclasses"),
         _ => (RBAC_GROUP, "rolebindings"),
     };
     reader.get(group, resource, wanted.namespace(), wanted.name())
