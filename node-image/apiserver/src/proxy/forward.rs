@@ -8,7 +8,6 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode, Version, header};
 use http_body_util::BodyExt;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use kd_api::Status;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader, copy_bidirectional_with_sizes};
@@ -33,6 +32,8 @@ pub(super) struct Destination {
     pub security: Security,
     /// Path and query.
     pub path: String,
+    /// Whether the backend hears which host the client meant.
+    pub keeps_host: bool,
 }
 
 /// How a connection is secured.
@@ -42,24 +43,25 @@ pub(super) enum Security {
     Tls { name: String, config: Arc<ClientConfig> },
 }
 
-/// Sends the request and returns the answer, whose body streams. An upgrade goes on in a task.
+/// Sends the request and returns the answer, whose body streams. An upgrade goes on in a task. The
+/// error is a sentence.
 pub(super) async fn forward(
     destination: Destination,
     mut request: Request<RequestBody>,
-) -> Result<Answer, Status> {
-    rewrite(&mut request, &destination)?;
+) -> Result<Answer, String> {
+    rewrite(&mut request, &destination).map_err(|error| error.to_string())?;
     let address = SocketAddr::new(destination.address, destination.port);
     let connection = dial(address).await?;
     match destination.security {
         Security::Plain => exchange(connection, request).await,
         Security::Tls { name, config } => {
-            let name = ServerName::try_from(name).map_err(Status::internal)?;
+            let name = ServerName::try_from(name).map_err(|error| error.to_string())?;
             let connection = BufReader::with_capacity(READ_BYTES, connection);
             let secured = TlsConnector::from(config).connect(name, connection).await;
             exchange(secured.map_err(|error| dial_failure(address, &error))?, request).await
         }
     }
-    .map_err(|error| Status::internal(format!("error dialing backend: {error}")))
+    .map_err(|error| error.to_string())
 }
 
 /// Sends a request over a connection of its own and returns the answer, whose body streams. An
@@ -90,7 +92,7 @@ where
     Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
 }
 
-async fn dial(address: SocketAddr) -> Result<TcpStream, Status> {
+async fn dial(address: SocketAddr) -> Result<TcpStream, String> {
     let connected = tokio::time::timeout(DIAL_TIMEOUT, TcpStream::connect(address)).await;
     let connection = connected
         .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
@@ -100,13 +102,13 @@ async fn dial(address: SocketAddr) -> Result<TcpStream, Status> {
     Ok(connection)
 }
 
-fn dial_failure(address: SocketAddr, error: &std::io::Error) -> Status {
+fn dial_failure(address: SocketAddr, error: &std::io::Error) -> String {
     let text = match error.kind() {
         std::io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
         std::io::ErrorKind::TimedOut => "i/o timeout".to_owned(),
         _ => error.to_string(),
     };
-    Status::internal(format!("error dialing backend: dial tcp {address}: {text}"))
+    format!("dial tcp {address}: {text}")
 }
 
 async fn send<C>(
@@ -125,8 +127,12 @@ where
 }
 
 /// Makes it the backend's request: its path, its host, no credentials of the client.
-fn rewrite(request: &mut Request<RequestBody>, destination: &Destination) -> Result<(), Status> {
+fn rewrite(
+    request: &mut Request<RequestBody>,
+    destination: &Destination,
+) -> Result<(), http::Error> {
     let upgrade = request.headers().get(header::UPGRADE).cloned();
+    let asked = host(request);
     let headers = request.headers_mut();
     remove_hop_by_hop(headers);
     headers.remove(header::AUTHORIZATION);
@@ -135,11 +141,21 @@ fn rewrite(request: &mut Request<RequestBody>, destination: &Destination) -> Res
         headers.insert(header::UPGRADE, upgrade);
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     }
-    let host = SocketAddr::new(destination.address, destination.port).to_string();
-    headers.insert(header::HOST, HeaderValue::from_str(&host).map_err(Status::internal)?);
+    let host = match asked.filter(|_| destination.keeps_host) {
+        Some(host) => host,
+        None => SocketAddr::new(destination.address, destination.port).to_string(),
+    };
+    headers.insert(header::HOST, HeaderValue::from_str(&host)?);
     *request.version_mut() = Version::HTTP_11;
-    *request.uri_mut() = destination.path.parse().map_err(Status::internal)?;
+    *request.uri_mut() = destination.path.parse()?;
     Ok(())
+}
+
+/// The host that a client asked.
+pub(super) fn host<B>(request: &Request<B>) -> Option<String> {
+    let header = request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
+    let header = header.map(str::to_owned);
+    header.or_else(|| request.uri().authority().map(ToString::to_string))
 }
 
 /// Headers that are about one connection (RFC 9110, section 7.6.1).

@@ -52,7 +52,7 @@ pub(super) fn destination(
     let query = Query::parse(request.request.uri().query().unwrap_or_default());
     let path = path_and_query(request, pod, &query)?;
     let security = Security::Tls { name: node_name.to_owned(), config: kubelets.clone() };
-    Ok(Destination { address, port, security, path })
+    Ok(Destination { address, port, security, path, keeps_host: false })
 }
 
 fn path_and_query(request: &ConnectRequest, pod: &Value, query: &Query) -> Result<String, Status> {

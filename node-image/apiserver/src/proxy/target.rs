@@ -2,21 +2,19 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kd_api::Status;
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use rustls::ClientConfig;
 use serde_json::Value;
 
 use super::forward::{Destination, Security};
 use crate::connect::ConnectRequest;
-use crate::request::Reader;
+use crate::request::{Reader, RequestInfo};
 use crate::webhook::{ready_endpoints, service_port};
 
 /// Where kubelets serve when a node does not say.
 const KUBELET_PORT: u16 = 10250;
-/// What a path must not hold as it is.
-const IN_PATH: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'?');
 
 /// A proxy's `[scheme:]name[:port]`.
 #[derive(Debug, PartialEq)]
@@ -25,20 +23,28 @@ struct Named<'a> {
     port: &'a str,
 }
 
-fn parse(name: &str) -> Named<'_> {
-    match name.split(':').collect::<Vec<_>>().as_slice() {
-        [scheme, _, port] => Named { scheme, port },
-        [_, port] => Named { scheme: "", port },
-        _ => Named { scheme: "", port: "" },
-    }
+/// The error names what was asked for: a pod, a service, a node.
+fn parse<'a>(name: &'a str, what: &str) -> Result<Named<'a>, Status> {
+    let named = match name.split(':').collect::<Vec<_>>().as_slice() {
+        [name] => Some((*name, Named { scheme: "", port: "" })),
+        [name, port] => Some((*name, Named { scheme: "", port })),
+        [scheme, name, port] => Some((*name, Named { scheme, port })),
+        _ => None,
+    };
+    let valid = |(name, named): &(&str, Named<'_>)| {
+        !name.is_empty() && matches!(named.scheme, "" | "http" | "https")
+    };
+    let named = named.filter(valid).map(|(_, named)| named);
+    named.ok_or_else(|| Status::bad_request(format!("invalid {what} request {name:?}")))
 }
 
-/// A node's kubelet, reached as this server reaches it for logs.
+/// A node's kubelet, reached as this server reaches it for logs; or another of its ports.
 pub(super) fn node(
     request: &ConnectRequest,
     kubelets: &Arc<ClientConfig>,
+    unverified: &Arc<ClientConfig>,
 ) -> Result<Destination, Status> {
-    let named = parse(&request.info.name);
+    let named = parse(&request.info.name, "node")?;
     let (address, kubelet_port) = node_address(&request.object)?;
     let name = text(&request.object, "/metadata/name").to_owned();
     let port = match named.port {
@@ -47,9 +53,9 @@ pub(super) fn node(
     };
     let security = match port == kubelet_port {
         true => Security::Tls { name, config: kubelets.clone() },
-        false => Security::Plain,
+        false => security(named.scheme, address, unverified),
     };
-    Ok(Destination { address, port, security, path: path(request) })
+    Ok(Destination { address, port, security, path: path(request), keeps_host: true })
 }
 
 /// A pod, at the named port or the first that it declares.
@@ -57,21 +63,35 @@ pub(super) fn pod(
     request: &ConnectRequest,
     unverified: &Arc<ClientConfig>,
 ) -> Result<Destination, Status> {
-    let named = parse(&request.info.name);
+    let named = parse(&request.info.name, "pod")?;
     let pod = &*request.object;
-    let address = address(text(pod, "/status/podIP"))
-        .ok_or_else(|| Status::bad_request("address not allowed"))?;
+    let not_allowed = || Status::bad_request("address not allowed");
+    let address = address(text(pod, "/status/podIP")).filter(is_proxyable);
+    let address = address.ok_or_else(not_allowed)?;
+    let declared = |port: &Value| port["containerPort"].as_u64();
     let port = match named.port {
-        "" => container_ports(pod).next().and_then(|p| p["containerPort"].as_u64()).unwrap_or(80),
+        "" => container_ports(pod).find_map(declared).unwrap_or(match named.scheme {
+            "https" => 443,
+            _ => 80,
+        }),
         port if port.parse::<u16>().is_ok() => number(port)?.into(),
         port => container_ports(pod)
             .find(|p| p["name"] == port)
-            .and_then(|p| p["containerPort"].as_u64())
+            .and_then(declared)
             .ok_or_else(|| Status::bad_request(format!("pod has no port named {port:?}")))?,
     };
-    let port = u16::try_from(port).map_err(|_| Status::bad_request("address not allowed"))?;
-    let security = security(named.scheme, address, unverified)?;
-    Ok(Destination { address, port, security, path: path(request) })
+    let port = u16::try_from(port).map_err(|_| not_allowed())?;
+    let security = security(named.scheme, address, unverified);
+    Ok(Destination { address, port, security, path: path(request), keeps_host: true })
+}
+
+/// Nobody reaches this server's own loopback through it.
+fn is_proxyable(address: &IpAddr) -> bool {
+    let link_local = match address {
+        IpAddr::V4(address) => address.is_link_local() || address.is_broadcast(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    !(address.is_loopback() || address.is_unspecified() || address.is_multicast() || link_local)
 }
 
 /// One ready endpoint of a service's port.
@@ -80,29 +100,34 @@ pub(super) fn service(
     reader: &dyn Reader,
     unverified: &Arc<ClientConfig>,
 ) -> Result<Destination, Status> {
-    let named = parse(&request.info.name);
+    let named = parse(&request.info.name, "service")?;
     let name = text(&request.object, "/metadata/name");
-    let port_name = service_port(&request.object, named.port).ok_or_else(|| {
-        Status::unavailable(format!("no service port {:?} found for service {name:?}", named.port))
-    })?;
+    let port_name = match service_port(&request.object, named.port) {
+        Some(port_name) => port_name,
+        None if named.port.parse::<u64>().is_ok() => {
+            return Err(Status::unavailable(format!(
+                "no service port {} found for service {name:?}",
+                named.port
+            )));
+        }
+        // An endpoint may have a port of a name that its service has not.
+        None => named.port,
+    };
     let endpoints = ready_endpoints(reader, &request.info.namespace, name, port_name);
-    let endpoint = endpoints.first().ok_or_else(|| {
+    static TURN: AtomicUsize = AtomicUsize::new(0);
+    let turn = TURN.fetch_add(1, Ordering::Relaxed).checked_rem(endpoints.len());
+    let endpoint = turn.map(|turn| endpoints[turn]).ok_or_else(|| {
         Status::unavailable(format!("no endpoints available for service {name:?}"))
     })?;
     let (address, port) = (endpoint.ip(), endpoint.port());
-    let security = security(named.scheme, address, unverified)?;
-    Ok(Destination { address, port, security, path: path(request) })
+    let security = security(named.scheme, address, unverified);
+    Ok(Destination { address, port, security, path: path(request), keeps_host: true })
 }
 
-fn security(
-    scheme: &str,
-    address: IpAddr,
-    unverified: &Arc<ClientConfig>,
-) -> Result<Security, Status> {
+fn security(scheme: &str, address: IpAddr, unverified: &Arc<ClientConfig>) -> Security {
     match scheme {
-        "" | "http" => Ok(Security::Plain),
-        "https" => Ok(Security::Tls { name: address.to_string(), config: unverified.clone() }),
-        other => Err(Status::bad_request(format!("invalid proxy scheme {other:?}"))),
+        "https" => Security::Tls { name: address.to_string(), config: unverified.clone() },
+        _ => Security::Plain,
     }
 }
 
@@ -143,15 +168,23 @@ fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
+/// Splits a path behind `/proxy`. What follows is "" or begins with a slash, and stays as the client
+/// wrote it.
+pub(super) fn split_path<'a>(info: &RequestInfo, path: &'a str) -> (&'a str, &'a str) {
+    // /api/v1/namespaces/<namespace>/services/<name>/proxy, /api/v1/nodes/<name>/proxy
+    let segments = if info.namespace.is_empty() { 5 } else { 7 };
+    let slashes = path.match_indices('/').map(|(index, _)| index);
+    path.split_at(slashes.skip(1).nth(segments - 1).unwrap_or(path.len()))
+}
+
 /// What follows `/proxy`, with the query.
 fn path(request: &ConnectRequest) -> String {
-    let rest = utf8_percent_encode(&request.info.rest, IN_PATH);
-    let slash =
-        if request.info.path.ends_with('/') && !request.info.rest.is_empty() { "/" } else { "" };
-    let slash = if request.info.rest.ends_with('/') { "" } else { slash };
-    match request.request.uri().query() {
-        Some(query) => format!("/{rest}{slash}?{query}"),
-        None => format!("/{rest}{slash}"),
+    let uri = request.request.uri();
+    let (_, rest) = split_path(&request.info, uri.path());
+    let rest = if rest.is_empty() { "/" } else { rest };
+    match uri.query() {
+        Some(query) => format!("{rest}?{query}"),
+        None => rest.to_owned(),
     }
 }
 
@@ -163,9 +196,40 @@ mod tests {
 
     #[test]
     fn names_hold_scheme_and_port() {
-        assert_eq!(parse("https:web:443"), Named { scheme: "https", port: "443" });
-        assert_eq!(parse("web:http"), Named { scheme: "", port: "http" });
-        assert_eq!(parse("web"), Named { scheme: "", port: "" });
+        let check = |name: &str, expect: Result<(&str, &str), &str>| {
+            let got = parse(name, "service").map(|named| (named.scheme, named.port));
+            assert_eq!(got.map_err(|status| status.message), expect.map_err(str::to_owned));
+        };
+        check("https:web:443", Ok(("https", "443")));
+        check("web:http", Ok(("", "http")));
+        check("web", Ok(("", "")));
+        check("http:web:", Ok(("http", "")));
+        check("ftp:web:1", Err("invalid service request \"ftp:web:1\""));
+        check(":80", Err("invalid service request \":80\""));
+        check("a:b:c:d", Err("invalid service request \"a:b:c:d\""));
+    }
+
+    #[test]
+    fn paths_stay_as_they_are_written() {
+        let info =
+            |namespace: &str| RequestInfo { namespace: namespace.into(), ..RequestInfo::default() };
+        let check = |namespace: &str, path: &str, expect: (&str, &str)| {
+            assert_eq!(split_path(&info(namespace), path), expect);
+        };
+        let service = "/api/v1/namespaces/a/services/s:80/proxy";
+        check("a", service, (service, ""));
+        check("a", &format!("{service}/"), (service, "/"));
+        check("a", &format!("{service}/x//y%2Fz/"), (service, "/x//y%2Fz/"));
+        check("", "/api/v1/nodes/n/proxy/metrics", ("/api/v1/nodes/n/proxy", "/metrics"));
+    }
+
+    #[test]
+    fn loopback_is_no_pod() {
+        for (address, expect) in
+            [("10.244.0.5", true), ("127.0.0.1", false), ("::1", false), ("169.254.1.1", false)]
+        {
+            assert_eq!(is_proxyable(&address.parse().unwrap()), expect, "{address}");
+        }
     }
 
     #[test]

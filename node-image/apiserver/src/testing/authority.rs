@@ -10,6 +10,7 @@ pub(crate) struct Authority {
 
 pub(crate) struct Issued {
     pub(crate) certificate: CertificateDer<'static>,
+    pub(crate) certificate_pem: String,
     pub(crate) key_pem: String,
 }
 
@@ -43,6 +44,10 @@ impl Authority {
         }
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        Issued { certificate: certificate.der().clone(), key_pem: key.serialize_pem() }
+        Issued {
+            certificate: certificate.der().clone(),
+            certificate_pem: certificate.pem(),
+            key_pem: key.serialize_pem(),
+        }
     }
 }
