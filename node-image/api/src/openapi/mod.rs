@@ -91,10 +91,38 @@ pub fn v2_hash(kinds: &Kinds) -> String {
     hash_of("v2", kinds.iter().map(|kind| kind.as_ref()))
 }
 
+/// What other servers add to the version 2 document: paths and definitions by name. What is known
+/// here already is not added.
+#[derive(Clone, Debug, Default)]
+pub struct Foreign {
+    /// By path, with its leading slash.
+    pub paths: Map<String, Value>,
+    /// By name, without what precedes it in references.
+    pub definitions: Map<String, Value>,
+}
+
+impl Foreign {
+    /// What is not among these paths and names.
+    fn besides<'a>(
+        &'a self,
+        routes: &'a [Route],
+        names: &'a [String],
+    ) -> (
+        impl Iterator<Item = (&'a String, &'a Value)>,
+        impl Iterator<Item = (&'a String, &'a Value)>,
+    ) {
+        let known = |path: &str| routes.iter().any(|route| route.path == path);
+        let paths = self.paths.iter().filter(move |(path, _)| !known(path));
+        let definitions = self.definitions.iter().filter(move |(name, _)| !names.contains(name));
+        (paths, definitions)
+    }
+}
+
 /// `/openapi/v2` as JSON.
-pub fn v2_json(kinds: &Kinds) -> Bytes {
+pub fn v2_json(kinds: &Kinds, foreign: &Foreign) -> Bytes {
     let definitions = Definitions::new(kinds, Dialect::V2);
     let (routes, names) = v2_parts(kinds, &definitions);
+    let (more_paths, more_definitions) = foreign.besides(&routes, &names);
     let mut out = Writer::new();
     out.entry("swagger", &"2.0".into());
     out.entry("info", &info());
@@ -102,11 +130,13 @@ pub fn v2_json(kinds: &Kinds) -> Bytes {
     for route in &routes {
         out.entry(&route.path, &render::v2(route));
     }
+    more_paths.for_each(|(path, item)| out.entry(path, item));
     out.close();
     out.open("definitions");
     for name in &names {
         out.entry(name, &definitions.render(name));
     }
+    more_definitions.for_each(|(name, item)| out.entry(name, item));
     out.close();
     out.entry("securityDefinitions", &security_scheme());
     out.entry("security", &json!([{"BearerToken": []}]));
@@ -114,11 +144,14 @@ pub fn v2_json(kinds: &Kinds) -> Bytes {
 }
 
 /// `/openapi/v2` as gnostic's `openapi.v2.Document`.
-pub fn v2_protobuf(kinds: &Kinds) -> Bytes {
+pub fn v2_protobuf(kinds: &Kinds, foreign: &Foreign) -> Bytes {
     let definitions = Definitions::new(kinds, Dialect::V2);
     let (routes, names) = v2_parts(kinds, &definitions);
+    let (more_paths, more_definitions) = foreign.besides(&routes, &names);
     let paths = routes.iter().map(|route| (route.path.as_str(), render::v2(route)));
+    let paths = paths.chain(more_paths.map(|(path, item)| (path.as_str(), item.clone())));
     let schemas = names.iter().map(|name| (name.as_str(), definitions.render(name)));
+    let schemas = schemas.chain(more_definitions.map(|(name, item)| (name.as_str(), item.clone())));
     gnostic::document(&info(), paths, schemas, &security_scheme()).into()
 }
 

@@ -94,7 +94,7 @@ fn schemas() {
 #[test]
 fn references_are_resolved() {
     let kinds = Kinds::known();
-    let mut documents: Vec<Bytes> = vec![v2_json(&kinds)];
+    let mut documents: Vec<Bytes> = vec![v2_json(&kinds, &Foreign::default())];
     for group in kinds.groups() {
         documents
             .extend(group.versions.iter().filter_map(|version| v3(&kinds, &group.name, version)));
@@ -131,7 +131,7 @@ fn hashes_follow_the_rows() {
 
 #[test]
 fn protobuf_begins_as_a_document() {
-    let document = v2_protobuf(&Kinds::built_in());
+    let document = v2_protobuf(&Kinds::built_in(), &Foreign::default());
     assert_eq!(document[..5], *b"\x0a\x032.0");
     assert!(document.len() > 100_000);
 }

@@ -169,22 +169,6 @@ fn response_kind(row: &Value, remote: &Remote) -> Value {
         "kind": row["kind"]})
 }
 
-/// `/openapi/v3` with the documents of the other servers.
-pub(crate) fn openapi_index(mut index: Value, remotes: &Remotes) -> Value {
-    for remote in remotes.values() {
-        let path = remote.root();
-        let path = path.trim_start_matches('/');
-        match remote.documents().openapi_hash.as_str() {
-            "" => {}
-            hash => {
-                let url = format!("/openapi/v3/{path}?hash={hash}");
-                index["paths"][path] = json!({"serverRelativeURL": url});
-            }
-        }
-    }
-    index
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,6 +176,7 @@ mod tests {
     use crate::request::Reader;
     use crate::testing::FakeReader;
 
+    /// Two versions of wardles, and one of a group that is known here.
     fn remotes() -> Remotes {
         let reader: Arc<dyn Reader> = FakeReader::with([]);
         let remote = |group: &str, version: &str, priorities: (i64, i64)| {
@@ -251,10 +236,5 @@ mod tests {
         assert_eq!(version, &expect);
         let plain = aggregated(&kinds, &Remotes::new(), AggregatedVersion::V2);
         assert_eq!(plain, discovery::aggregated(&kinds, false, AggregatedVersion::V2));
-        let index = openapi_index(json!({"paths": {}}), &remotes);
-        assert_eq!(
-            index["paths"]["apis/wardle.example.com/v1beta1"]["serverRelativeURL"],
-            "/openapi/v3/apis/wardle.example.com/v1beta1?hash=H"
-        );
     }
 }

@@ -7,6 +7,7 @@ mod controller;
 mod discovery;
 mod forward;
 mod local;
+mod openapi;
 mod priority;
 mod remote;
 #[cfg(test)]
@@ -19,9 +20,10 @@ use kd_api::Object;
 use serde_json::Value;
 
 pub(crate) use controller::Controller;
-pub(crate) use discovery::{aggregated, group, group_list, openapi_index};
+pub(crate) use discovery::{aggregated, group, group_list};
 pub(crate) use forward::{forward, forward_document};
 pub(crate) use local::registrations;
+pub(crate) use openapi::{foreign_openapi, openapi_index};
 pub(crate) use remote::Remote;
 
 use crate::request::Reader;

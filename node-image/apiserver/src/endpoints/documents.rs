@@ -60,6 +60,22 @@ impl Documents {
     }
 }
 
+impl Documents {
+    /// The document of a name whose content the tag tells all about.
+    pub(super) fn latest(&self, name: &str, tag: String) -> Arc<Document> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = state.current.get(name).filter(|known| known.tag == tag) {
+            return known.clone();
+        }
+        let before = state.previous.get(name).filter(|before| before.tag == tag).cloned();
+        let document = before.unwrap_or_else(|| {
+            Arc::new(Document { tag, plain: OnceLock::new(), packed: OnceLock::new() })
+        });
+        state.current.insert(name.to_owned(), document.clone());
+        document
+    }
+}
+
 impl Document {
     /// One that is not kept.
     pub(super) fn of(content: &[u8]) -> Document {

@@ -9,7 +9,7 @@ use kd_api::openapi;
 
 use super::documents::{Document, content_tag};
 use super::segments;
-use crate::aggregation::{Remote, openapi_index};
+use crate::aggregation::{Remote, foreign_openapi, openapi_index};
 use crate::answer::{self, Answer};
 use crate::pipeline::Exchange;
 
@@ -46,17 +46,27 @@ fn v2(exchange: &Exchange) -> Answer {
         let first = accept.split(',').next().unwrap_or("").trim();
         first.starts_with(PROTOBUF_V2) || first.starts_with(PROTOBUF_V2_SHORT)
     });
-    let hash = || openapi::v2_hash(&kinds);
+    let foreign = foreign_openapi(&exchange.server.aggregator.remotes());
+    let hash = openapi::v2_hash(&kinds) + &foreign_tag(&foreign);
     match protobuf {
-        true => documents.get(&kinds, "openapi/v2 protobuf", || format!("{}-P", hash())).answer(
+        true => documents.latest("openapi/v2 protobuf", format!("{hash}-P")).answer(
             exchange,
             PROTOBUF_V2_SHORT,
-            || openapi::v2_protobuf(&kinds),
+            || openapi::v2_protobuf(&kinds, &foreign),
         ),
         false => documents
-            .get(&kinds, "openapi/v2", hash)
-            .answer(exchange, JSON, || openapi::v2_json(&kinds)),
+            .latest("openapi/v2", hash)
+            .answer(exchange, JSON, || openapi::v2_json(&kinds, &foreign)),
     }
+}
+
+/// Changes with what other servers add; "" for nothing.
+fn foreign_tag(foreign: &openapi::Foreign) -> String {
+    if foreign.paths.is_empty() && foreign.definitions.is_empty() {
+        return String::new();
+    }
+    let text = format!("{:?}{:?}", foreign.paths, foreign.definitions);
+    content_tag(text.as_bytes())
 }
 
 fn v3_index(exchange: &Exchange) -> Answer {
