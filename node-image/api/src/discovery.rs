@@ -163,10 +163,19 @@ fn aggregated_group(kinds: &Kinds, group: &Group) -> Value {
     })
 }
 
+/// The group and version in which a kind's own bodies are: upstream says so for custom ones only.
+fn own_group_version(kind: &Kind) -> (&str, &str) {
+    match kind.custom {
+        Some(_) => (&kind.group, &kind.version),
+        None => ("", ""),
+    }
+}
+
 fn aggregated_resource(kind: &Kind) -> Value {
+    let own = own_group_version(kind);
     let mut row = json!({
         "resource": kind.plural,
-        "responseKind": {"group": "", "version": "", "kind": kind.kind},
+        "responseKind": {"group": own.0, "version": own.1, "kind": kind.kind},
         "scope": if kind.namespaced() { "Namespaced" } else { "Cluster" },
         "singularResource": kind.singular,
         "verbs": kind.verbs,
@@ -181,8 +190,11 @@ fn aggregated_resource(kind: &Kind) -> Value {
 
 fn aggregated_subresource(kind: &Kind, sub: &Subresource) -> Value {
     let (group, version, body) = &sub.body;
-    let (group, version) =
-        if is_foreign(kind, sub) { (group.as_str(), version.as_str()) } else { ("", "") };
+    let (group, version) = if is_foreign(kind, sub) {
+        (group.as_str(), version.as_str())
+    } else {
+        own_group_version(kind)
+    };
     json!({
         "subresource": sub.name,
         "responseKind": {"group": group, "version": version, "kind": body},
@@ -199,7 +211,8 @@ const HASH_LEN: usize = 8;
 
 /// Tells clients when a stored form changes.
 fn storage_version_hash(stored: &Kind) -> String {
-    let name = format!("{}/{}/{}", stored.group, stored.version, stored.kind);
+    let version = stored.custom.as_ref().map_or(&stored.version, |custom| &custom.storage_version);
+    let name = format!("{}/{version}/{}", stored.group, stored.kind);
     STANDARD.encode(&Sha256::digest(name)[..HASH_LEN])
 }
 

@@ -20,6 +20,16 @@ impl Path {
         if self.0.is_empty() { Path(name.to_owned()) } else { Path(format!("{}.{name}", self.0)) }
     }
 
+    /// A path that continues this one.
+    pub fn join(&self, rest: &Path) -> Path {
+        match (self.0.as_str(), rest.0.as_str()) {
+            ("", _) => rest.clone(),
+            (_, "") => self.clone(),
+            (start, rest) if rest.starts_with('[') => Path(format!("{start}{rest}")),
+            (start, rest) => Path(format!("{start}.{rest}")),
+        }
+    }
+
     /// An element of this list.
     pub fn index(&self, index: usize) -> Path {
         Path(format!("{}[{index}]", self.0))

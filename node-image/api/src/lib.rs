@@ -2,6 +2,7 @@
 //! patches, tables. Pure: no I/O, no clock.
 
 pub mod conversion;
+pub mod custom;
 pub mod decode;
 pub mod defaults;
 pub mod discovery;

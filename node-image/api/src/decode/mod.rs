@@ -2,6 +2,7 @@
 //! refuses wrong types, reports unknown and duplicate fields, drops them, and gives the object the
 //! form in which Go would write it again (empty optional fields gone, empty structs there).
 
+mod custom;
 mod report;
 mod visitor;
 mod zero;
@@ -11,6 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::kind::split_api_version;
 use crate::{Kind, Object, Status, protobuf, schema};
+pub(crate) use custom::typed_metadata;
 use report::{Here, Report};
 use visitor::Seed;
 
@@ -68,6 +70,9 @@ pub fn decode(
     kind: &Kind,
     validation: FieldValidation,
 ) -> Result<Decoded, Status> {
+    if let Some(definition) = &kind.custom {
+        return custom::decode(body, encoding, kind, definition, validation);
+    }
     let gvk = (kind.group.as_str(), kind.version.as_str(), kind.kind.as_str());
     decode_as(body, encoding, gvk, validation)
 }
@@ -167,7 +172,10 @@ pub struct Normalized {
 /// Brings an object that was not decoded (the result of a patch) into its kind's form. The error is
 /// the reason alone (`json: cannot unmarshal ...`); how it is told depends on the kind of patch.
 pub fn normalize(object: Value, kind: &Kind) -> Result<Normalized, String> {
-    let Some(schema) = schema::for_kind(kind) else {
+    if let Some(definition) = &kind.custom {
+        return custom::normalize(object, definition);
+    }
+    let Some(schema) = schema::of(&kind.group, &kind.version, &kind.kind) else {
         return Ok(Normalized { object, unknown: Vec::new() });
     };
     let mut report = Report::default();

@@ -13,6 +13,8 @@ pub(super) struct Report {
     pub(super) strict: Vec<String>,
     /// The path of the first unknown field.
     pub(super) unknown: Option<String>,
+    /// The paths of unknown and duplicate fields.
+    pub(super) paths: Vec<String>,
     /// The first value of a wrong type.
     pub(super) wrong: Option<String>,
 }
@@ -20,17 +22,19 @@ pub(super) struct Report {
 impl Report {
     pub(super) fn unknown(&mut self, here: &Here<'_>, field: &str) {
         let path = here.path_of(field);
-        self.strict(format!("unknown field {path:?}"));
+        self.strict(format!("unknown field {path:?}"), &path);
         self.unknown.get_or_insert(path);
     }
 
     pub(super) fn duplicate(&mut self, here: &Here<'_>, field: &str) {
-        self.strict(format!("duplicate field {:?}", here.path_of(field)));
+        let path = here.path_of(field);
+        self.strict(format!("duplicate field {path:?}"), &path);
     }
 
-    fn strict(&mut self, text: String) {
+    fn strict(&mut self, text: String, path: &str) {
         if self.strict.len() < STRICT_ERRORS_MAX && !self.strict.contains(&text) {
             self.strict.push(text);
+            self.paths.push(path.to_owned());
         }
     }
 

@@ -21,6 +21,9 @@ const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
 
 /// Fills what `obj` leaves out. Idempotent.
 pub fn apply_defaults(kind: &Kind, obj: &mut Value) {
+    if let Some(custom) = &kind.custom {
+        return custom.apply_defaults(obj);
+    }
     let rows = ROWS.iter().filter(|(group, name, _)| *group == kind.group && *name == kind.kind);
     for (_, _, rule) in rows {
         rule(obj);

@@ -25,5 +25,6 @@ pub(super) fn metrics_kinds() -> [Kind; 2] {
         verbs: ["get", "list"].map(str::to_owned).to_vec(),
         subresources: Vec::new(),
         storage: (METRICS_GROUP.into(), plural.into()),
+        custom: None,
     })
 }

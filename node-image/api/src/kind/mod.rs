@@ -4,6 +4,10 @@ mod metrics;
 mod registry;
 mod rows;
 
+use std::sync::Arc;
+
+use crate::custom::CustomKind;
+
 pub use metrics::METRICS_GROUP;
 pub use registry::{Group, Kinds, compare_versions, split_api_version};
 
@@ -50,6 +54,8 @@ pub struct Kind {
     /// The group and resource under which its objects are stored, when another kind shares its
     /// storage (events); else its own.
     pub storage: (String, String),
+    /// What its definition says, for custom resources.
+    pub custom: Option<Arc<CustomKind>>,
 }
 
 /// A subresource of a kind.

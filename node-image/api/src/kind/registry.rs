@@ -97,6 +97,9 @@ impl Kinds {
 
     /// The kind as whose version objects of `kind` are stored.
     pub fn stored_form<'a>(&'a self, kind: &'a Arc<Kind>) -> &'a Arc<Kind> {
+        if let Some(custom) = &kind.custom {
+            return self.get(&kind.group, &custom.storage_version, &kind.plural).unwrap_or(kind);
+        }
         self.preferred(&kind.storage.0, &kind.storage.1).unwrap_or(kind)
     }
 

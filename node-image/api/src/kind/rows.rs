@@ -275,6 +275,7 @@ impl From<&Row> for Kind {
             verbs: owned(row.verbs),
             subresources: row.subresources.iter().map(|sub| subresource(row, sub)).collect(),
             storage: (row.storage.0.into(), row.storage.1.into()),
+            custom: None,
         }
     }
 }

@@ -1,12 +1,15 @@
 //! Types as OpenAPI schemas.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
 use super::Dialect;
-use crate::Kinds;
+use crate::custom::{self, definition_name};
+use crate::kind::is_built_in_group;
 use crate::schema::{self, Extra, Field, Form, Node, NodeId, Scalar, Schema, Struct};
+use crate::{Kind, Kinds};
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 /// The type of any patch's body.
@@ -16,11 +19,15 @@ const EXAMPLE: &str = "io.k8s.api.core.v1.Pod";
 /// The types that every group and version has.
 const EVERYWHERE: [&str; 2] = ["DeleteOptions", "WatchEvent"];
 
-/// The name of a type, which of `meta/v1` if the group has none of its own.
+/// The name of a type: of a built-in group its own or, if it has none, that of `meta/v1`; of any
+/// other group that of a custom kind.
 pub(super) fn name_of(group: &str, version: &str, kind: &str) -> String {
-    match schema::is_registered(group, version, kind) {
-        true => schema::type_name(group, version, kind),
-        false => format!("{META}.{kind}"),
+    if schema::is_registered(group, version, kind) {
+        return schema::type_name(group, version, kind);
+    }
+    match is_built_in_group(group) {
+        true => format!("{META}.{kind}"),
+        false => definition_name(group, version, kind),
     }
 }
 
@@ -30,6 +37,8 @@ pub(super) struct Definitions {
     texts: HashMap<String, BTreeMap<String, String>>,
     /// Which groups, versions and kinds a type is.
     identities: HashMap<String, Vec<Value>>,
+    /// The custom kinds, and whether a list of them is meant.
+    custom: HashMap<String, (Arc<Kind>, bool)>,
     dialect: Dialect,
 }
 
@@ -39,6 +48,7 @@ impl Definitions {
             schema: schema::built_in(),
             texts: serde_json::from_str(&schema::texts()).unwrap_or_default(),
             identities: identities(kinds),
+            custom: custom_types(kinds),
             dialect,
         }
     }
@@ -55,6 +65,15 @@ impl Definitions {
                 let fields = structure.fields.iter();
                 waiting.extend(fields.filter_map(|field| self.named(field.node)));
             }
+            if let Some((kind, is_list)) = self.custom.get(&name)
+                && !names.contains(&name)
+            {
+                let meta = if *is_list { "ListMeta" } else { "ObjectMeta" };
+                waiting.push(format!("{META}.{meta}"));
+                if *is_list {
+                    waiting.push(definition_name(&kind.group, &kind.version, &kind.kind));
+                }
+            }
             names.insert(name);
         }
         names.into_iter().collect()
@@ -62,6 +81,9 @@ impl Definitions {
 
     /// The schema of a type.
     pub(super) fn render(&self, name: &str) -> Value {
+        if let Some((kind, is_list)) = self.custom.get(name) {
+            return self.custom_schema(kind, *is_list);
+        }
         let mut schema = match self.structure(name) {
             Some(structure) => self.structure_schema(structure),
             None => leaf_schema(name, self.dialect),
@@ -74,6 +96,19 @@ impl Definitions {
             schema.insert("x-kubernetes-group-version-kind".into(), identities);
         }
         schema.into()
+    }
+
+    fn custom_schema(&self, kind: &Kind, is_list: bool) -> Value {
+        let texts = custom::Texts {
+            prefix: self.dialect.reference_prefix(),
+            is_v2: self.dialect == Dialect::V2,
+            api_version: self.text(EXAMPLE, "apiVersion").unwrap_or(""),
+            kind: self.text(EXAMPLE, "kind").unwrap_or(""),
+        };
+        match is_list {
+            true => texts.list(kind),
+            false => texts.object(kind),
+        }
     }
 
     fn structure(&self, name: &str) -> Option<&'static Struct> {
@@ -202,6 +237,17 @@ impl Definitions {
             values.iter().map(|value| format!("\n - `{:?}`", value.as_ref())).collect();
         format!("\n\nPossible enum values:{lines}")
     }
+}
+
+/// The types of custom kinds and of their lists, by name.
+fn custom_types(kinds: &Kinds) -> HashMap<String, (Arc<Kind>, bool)> {
+    let custom = kinds.iter().filter(|kind| kind.custom.is_some());
+    let types = custom.flat_map(|kind| {
+        [(&kind.kind, false), (&kind.list_kind, true)].map(|(name, is_list)| {
+            (definition_name(&kind.group, &kind.version, name), (kind.clone(), is_list))
+        })
+    });
+    types.collect()
 }
 
 /// What the kinds and the bodies of their subresources are, by type name.

@@ -3,6 +3,7 @@
 use super::definitions::{self, PATCH};
 use super::parameters::{self, Parameter};
 use super::root_path;
+use crate::kind::is_built_in_group;
 use crate::schema::{self, Form, Scalar};
 use crate::{Kind, Subresource};
 
@@ -41,19 +42,27 @@ impl Route {
 }
 
 impl Operation {
-    /// Whether the body is a patch, in one of its media types.
-    pub(super) fn is_patch(&self) -> bool {
-        self.body.as_deref() == Some(PATCH)
+    /// The media types of the body, if it is a patch.
+    pub(super) fn patch_types(&self) -> Option<&'static [&'static str]> {
+        let is_patch = self.body.as_deref() == Some(PATCH);
+        is_patch.then_some(match is_built_in_group(&self.gvk.0) {
+            true => &PATCH_TYPES[..],
+            false => &CUSTOM_PATCH_TYPES,
+        })
     }
 }
 
 /// The media types of patches.
-pub(super) const PATCH_TYPES: [&str; 4] = [
+const PATCH_TYPES: [&str; 4] = [
     "application/json-patch+json",
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
 ];
+
+/// Those of custom resources, which no strategic merge knows.
+const CUSTOM_PATCH_TYPES: [&str; 3] =
+    ["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"];
 
 type Codes = &'static [(&'static str, &'static str)];
 const OK: Codes = &[("200", "OK")];

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Dialect;
-use super::operations::{Operation, PATCH_TYPES, Route};
+use super::operations::{Operation, Route};
 use super::parameters::{Parameter, Place};
 
 const OBJECT_TYPES: [&str; 2] = ["application/json", "application/yaml"];
@@ -80,7 +80,7 @@ fn v2_operation(operation: &Operation) -> Value {
         parameters
             .push(json!({"name": "body", "in": "body", "required": required, "schema": schema}));
     }
-    let consumes = if operation.is_patch() { &PATCH_TYPES[..] } else { &[ANY_TYPE] };
+    let consumes = operation.patch_types().unwrap_or(&[ANY_TYPE]);
     let produces = match (&operation.answer, operation.action) {
         (_, "connect") => &[ANY_TYPE][..],
         (Some(_), _) => &OBJECT_TYPES,
@@ -101,7 +101,7 @@ fn v3_operation(operation: &Operation) -> Value {
     let mut out = shared_operation(operation);
     out["parameters"] = operation.parameters.iter().map(v3_parameter).collect();
     if let Some(body) = &operation.body {
-        let types = if operation.is_patch() { &PATCH_TYPES[..] } else { &[ANY_TYPE] };
+        let types = operation.patch_types().unwrap_or(&[ANY_TYPE]);
         let content = content(types, reference(body, Dialect::V3));
         out["requestBody"] = json!({ "content": content });
         if operation.method != "delete" {

@@ -38,7 +38,8 @@ mod tests {
 
     #[test]
     fn a_pod_by_its_own_schema() {
-        let schema = schema::for_kind(&kind("", "v1", "Pod")).unwrap();
+        let pod_kind = kind("", "v1", "Pod");
+        let schema = schema::for_kind(&pod_kind).unwrap();
         let pod = json!({"metadata": {"finalizers": ["a/b"]}, "spec": {
             "containers": [{"name": "a", "image": "1", "ports": [{"containerPort": 80, "protocol": "TCP"}]}],
             "tolerations": [{"key": "x"}]}});
@@ -57,7 +58,8 @@ mod tests {
 
     #[test]
     fn ports_are_told_apart_by_defaulted_keys() {
-        let schema = schema::for_kind(&kind("", "v1", "Pod")).unwrap();
+        let pod_kind = kind("", "v1", "Pod");
+        let schema = schema::for_kind(&pod_kind).unwrap();
         let now = Timestamp::UNIX_EPOCH;
         let manager = FieldManager { name: "me", api_version: "v1", subresource: "", now };
         let live = json!({"spec": {"containers": [{"name": "a", "ports": [{"containerPort": 80, "protocol": "TCP"}]}]}});

@@ -3,6 +3,7 @@
 
 mod arena;
 mod fields;
+mod kind;
 mod reference;
 
 use std::io::Read;
@@ -15,6 +16,7 @@ use crate::Kind;
 
 pub(crate) use arena::{Extra, Field, Form, Node, NodeId, Scalar, Struct, Wire};
 pub use arena::{ListType, Schema};
+pub use kind::KindSchema;
 pub use reference::SchemaRef;
 
 static FIELDS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/fields.zz"));
@@ -26,9 +28,12 @@ pub fn built_in() -> &'static Schema {
     SCHEMA.get_or_init(|| fields::parse(&inflate(FIELDS)))
 }
 
-/// The schema of a kind's objects; `None` for kinds that are not built in.
-pub fn for_kind(kind: &Kind) -> Option<SchemaRef<'static>> {
-    of(&kind.group, &kind.version, &kind.kind)
+/// The schema of a kind's objects.
+pub fn for_kind(kind: &Kind) -> Option<KindSchema<'_>> {
+    match &kind.custom {
+        Some(custom) => Some(KindSchema::custom(&custom.schema)),
+        None => of(&kind.group, &kind.version, &kind.kind).map(KindSchema::BuiltIn),
+    }
 }
 
 /// The schema of a built-in type by group, version and kind; those of `meta/v1` (DeleteOptions,

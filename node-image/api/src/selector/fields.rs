@@ -100,7 +100,10 @@ const SHORT_REFUSAL: &[(&str, &str)] = &[
 
 /// The field selectors that objects of a kind can be listed by.
 pub fn supported_fields(kind: &Kind) -> Vec<&'static str> {
-    let mut fields = vec!["metadata.name", "metadata.namespace"];
+    let mut fields = match kind.custom.is_some() && !kind.namespaced() {
+        true => vec!["metadata.name"],
+        false => vec!["metadata.name", "metadata.namespace"],
+    };
     fields.extend(extra_fields(kind));
     if kind.group.is_empty() && kind.kind == "Pod" {
         fields.push("spec.host");
@@ -116,7 +119,8 @@ fn extra_fields(kind: &Kind) -> &'static [&'static str] {
 impl FieldSelector {
     /// Parses the query form and checks the fields against `kind`.
     pub fn parse(kind: &Kind, text: &str) -> Result<FieldSelector, SelectorError> {
-        Self::parse_with(kind, text, &[])
+        let declared = kind.custom.as_ref().map_or(&[][..], |custom| &custom.selectable);
+        Self::parse_with(kind, text, declared)
     }
 
     /// Likewise, with the selectable fields that a custom resource declares (JSON paths without
@@ -227,7 +231,7 @@ fn check_field(kind: &Kind, field: &str, declared: &[String]) -> Result<(), Sele
     if supported_fields(kind).contains(&field) || declared.iter().any(|d| d == field) {
         return Ok(());
     }
-    if !declared.is_empty() {
+    if kind.custom.is_some() {
         return Err(SelectorError(format!("field label not supported: {field}")));
     }
     let short = SHORT_REFUSAL.contains(&(kind.group.as_str(), kind.kind.as_str()));

@@ -5,33 +5,6 @@ use serde_json::Value;
 use crate::Kind;
 use crate::walk::{Shape, Walk};
 
-/// The groups whose kinds are built in; any other group holds custom resources.
-const BUILT_IN_GROUPS: &[&str] = &[
-    "",
-    "admissionregistration.k8s.io",
-    "apiextensions.k8s.io",
-    "apiregistration.k8s.io",
-    "apps",
-    "authentication.k8s.io",
-    "authorization.k8s.io",
-    "autoscaling",
-    "batch",
-    "certificates.k8s.io",
-    "coordination.k8s.io",
-    "discovery.k8s.io",
-    "events.k8s.io",
-    "flowcontrol.apiserver.k8s.io",
-    "internal.apiserver.k8s.io",
-    "networking.k8s.io",
-    "node.k8s.io",
-    "policy",
-    "rbac.authorization.k8s.io",
-    "resource.k8s.io",
-    "scheduling.k8s.io",
-    "storage.k8s.io",
-    "storagemigration.k8s.io",
-];
-
 /// The built-in kinds that count.
 const COUNTING: &[(&str, &str)] = &[
     ("", "Pod"),
@@ -60,13 +33,8 @@ const COUNTING: &[(&str, &str)] = &[
     ("scheduling.k8s.io", "PriorityClass"),
 ];
 
-/// Whether a kind is of a built-in group.
-pub(super) fn is_built_in(kind: &Kind) -> bool {
-    BUILT_IN_GROUPS.contains(&kind.group.as_str())
-}
-
 fn counts(kind: &Kind) -> bool {
-    !is_built_in(kind) || COUNTING.contains(&(kind.group.as_str(), kind.kind.as_str()))
+    kind.custom.is_some() || COUNTING.contains(&(kind.group.as_str(), kind.kind.as_str()))
 }
 
 /// 1 for a new object of a kind that counts, else nothing.

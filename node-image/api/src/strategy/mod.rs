@@ -14,8 +14,8 @@ pub use pod::{merge_resize, qos_class};
 
 use serde_json::{Value, json};
 
-use crate::Kind;
 use crate::walk::{Shape, Walk};
+use crate::{Kind, custom};
 
 /// Prepares a new object for its create. Its uid and name are set already.
 pub fn prepare_create(kind: &Kind, obj: &mut Value) {
@@ -34,6 +34,7 @@ pub fn prepare_create(kind: &Kind, obj: &mut Value) {
         ("apiregistration.k8s.io", "APIService") => local_is_available(obj),
         ("apps", "DaemonSet") => daemon_set::prepare_create(obj),
         ("apps", "StatefulSet") => drop_max_unavailable(obj, &Value::Null),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => custom::prepare_create(obj),
         ("batch", "Job") => job::generate_selector(obj),
         _ => {}
     }
@@ -53,6 +54,7 @@ pub fn prepare_update(kind: &Kind, subresource: &str, new: &mut Value, old: &Val
                 ("", "Service") => service::prepare_update(new, old),
                 ("apps", "DaemonSet") => daemon_set::prepare_update(new, old),
                 ("apps", "StatefulSet") => drop_max_unavailable(new, old),
+                ("apiextensions.k8s.io", "CustomResourceDefinition") => custom::prepare_update(new),
                 _ => {}
             }
         }

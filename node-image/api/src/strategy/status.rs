@@ -85,8 +85,7 @@ pub(super) fn take(kind: &Kind, new: &mut Value, old: &Value) {
 /// annotations, as the kubelet does for its node.
 fn keep_metadata(kind: &Kind, new: &mut Value, old: &Value) {
     let names = (kind.group.as_str(), kind.kind.as_str());
-    let custom = !super::generation::is_built_in(kind);
-    if custom {
+    if kind.custom.is_some() {
         let managed = new["metadata"].get("managedFields").cloned();
         let version = new["metadata"].get("resourceVersion").cloned();
         let mut metadata = old["metadata"].as_object().cloned().unwrap_or_else(Map::new);

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::Kind;
+use crate::custom::CustomKind;
 use crate::walk::Walk;
 
 /// What of the object a row carries.
@@ -58,16 +59,23 @@ pub fn table<'a>(
     let mut lines = Vec::new();
     for object in objects {
         version = object["metadata"]["resourceVersion"].clone();
-        lines.push(line(printer, object, include, now));
+        lines.push(match &kind.custom {
+            Some(custom) => custom_line(custom, object, include, now),
+            None => line(printer, object, include, now),
+        });
     }
     let metadata = match metadata {
         Value::Null if version.is_null() => json!({}),
         Value::Null => json!({ "resourceVersion": version }),
         given => given.clone(),
     };
-    let definitions: Vec<Value> = match columns {
-        true => printer.columns.iter().map(|column| column.definition()).collect(),
-        false => Vec::new(),
+    let definitions: Vec<Value> = match (columns, &kind.custom) {
+        (false, _) => Vec::new(),
+        (true, None) => printer.columns.iter().map(|column| column.definition()).collect(),
+        (true, Some(custom)) => {
+            let declared = custom.column_definitions();
+            [column::NAME.definition()].into_iter().chain(declared).collect()
+        }
     };
     json!({
         "kind": "Table",
@@ -120,43 +128,18 @@ pub fn partial_object_list<'a>(
     })
 }
 
-/// The table of a custom resource: `columns` are its `additionalPrinterColumns`, `cell` finds what
-/// a JSON path leads to.
-pub fn custom_table<'a>(
-    objects: impl IntoIterator<Item = &'a Value>,
-    columns: &[Value],
-    cell: impl Fn(&Value, &str) -> Value,
-    metadata: &Value,
+fn custom_line(
+    custom: &CustomKind,
+    object: &Value,
     include: IncludeObject,
     now: Timestamp,
 ) -> Value {
-    let mut definitions = vec![column::NAME.definition()];
-    for declared in columns {
-        definitions.push(json!({
-            "name": declared.text("name"),
-            "type": declared.text("type"),
-            "format": declared.text("format"),
-            "description": declared.text("description"),
-            "priority": declared.integer("priority").unwrap_or(0),
-        }));
+    let mut cells = vec![object["metadata"]["name"].clone()];
+    for (column, path) in &custom.columns {
+        let found = path.first(object).cloned().unwrap_or_default();
+        cells.push(custom_cell(column, found, now));
     }
-    let lines: Vec<Value> = objects
-        .into_iter()
-        .map(|object| {
-            let mut cells = vec![object["metadata"]["name"].clone()];
-            cells.extend(
-                columns.iter().map(|c| custom_cell(c, cell(object, c.text("jsonPath")), now)),
-            );
-            json!({"cells": cells, "object": carried(object, include)})
-        })
-        .collect();
-    json!({
-        "kind": "Table",
-        "apiVersion": "meta.k8s.io/v1",
-        "metadata": metadata,
-        "columnDefinitions": definitions,
-        "rows": lines,
-    })
+    json!({"cells": cells, "object": carried(object, include)})
 }
 
 /// Dates show as ages; text is text; what does not fit its column's type is empty.
@@ -181,7 +164,7 @@ fn custom_cell(column: &Value, found: Value, now: Timestamp) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::kind;
+    use crate::testing::{custom_kind, kind};
 
     #[test]
     fn a_table_of_a_list() {
@@ -201,18 +184,16 @@ mod tests {
     fn custom_columns() {
         let now: Timestamp = "2026-01-01T00:01:30Z".parse().unwrap();
         let object = json!({"metadata": {"name": "a", "creationTimestamp": "2026-01-01T00:00:00Z"}, "spec": {"n": 3}});
-        let columns = [
-            json!({"name": "N", "type": "integer", "jsonPath": ".spec.n"}),
-            json!({"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}),
-            json!({"name": "None", "type": "string", "jsonPath": ".spec.none", "priority": 1}),
-        ];
-        let cell = |object: &Value, path: &str| {
-            path.split('.').skip(1).fold(object, |value, key| &value[key]).clone()
-        };
-        let include = IncludeObject::None;
-        let table = custom_table([&object], &columns, cell, &json!({}), include, now);
+        let kind = custom_kind(json!({"additionalPrinterColumns": [
+            {"name": "N", "type": "integer", "jsonPath": ".spec.n"},
+            {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+            {"name": "None", "type": "string", "jsonPath": ".spec.none", "priority": 1},
+        ]}));
+        let table = table(&kind, [&object], &json!({}), IncludeObject::None, true, now);
         assert_eq!(table["rows"][0]["cells"], json!(["a", 3, "90s", null]));
         assert_eq!(table["columnDefinitions"][3]["priority"], 1);
+        let text = "Custom resource definition column (in JSONPath format): .spec.n";
+        assert_eq!(table["columnDefinitions"][1]["description"], text);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::check::{Errors, immutable, labels, not_negative, problems};
 use super::names::{self, Problems};
-use crate::walk::Walk;
+use crate::walk::{Shape, Walk};
 use crate::{FieldError, Path};
 
 /// Upstream's bound on the bytes of all annotations of an object.
@@ -52,6 +52,31 @@ pub(super) fn create(
     annotations(errors, metadata, &path);
     owners(errors, metadata, &path.child("ownerReferences"));
     finalizers(errors, metadata, &path.child("finalizers"));
+}
+
+/// The metadata of an object inside of another, whose name may be any.
+pub(super) fn embedded(errors: &mut Errors, metadata: &Value, path: &Path) {
+    let mut found = Errors::new();
+    let mut metadata = metadata.clone();
+    if metadata.text("name").is_empty() {
+        metadata.set_default_text("name", "fakename");
+    }
+    let namespaced = !metadata.text("namespace").is_empty();
+    create(&mut found, &metadata, namespaced, names::path_segment);
+    allow_plain_finalizers(&mut found);
+    let root = Path::new("metadata");
+    errors.extend(found.into_iter().map(|error| {
+        let rest = error.field.to_string();
+        let rest = rest.strip_prefix(&root.to_string()).unwrap_or("").trim_start_matches('.');
+        FieldError { field: path.join(&Path::new(rest)), ..error }
+    }));
+}
+
+const UNQUALIFIED: &str = "name is neither a standard finalizer name nor is it fully qualified";
+
+/// Custom resources may have finalizers without a domain.
+pub(super) fn allow_plain_finalizers(errors: &mut Errors) {
+    errors.retain(|error| error.detail != UNQUALIFIED);
 }
 
 /// The metadata of a changed object.
@@ -143,8 +168,7 @@ fn finalizers(errors: &mut Errors, metadata: &Value, path: &Path) {
     for name in &all {
         problems(errors, path, *name, names::qualified_name(name));
         if !name.contains('/') && !STANDARD_FINALIZERS.contains(name) {
-            let text = "name is neither a standard finalizer name nor is it fully qualified";
-            errors.push(FieldError::invalid(path.clone(), *name, text));
+            errors.push(FieldError::invalid(path.clone(), *name, UNQUALIFIED));
         }
     }
     if all.contains(&ORPHAN) && all.contains(&FOREGROUND) {

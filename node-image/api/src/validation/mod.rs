@@ -12,6 +12,7 @@ mod container;
 mod cron_job;
 mod csi;
 mod daemon_set;
+mod definition;
 mod device_claim;
 mod device_slice;
 mod disruption_budget;
@@ -39,8 +40,10 @@ mod workload;
 
 use serde_json::Value;
 
-use crate::{FieldError, Kind};
+use crate::{FieldError, Kind, Path, custom};
 use check::Errors;
+pub use definition::unrecognized_formats;
+pub(crate) use definition::{approval_of, structural_violations};
 use names::Problems;
 
 type Create = fn(&mut Errors, &Value);
@@ -62,6 +65,15 @@ pub fn validate_create(kind: &Kind, obj: &Value) -> Vec<FieldError> {
     let rules = rules(kind);
     let name_rule = rules.map_or(names::dns_subdomain as fn(&str) -> Problems, |rules| rules.name);
     let mut errors = Errors::new();
+    if let Some(definition) = &kind.custom {
+        custom::validate_type(&mut errors, kind, obj);
+        if errors.is_empty() {
+            metadata::create(&mut errors, &obj["metadata"], kind.namespaced(), name_rule);
+            metadata::allow_plain_finalizers(&mut errors);
+            definition.validate(&mut errors, obj, None);
+        }
+        return errors;
+    }
     metadata::create(&mut errors, &obj["metadata"], kind.namespaced(), name_rule);
     if let Some(rules) = rules {
         (rules.create)(&mut errors, obj);
@@ -78,6 +90,18 @@ pub fn validate_update(
     old: &Value,
 ) -> Vec<FieldError> {
     let mut errors = Errors::new();
+    if let Some(definition) = &kind.custom {
+        custom::validate_type(&mut errors, kind, new);
+        if errors.is_empty() {
+            metadata::update(&mut errors, &new["metadata"], &old["metadata"]);
+            metadata::allow_plain_finalizers(&mut errors);
+            match subresource {
+                "status" => definition.validate_status(&mut errors, new, old),
+                _ => definition.validate(&mut errors, new, Some(old)),
+            }
+        }
+        return errors;
+    }
     metadata::update(&mut errors, &new["metadata"], &old["metadata"]);
     let Some(rules) = rules(kind) else {
         return errors;
@@ -89,6 +113,11 @@ pub fn validate_update(
         rule(&mut errors, new, old);
     }
     errors
+}
+
+/// What is wrong with the metadata of an object inside of another.
+pub(crate) fn metadata_of_embedded(errors: &mut Errors, metadata: &Value, path: &Path) {
+    metadata::embedded(errors, metadata, path);
 }
 
 fn rules(kind: &Kind) -> Option<&'static Rules> {
@@ -195,6 +224,15 @@ static RULES: &[Rules] = &[
         webhook::create,
         webhook::update
     ),
+    Rules {
+        subresources: &[("status", definition::definition_status)],
+        ..row!(
+            "apiextensions.k8s.io",
+            "CustomResourceDefinition",
+            definition::definition,
+            definition::definition_update
+        )
+    },
     Rules {
         name: names::path_segment,
         subresources: &[("status", api_service::status)],
