@@ -21,6 +21,7 @@ mod aggregation;
 mod answer;
 mod bootstrap;
 mod connect;
+mod custom;
 mod endpoints;
 mod event_lifetime;
 mod namespace_contents;

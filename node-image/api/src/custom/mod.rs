@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::validation::unrecognized_formats;
 use crate::walk::{Shape, Walk};
 use crate::{FieldError, Object, Path};
 
@@ -153,8 +154,7 @@ impl CustomKind {
         if let Some(path) = &scale.label_selector
             && let Some(odd) = follow(object, path).filter(|v| !v.is_string() && !v.is_null())
         {
-            let text = format!(".{} accessor error: the value is not a string", path.join("."));
-            errors.push(FieldError::invalid(dotted(path), odd.clone(), text));
+            errors.push(FieldError::invalid(dotted(path), "", accessor(path, odd, "string")));
         }
     }
 
@@ -197,6 +197,31 @@ pub(crate) fn default_errors(schema: &Structural, value: &Value) -> (bool, Vec<F
     (unknown, errors)
 }
 
+/// What a client is told about an object that it wrote; `old` is null for a new one.
+pub fn warnings(kind: &crate::Kind, new: &Value, old: &Value) -> Vec<String> {
+    if kind.group == "apiextensions.k8s.io" && kind.kind == "CustomResourceDefinition" {
+        let before = unrecognized_formats(old);
+        let found = unrecognized_formats(new).into_iter().filter(|name| !before.contains(name));
+        return found.map(|name| format!("unrecognized format {name:?}")).collect();
+    }
+    if kind.custom.is_none() {
+        return Vec::new();
+    }
+    let before = old.finalizers();
+    let plain = new.finalizers().into_iter().filter(|name| {
+        !before.contains(name)
+            && !name.contains('/')
+            && !["kubernetes", "orphan", "foregroundDeletion"].contains(name)
+    });
+    let text = |name: &str| {
+        let path = if name.contains('.') { " including a path (/)" } else { "" };
+        format!(
+            "metadata.finalizers: {name:?}: prefer a domain-qualified finalizer name{path} to avoid accidental conflicts with other finalizer writers"
+        )
+    };
+    plain.map(text).collect()
+}
+
 fn replicas(errors: &mut Vec<FieldError>, path: &[String], found: Option<&Value>) {
     const REPLICAS_MAX: i64 = i32::MAX as i64;
     let Some(found) = found else { return };
@@ -204,9 +229,27 @@ fn replicas(errors: &mut Vec<FieldError>, path: &[String], found: Option<&Value>
         Some(0..=REPLICAS_MAX) => return,
         Some(..0) => "should be a non-negative integer".to_owned(),
         Some(_) => format!("should be less than or equal to {REPLICAS_MAX}"),
-        None => format!(".{} accessor error: the value is not an integer", path.join(".")),
+        None => {
+            let text = accessor(path, found, "int64");
+            return errors.push(FieldError::invalid(dotted(path), 0, text));
+        }
     };
     errors.push(FieldError::invalid(dotted(path), found.clone(), text));
+}
+
+/// What Go says of a value of another type.
+fn accessor(path: &[String], found: &Value, expected: &str) -> String {
+    let (shown, kind) = match found {
+        Value::String(text) => (text.clone(), "string"),
+        Value::Bool(flag) => (flag.to_string(), "bool"),
+        Value::Number(number) if number.is_f64() => (number.to_string(), "float64"),
+        Value::Number(number) => (number.to_string(), "int64"),
+        Value::Array(_) => (found.to_string(), "[]interface {}"),
+        Value::Object(_) => (found.to_string(), "map[string]interface {}"),
+        Value::Null => ("<nil>".to_owned(), "<nil>"),
+    };
+    let path = path.join(".");
+    format!(".{path} accessor error: {shown} is of the type {kind}, expected {expected}")
 }
 
 fn dotted(path: &[String]) -> Path {

@@ -231,7 +231,7 @@ const ROWS: &[Row] = &[
     row(ADMISSION, "v1", "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", CLUSTER).category(EXTENSION),
     row(ADMISSION, "v1", "ValidatingWebhookConfiguration", "validatingwebhookconfigurations", CLUSTER).category(EXTENSION),
 
-    row(API_EXTENSIONS, "v1", "CustomResourceDefinition", "customresourcedefinitions", CLUSTER).short(&["crd", "crds"]).category(EXTENSION).with(&[STATUS]).later(),
+    row(API_EXTENSIONS, "v1", "CustomResourceDefinition", "customresourcedefinitions", CLUSTER).short(&["crd", "crds"]).category(EXTENSION).with(&[STATUS]),
 
     row(SCHEDULING, "v1", "PriorityClass", "priorityclasses", CLUSTER).short(&["pc"]),
 

@@ -33,7 +33,7 @@ use crate::resource_metrics::Readings;
 use crate::storage::{Objects, StoreReader};
 use crate::token::ServiceAccountTokens;
 use crate::webhook::{Identity, WebhookClients};
-use crate::{bootstrap, event_lifetime};
+use crate::{bootstrap, custom, event_lifetime};
 
 /// An API server.
 pub struct ApiServer {
@@ -124,6 +124,7 @@ impl ApiServer {
             random,
         });
         bootstrap::run(&server).await.map_err(|status| Error::Bootstrap(status.into()))?;
+        custom::start(&server).await.map_err(|status| Error::Bootstrap(status.into()))?;
         let controller = Controller {
             objects: server.objects.clone(),
             aggregator: server.aggregator.clone(),
@@ -175,7 +176,7 @@ impl ApiServer {
         Box::pin(pipeline::run(self.clone(), peer, request))
     }
 
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).spawn(task);
     }
 }

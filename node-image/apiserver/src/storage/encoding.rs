@@ -14,8 +14,13 @@ const METADATA: &[u8] = b"\"metadata\":{";
 
 /// The bytes to store.
 pub(crate) fn encode(object: &Value) -> Bytes {
+    encode_as(object, object.api_version())
+}
+
+/// The bytes to store, in another version than the object's own.
+pub(crate) fn encode_as(object: &Value, api_version: &str) -> Bytes {
     // Writing maps with string keys to memory cannot fail.
-    serde_json::to_vec(&Ordered(object)).unwrap_or_default().into()
+    serde_json::to_vec(&Ordered { object, api_version }).unwrap_or_default().into()
 }
 
 /// The bytes of a stored object with its resourceVersion.
@@ -66,16 +71,19 @@ fn split(stored: &[u8]) -> (&[u8], &[u8]) {
     stored.split_at(found)
 }
 
-struct Ordered<'a>(&'a Value);
+struct Ordered<'a> {
+    object: &'a Value,
+    api_version: &'a str,
+}
 
 impl Serialize for Ordered<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let empty = Map::new();
-        let fields = self.0.as_object().unwrap_or(&empty);
+        let fields = self.object.as_object().unwrap_or(&empty);
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("kind", self.0.kind())?;
-        map.serialize_entry("apiVersion", self.0.api_version())?;
-        map.serialize_entry("metadata", &Metadata(self.0))?;
+        map.serialize_entry("kind", self.object.kind())?;
+        map.serialize_entry("apiVersion", self.api_version)?;
+        map.serialize_entry("metadata", &Metadata(self.object))?;
         for (name, value) in fields {
             if !matches!(name.as_str(), "kind" | "apiVersion" | "metadata") {
                 map.serialize_entry(name, value)?;

@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kd_api::conversion::convert;
+use kd_api::custom::stored_api_version;
 use kd_api::{Kind, Kinds, Object, Status};
 use kd_store::{Entry, Error, Snapshot, Store};
 use serde_json::Value;
 use tokio::sync::watch;
 
-pub(crate) use encoding::{encode, item, metadata, object, partial};
+pub(crate) use encoding::{encode, encode_as, item, metadata, object, partial};
 pub(crate) use key::{key_of, prefix_of, resource_prefix};
 pub use reader::StoreReader;
 
@@ -39,8 +40,21 @@ impl Objects {
         self.kinds.subscribe()
     }
 
+    /// Serves other kinds from now on.
+    pub(crate) fn set_kinds(&self, kinds: Kinds) {
+        self.kinds.send_replace(kinds);
+    }
+
+    /// Whether stored bytes are what the kind shows, but for their resourceVersion.
+    pub(crate) fn is_shown_as_stored(&self, kind: &Arc<Kind>, value: &[u8], revision: u64) -> bool {
+        match &kind.custom {
+            Some(custom) => revision > custom.since && begins_as(kind, value),
+            None => !self.is_converted(kind),
+        }
+    }
+
     /// Whether objects of this kind are stored in another one's form.
-    pub(crate) fn is_converted(&self, kind: &Arc<Kind>) -> bool {
+    fn is_converted(&self, kind: &Arc<Kind>) -> bool {
         let kinds = self.kinds();
         let stored = kinds.stored_form(kind);
         (&stored.group, &stored.version) != (&kind.group, &kind.version)
@@ -59,9 +73,10 @@ impl Objects {
         revision: u64,
     ) -> Result<Value, Status> {
         let stored: Value = serde_json::from_slice(value).map_err(Status::internal)?;
-        let mut value = match self.is_converted(kind) {
-            true => convert(stored, self.kinds().stored_form(kind), kind),
-            false => stored,
+        let mut value = match (self.is_shown_as_stored(kind, value, revision), &kind.custom) {
+            (true, _) => stored,
+            (false, Some(custom)) => custom.read(stored, &kind.api_version()),
+            (false, None) => convert(stored, self.kinds().stored_form(kind), kind),
         };
         value.set_resource_version(&revision.to_string());
         Ok(value)
@@ -69,6 +84,9 @@ impl Objects {
 
     /// The bytes to store for an object of a kind.
     pub(crate) fn encode(&self, kind: &Arc<Kind>, value: &Value) -> Bytes {
+        if let Some(custom) = &kind.custom {
+            return encode_as(value, &stored_api_version(kind, custom));
+        }
         match self.is_converted(kind) {
             true => {
                 let kinds = self.kinds();
@@ -90,15 +108,36 @@ impl Objects {
         value: &Bytes,
         revision: u64,
     ) -> Result<Bytes, Status> {
-        if !self.is_converted(kind) {
+        if self.is_shown_as_stored(kind, value, revision) {
             return Ok(object(value, revision));
         }
         Ok(object(&encode(&self.decode_at(kind, value, revision)?), revision))
     }
 
+    /// What a client sees of an object that it wrote, of which `stored` was stored.
+    pub(crate) fn show_written(
+        &self,
+        kind: &Arc<Kind>,
+        written: &Value,
+        stored: &Bytes,
+        revision: u64,
+    ) -> Result<Bytes, Status> {
+        let webhook = kind.custom.as_ref().and_then(|custom| custom.conversion_webhook.as_ref());
+        match webhook {
+            Some(_) => Ok(object(&encode(written), revision)),
+            None => self.show_at(kind, stored, revision),
+        }
+    }
+
     pub(crate) fn snapshot(&self) -> Snapshot {
         self.store.snapshot()
     }
+}
+
+/// Whether an object's bytes begin with the kind and the version of `kind`.
+fn begins_as(kind: &Kind, value: &[u8]) -> bool {
+    let head = format!("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",", kind.kind, kind.api_version());
+    value.starts_with(head.as_bytes())
 }
 
 /// What a failure of the store is to a client that meant no key in particular.

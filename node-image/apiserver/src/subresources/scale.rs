@@ -1,10 +1,12 @@
 //! `scale`: the replicas of a workload, as an `autoscaling/v1` Scale.
 
+use kd_api::custom::{ScalePaths, follow};
 use kd_api::decode::{Encoding, decode_as, normalize};
 use kd_api::selector::Selector;
 use kd_api::{Kind, Object, Status, patch};
 use serde_json::{Value, json};
 
+use crate::custom;
 use crate::negotiate::{media_type, unsupported_media_type};
 use crate::storage::key_of;
 use crate::verbs::{
@@ -18,7 +20,7 @@ const JSON: &str = "application/json-patch+json";
 /// GET, PUT and PATCH.
 pub(super) async fn scale(request: &mut VerbRequest) -> Result<Reply, Status> {
     match request.info().verb.as_str() {
-        "get" => get(request),
+        "get" => get(request).await,
         "update" => {
             let scale = request.read_other(SCALE).await?;
             change(request, |_| Ok(scale.clone())).await
@@ -39,11 +41,20 @@ pub(super) async fn scale(request: &mut VerbRequest) -> Result<Reply, Status> {
     }
 }
 
-fn get(request: &VerbRequest) -> Result<Reply, Status> {
+async fn get(request: &VerbRequest) -> Result<Reply, Status> {
     let key = key_of(&request.kind, request.namespace(), request.name());
     let entry = request.objects().store.get(&key);
     let entry = entry.ok_or_else(|| request.not_found(request.name()))?;
+    let entry = custom::present(request.server(), &request.kind, entry).await?;
     let object = request.objects().decode(&request.kind, &entry)?;
+    if let Some(paths) = scale_paths(&request.kind)
+        && follow(&object, &paths.spec_replicas).is_none()
+    {
+        let path = paths.spec_replicas.join(".");
+        return Err(Status::internal(format!(
+            "the spec replicas field \".{path}\" does not exist"
+        )));
+    }
     Ok(Reply::Value(200, scale_of(&request.kind, &object)?))
 }
 
@@ -90,20 +101,51 @@ fn merged(kind: &Kind, old: &Value, scale: &Value) -> Result<Value, Status> {
         return Err(Status::invalid(SCALE.0, SCALE.2, old.name(), &[error]));
     }
     let mut new = old.clone();
-    new.set_at(&["spec", "replicas"], replicas.into());
-    new.set_resource_version(scale.resource_version());
+    match scale_paths(kind) {
+        None => {
+            new.set_at(&["spec", "replicas"], replicas.into());
+            new.set_resource_version(scale.resource_version());
+        }
+        Some(paths) => {
+            let path: Vec<&str> = paths.spec_replicas.iter().map(String::as_str).collect();
+            new.set_at(&path, replicas.into());
+            // A custom resource is never replaced without its version.
+            if !scale.resource_version().is_empty() {
+                new.set_resource_version(scale.resource_version());
+            }
+        }
+    }
     if !scale.uid().is_empty() {
         new.set_uid(scale.uid());
     }
     Ok(normalize(new, kind).map_err(Status::bad_request)?.object)
 }
 
-fn scale_of(kind: &Kind, object: &Value) -> Result<Value, Status> {
+fn scale_paths(kind: &Kind) -> Option<&ScalePaths> {
+    kind.custom.as_ref()?.scale.as_ref()
+}
+
+/// The replicas that are wanted, those that there are, and the selector of the pods.
+fn parts(kind: &Kind, object: &Value) -> Result<(Option<i64>, i64, String), Status> {
+    if let Some(paths) = scale_paths(kind) {
+        let number = |path: &[String]| follow(object, path).and_then(Value::as_i64);
+        let selector = paths.label_selector.as_ref().and_then(|path| follow(object, path));
+        let selector = selector.and_then(Value::as_str).unwrap_or("").to_owned();
+        let there = number(&paths.status_replicas).unwrap_or(0);
+        return Ok((number(&paths.spec_replicas), there, selector));
+    }
     let selector = object.at(&["spec", "selector"]).unwrap_or(&Value::Null);
     let selector = match kind.kind.as_str() {
         "ReplicationController" => Selector::from_map(selector),
         _ => Selector::from_object(selector)?,
     };
+    let wanted = object.i64_at(&["spec", "replicas"]);
+    let there = object.i64_at(&["status", "replicas"]).unwrap_or(0);
+    Ok((wanted, there, selector.to_string()))
+}
+
+fn scale_of(kind: &Kind, object: &Value) -> Result<Value, Status> {
+    let (wanted, there, selector) = parts(kind, object)?;
     let mut metadata = json!({});
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         if let Some(value) = object.at(&["metadata", field]) {
@@ -115,14 +157,13 @@ fn scale_of(kind: &Kind, object: &Value) -> Result<Value, Status> {
         "apiVersion": format!("{}/{}", SCALE.0, SCALE.1),
         "metadata": metadata,
         "spec": {},
-        "status": {"replicas": object.i64_at(&["status", "replicas"]).unwrap_or(0)},
+        "status": {"replicas": there},
     });
-    if let Some(replicas) = object.i64_at(&["spec", "replicas"]).filter(|count| *count != 0) {
+    if let Some(replicas) = wanted.filter(|count| *count != 0) {
         scale["spec"]["replicas"] = replicas.into();
     }
-    let text = selector.to_string();
-    if !text.is_empty() {
-        scale["status"]["selector"] = text.into();
+    if !selector.is_empty() {
+        scale["status"]["selector"] = selector.into();
     }
     Ok(scale)
 }

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::owners::Writer;
 use super::write::{Write, valid};
 use super::{Reply, VerbRequest, effects};
+use crate::custom;
 use crate::pipeline::uuid;
 use crate::request::Operation;
 use crate::server::ApiServer;
@@ -62,6 +63,10 @@ pub(super) async fn create_owned(
     let dry_run = request.query().dry_run()?;
     let options = request.options("CreateOptions")?;
     let kind = request.kind.clone();
+    if kind.custom.as_ref().is_some_and(|custom| custom.terminating) {
+        let why = "create not allowed while custom resource definition is terminating";
+        return Err(Status::forbidden(&kind.group, &kind.plural, object.name(), why));
+    }
     let server = request.server().clone();
     let info = request.info().clone();
     let generated = object.name().is_empty() && !object.generate_name().is_empty();
@@ -78,6 +83,7 @@ pub(super) async fn create_owned(
     if let Some(owners) = owners {
         object.metadata_mut().insert("managedFields".into(), owners);
     }
+    request.warnings.extend(kd_api::custom::warnings(&kind, &object, &Value::Null));
     let new = New { server, kind, generated };
     match dry_run {
         true => new.rehearse(object),
@@ -165,10 +171,12 @@ impl New {
             let mut stored = object.clone();
             let effects =
                 effects::of_create(&self.server, &objects.snapshot(), &self.kind, &mut stored)?;
-            let bytes = objects.encode(&self.kind, &stored);
+            let bytes = custom::stored(&self.server, &self.kind, &stored).await?;
             let transaction = Transaction::new().create(key.clone(), bytes.clone()).and(effects);
             match objects.store.commit(transaction).await {
-                Ok(revision) => return objects.show_at(&self.kind, &bytes, revision),
+                Ok(revision) => {
+                    return objects.show_written(&self.kind, &stored, &bytes, revision);
+                }
                 Err(Error::Conflict { key: taken, .. }) if taken != key => {}
                 Err(Error::Conflict { .. }) if self.generated && names < GENERATED_NAMES_MAX => {
                     names += 1;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use kd_api::custom::mark_deleted;
 use kd_api::decode::{Encoding, decode_options};
 use kd_api::{Kind, Object, Status};
 use kd_store::{Entry, Error, Expect, Transaction};
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::write::{Write, status_success};
 use super::{Reply, VerbRequest, effects, update};
+use crate::custom;
 use crate::negotiate::body_encoding;
 use crate::query::Query;
 use crate::request::{Operation, RequestInfo};
@@ -162,6 +164,7 @@ pub(crate) async fn delete_object(
     for _ in 0..ATTEMPTS_MAX {
         let entry = request.objects().store.get(&key);
         let entry = entry.ok_or_else(|| request.not_found(&info.name))?;
+        let entry = custom::present(request.server(), &kind, entry).await?;
         let old = Arc::new(request.objects().decode(&kind, &entry)?);
         options.check(&kind, &old)?;
         if !options.admitted {
@@ -210,6 +213,11 @@ enum Plan {
 
 fn plan(kind: &Kind, old: &Value, options: &DeleteOptions, now: Timestamp) -> Plan {
     let mut new = old.clone();
+    if custom::is_definition(kind) && !old.is_terminating() {
+        new.set_finalizers(finalizers(old, options.propagation));
+        mark_deleted(&mut new, now);
+        return Plan::Mark(new);
+    }
     let finalizers = finalizers(old, options.propagation);
     let changed_finalizers = finalizers != old.finalizers();
     let kept = !finalizers.is_empty() || has_namespace_finalizers(old);
@@ -302,7 +310,8 @@ impl Attempt<'_> {
             Plan::Mark(new) => {
                 let Some(revision) = self.put(request, &new).await? else { return Ok(None) };
                 let bytes = objects.encode(self.kind, &new);
-                Ok(Some(Reply::Object(200, objects.show_at(self.kind, &bytes, revision)?)))
+                let shown = objects.show_written(self.kind, &new, &bytes, revision)?;
+                Ok(Some(Reply::Object(200, shown)))
             }
             Plan::MarkAndRemove(new) => {
                 let Some(revision) = self.put(request, &new).await? else { return Ok(None) };
@@ -317,7 +326,7 @@ impl Attempt<'_> {
             return Ok(Some(self.entry.revision));
         }
         let objects = request.objects();
-        let bytes = objects.encode(self.kind, new);
+        let bytes = custom::stored(request.server(), self.kind, new).await?;
         let key = self.entry.key.clone();
         match objects.store.update(key, bytes, self.entry.revision).await {
             Ok(revision) => Ok(Some(revision)),

@@ -1,10 +1,12 @@
 //! `deletecollection`: each selected object is deleted as `delete` does it.
 
 use kd_api::{Object, Status};
+use kd_store::Entry;
 use serde_json::{Value, json};
 
 use super::list::Selection;
 use super::{DeleteOptions, Reply, VerbRequest, delete_object};
+use crate::custom;
 use crate::storage::prefix_of;
 
 /// DELETE of a collection; answers with the list of what was there.
@@ -17,14 +19,15 @@ pub(super) async fn delete_collection(request: &mut VerbRequest) -> Result<Reply
     let limit = request.query().number("limit")?.filter(|limit| *limit > 0);
     let limit = limit.map_or(usize::MAX, |limit| limit as usize);
     let mut items = Vec::new();
-    for entry in snapshot.list(&prefix) {
+    let entries: Vec<Entry> = snapshot.list(&prefix).cloned().collect();
+    for entry in custom::present_all(request.server(), &kind, entries).await? {
         if items.len() >= limit {
             break;
         }
-        if !selection.matches(request.objects(), &kind, entry)? {
+        if !selection.matches(request.objects(), &kind, &entry)? {
             continue;
         }
-        let object = request.objects().decode(&kind, entry)?;
+        let object = request.objects().decode(&kind, &entry)?;
         let mut info = request.info().clone();
         object.name().clone_into(&mut info.name);
         object.namespace().clone_into(&mut info.namespace);

@@ -3,6 +3,7 @@
 use kd_api::Status;
 
 use super::{Reply, VerbRequest};
+use crate::custom;
 use crate::storage::key_of;
 use crate::verbs::list::{check_reached, parse_revision};
 
@@ -17,5 +18,6 @@ pub(super) async fn get(request: &mut VerbRequest) -> Result<Reply, Status> {
     let key = key_of(&request.kind, request.namespace(), request.name());
     let entry = request.objects().store.get(&key);
     let entry = entry.ok_or_else(|| request.not_found(request.name()))?;
+    let entry = custom::present(request.server(), &request.kind, entry).await?;
     Ok(Reply::Object(200, request.objects().show(&request.kind, &entry)?))
 }

@@ -7,7 +7,7 @@ mod moment;
 mod selection;
 
 use kd_api::Status;
-use kd_store::{Error, Snapshot, Store};
+use kd_store::{Entry, Error, Snapshot, Store};
 use serde_json::{Map, Value};
 
 pub(super) use moment::{check_watch, parse_revision};
@@ -17,6 +17,7 @@ use self::continuation::Continue;
 use self::entries::{Entries, Rest};
 use self::moment::Moment;
 use super::{Reply, VerbRequest};
+use crate::custom;
 use crate::storage::{prefix_of, store_failed};
 
 /// A chunk of a collection.
@@ -31,7 +32,10 @@ struct Chunk {
 pub(super) async fn list(request: &mut VerbRequest) -> Result<Reply, Status> {
     let wanted = request.wanted()?;
     let selection = Selection::of(request)?;
-    let chunk = chunk(request, selection)?;
+    let chunk = match custom::is_converted(&request.kind) {
+        true => converted(request, selection).await?,
+        false => chunk(request, selection)?,
+    };
     body::answer(request, chunk, wanted).await.map(Reply::Answer)
 }
 
@@ -83,6 +87,30 @@ fn chunk(request: &VerbRequest, selection: Selection) -> Result<Chunk, Status> {
         (token, selection.is_everything().then_some(left))
     });
     Ok(Chunk { entries: Entries::Chosen(entries.into()), revision, next })
+}
+
+/// A chunk of objects that a webhook converts: what is selected is known only then.
+async fn converted(request: &VerbRequest, selection: Selection) -> Result<Chunk, Status> {
+    let limit = request.query().number("limit")?.unwrap_or(0).max(0) as usize;
+    let prefix = prefix_of(&request.kind, request.namespace());
+    let moment = Moment::of(request.query(), &prefix)?;
+    let (snapshot, after) = found(&*request.objects().store, &moment, &prefix)?;
+    let revision = snapshot.revision();
+    let all: Vec<Entry> = snapshot.list_after(&prefix, &after).cloned().collect();
+    let mut chosen = Vec::new();
+    for entry in custom::present_all(request.server(), &request.kind, all).await? {
+        if selection.matches(request.objects(), &request.kind, &entry)? {
+            chosen.push(entry);
+        }
+    }
+    let left = if limit == 0 { 0 } else { chosen.len().saturating_sub(limit) };
+    chosen.truncate(chosen.len() - left);
+    let last = chosen.last().filter(|_| left > 0).map(|entry| entry.key.to_string());
+    let next = last.map(|after| {
+        let token = Continue { revision: revision as i64, after }.shown(&prefix);
+        (token, selection.is_everything().then_some(left))
+    });
+    Ok(Chunk { entries: Entries::Chosen(chosen.into()), revision, next })
 }
 
 /// A state, and behind which key the list begins.

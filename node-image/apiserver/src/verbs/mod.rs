@@ -89,7 +89,9 @@ pub(crate) async fn dispatch(exchange: Exchange, body: RequestBody) -> Answer {
 async fn verb(request: &mut VerbRequest) -> Result<Reply, Status> {
     let name = request.info().verb.clone();
     let kind: Arc<Kind> = request.kind.clone();
-    if !kind.has_verb(&name) {
+    // Objects of a definition that is being deleted are changed still, so that they can go.
+    let changes = kind.custom.is_some() && matches!(&*name, "update" | "patch" | "create");
+    if !kind.has_verb(&name) && !changes {
         return Err(request.no_such_verb(&name));
     }
     if kind.kind == "Binding" && kind.group.is_empty() {
@@ -113,6 +115,9 @@ const DEPRECATED: &[(&str, &str)] = &[
 ];
 
 fn deprecation(kind: &Kind) -> Option<String> {
+    if let Some(custom) = &kind.custom {
+        return custom.deprecation.clone();
+    }
     let row = DEPRECATED.iter().find(|(name, _)| kind.group.is_empty() && *name == kind.kind);
     row.map(|(_, text)| (*text).to_owned())
 }

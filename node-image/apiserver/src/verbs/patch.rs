@@ -64,8 +64,8 @@ enum Patch {
 impl Patch {
     async fn read(request: &mut VerbRequest) -> Result<Patch, Status> {
         let sort = media_type(&request.exchange.parts.headers).to_owned();
-        if sort == STRATEGIC && schema::for_kind(&request.kind).is_none() {
-            return Err(unsupported_media_type(&format!("{JSON}, {MERGE}")));
+        if sort == STRATEGIC && request.kind.custom.is_some() {
+            return Err(unsupported_media_type(&format!("{JSON}, {MERGE}, {APPLY}")));
         }
         if !matches!(&*sort, JSON | MERGE | STRATEGIC) {
             return Err(unsupported_media_type(&format!("{JSON}, {MERGE}, {STRATEGIC}, {APPLY}")));

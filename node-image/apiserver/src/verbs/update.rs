@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::owners::Writer;
 use super::write::{Write, valid};
 use super::{Reply, VerbRequest, create, effects};
+use crate::custom;
 use crate::storage::{key_of, store_failed};
 
 /// Times that an update which names no resourceVersion is tried on a newer object.
@@ -127,7 +128,8 @@ pub(crate) async fn update_object(
     for _ in 0..ATTEMPTS_MAX {
         let entry = request.objects().store.get(&key);
         let entry = entry.ok_or_else(|| request.not_found(request.name()))?;
-        let old = Arc::new(request.objects().decode(&kind, &entry)?);
+        let shown = custom::present(request.server(), &kind, entry.clone()).await?;
+        let old = Arc::new(request.objects().decode(&kind, &shown)?);
         let mut new = propose(&old)?;
         // A patch starts from the object with its version: only another one is a condition.
         let unconditional =
@@ -158,7 +160,7 @@ fn check_preconditions(kind: &Kind, new: &Value, old: &Value) -> Result<(), Stat
         return Err(Status::conflict(&kind.group, &kind.plural, old.name(), &why));
     }
     match new.resource_version() {
-        "" | "0" if is_among(CONDITIONAL, kind) => {
+        "" | "0" if kind.custom.is_some() || is_among(CONDITIONAL, kind) => {
             let field = Path::new("metadata").child("resourceVersion");
             let why = "must be specified for an update";
             let error = FieldError::invalid(field, Value::from(""), why);
@@ -227,6 +229,7 @@ impl Step<'_> {
                 request.admit(write, prepare).await?;
             }
         }
+        request.warnings.extend(kd_api::custom::warnings(&kind, &new, &self.old));
         commit(request, &kind, self.entry, &self.old, new, dry_run).await
     }
 }
@@ -255,20 +258,19 @@ async fn commit(
         true => effects::of_delete(&snapshot, kind, old),
         false => effects::of_update(server, &snapshot, kind, &mut new, old)?,
     };
-    let bytes = objects.encode(kind, &new);
+    let bytes = custom::stored(server, kind, &new).await?;
+    let shown = |revision: u64| objects.show_written(kind, &new, &bytes, revision);
     if dry_run {
-        return Ok(Outcome::Done(objects.show_at(kind, &bytes, entry.revision)?));
+        return Ok(Outcome::Done(shown(entry.revision)?));
     }
     let transaction = match deletes {
         true => Transaction::new().delete(entry.key.clone(), expect),
         // Nothing changed: no new version, nobody is told.
-        false if bytes == entry.value => {
-            return Ok(Outcome::Done(objects.show(kind, entry)?));
-        }
+        false if bytes == entry.value => return Ok(Outcome::Done(shown(entry.revision)?)),
         false => Transaction::new().put(entry.key.clone(), bytes.clone(), expect),
     };
     match objects.store.commit(transaction.and(effects)).await {
-        Ok(revision) => Ok(Outcome::Done(objects.show_at(kind, &bytes, revision)?)),
+        Ok(revision) => Ok(Outcome::Done(shown(revision)?)),
         Err(Error::Conflict { key, .. }) => Ok(Outcome::Changed(key)),
         Err(other) => Err(store_failed(other)),
     }

@@ -1,6 +1,7 @@
 //! The API server through its in-process service: what clients see of each verb.
 
 mod bootstrap;
+mod custom_resources;
 mod deletion;
 mod discovery;
 mod forms;

@@ -78,9 +78,7 @@ fn streamed(request: &VerbRequest, mut body: Body, wanted: Wanted) -> Result<Ans
 
 /// How the objects of a list are written.
 enum Items {
-    Stored,
-    /// Stored in another kind's form.
-    Converted,
+    Whole,
     Metadata,
     Rows(IncludeObject, Timestamp),
 }
@@ -109,11 +107,7 @@ impl Body {
             text.into_bytes()
         };
         let (items, head) = match form {
-            Form::Object => {
-                let converted = objects.is_converted(&kind);
-                let items = if converted { Items::Converted } else { Items::Stored };
-                (items, head(&kind.list_kind, &kind.api_version()))
-            }
+            Form::Object => (Items::Whole, head(&kind.list_kind, &kind.api_version())),
             Form::Metadata => {
                 (Items::Metadata, head("PartialObjectMetadataList", "meta.k8s.io/v1"))
             }
@@ -154,11 +148,18 @@ impl Body {
             self.separate(out);
             match self.items {
                 Items::Metadata => partial(out, &entry.value, entry.revision),
-                Items::Converted => {
-                    let object = self.objects.decode(&self.kind, entry)?;
-                    item(out, &encode(&object), entry.revision);
-                }
-                Items::Stored | Items::Rows(..) => item(out, &entry.value, entry.revision),
+                Items::Whole | Items::Rows(..) => self.whole(out, entry)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn whole(&self, out: &mut Vec<u8>, entry: &Entry) -> Result<(), Status> {
+        match self.objects.is_shown_as_stored(&self.kind, &entry.value, entry.revision) {
+            true => item(out, &entry.value, entry.revision),
+            false => {
+                let object = self.objects.decode(&self.kind, entry)?;
+                item(out, &encode(&object), entry.revision);
             }
         }
         Ok(())

@@ -45,6 +45,10 @@ impl Frames {
         }
     }
 
+    pub(super) fn kind(&self) -> &Arc<Kind> {
+        &self.kind
+    }
+
     /// An object that was there when the watch began.
     pub(super) fn added(&mut self, chunk: &mut Vec<u8>, entry: &Entry) -> Result<(), Status> {
         match self.selection.matches(&self.objects, &self.kind, entry)? {

@@ -14,14 +14,16 @@ use http::HeaderValue;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use kd_api::Status;
-use kd_store::{Error, Event, Snapshot, Watch};
+use kd_store::{Entry, Error, Event, Snapshot, Watch};
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, Sleep};
 
 use super::list::{Selection, too_large, too_old};
 use super::{Reply, VerbRequest};
 use crate::answer::{self, BodyError};
+use crate::custom;
 use crate::negotiate::{self, Offer, Wanted};
+use crate::server::ApiServer;
 use crate::storage::{prefix_of, store_failed};
 use frames::Frames;
 use options::{Options, Start};
@@ -48,6 +50,7 @@ pub(super) async fn watch(request: &mut VerbRequest) -> Result<Reply, Status> {
     bookmarks.reset();
     let lines = Lines {
         frames,
+        converts: custom::is_converted(&request.kind).then(|| request.server().clone()),
         phase,
         watch,
         prefix,
@@ -132,6 +135,8 @@ enum Phase {
 
 struct Lines {
     frames: Frames,
+    /// The server that has the objects converted, where a webhook does that.
+    converts: Option<Arc<ApiServer>>,
     phase: Phase,
     /// There unless the stream begins with a failure.
     watch: Option<Watch>,
@@ -159,7 +164,9 @@ impl Lines {
         loop {
             let mut chunk = Vec::new();
             match std::mem::replace(&mut self.phase, Phase::Done) {
-                Phase::Initial { snapshot, after } => self.initial(&mut chunk, snapshot, after),
+                Phase::Initial { snapshot, after } => {
+                    self.initial(&mut chunk, snapshot, after).await;
+                }
                 Phase::Live => self.live(&mut chunk).await,
                 Phase::Failed(status) => self.frames.error(&mut chunk, &status),
                 Phase::Done => return None,
@@ -170,18 +177,20 @@ impl Lines {
         }
     }
 
-    fn initial(&mut self, chunk: &mut Vec<u8>, snapshot: Snapshot, mut after: String) {
-        let mut more = false;
+    async fn initial(&mut self, chunk: &mut Vec<u8>, snapshot: Snapshot, mut after: String) {
+        let mut batch: Vec<Entry> = Vec::new();
+        let (mut size, mut more) = (0, false);
         for entry in snapshot.list_after(&self.prefix, &after) {
-            if chunk.len() >= CHUNK_BYTES_MAX {
+            if size >= CHUNK_BYTES_MAX {
                 more = true;
                 break;
             }
-            if let Err(status) = self.frames.added(chunk, entry) {
-                self.phase = Phase::Failed(status.into());
-                return;
-            }
-            self.frames.last.clone_from(&entry.key);
+            size += entry.value.len();
+            batch.push(entry.clone());
+        }
+        if let Err(status) = self.added(chunk, batch).await {
+            self.phase = Phase::Failed(status.into());
+            return;
         }
         if more {
             after = self.frames.last.to_string();
@@ -194,10 +203,33 @@ impl Lines {
         self.phase = Phase::Live;
     }
 
+    async fn added(&mut self, chunk: &mut Vec<u8>, batch: Vec<Entry>) -> Result<(), Status> {
+        let batch = match &self.converts {
+            Some(server) => custom::present_all(server, self.frames.kind(), batch).await?,
+            None => batch,
+        };
+        for entry in batch {
+            self.frames.added(chunk, &entry)?;
+            self.frames.last = entry.key;
+        }
+        Ok(())
+    }
+
+    async fn change(&mut self, chunk: &mut Vec<u8>, event: Arc<Event>) -> Result<(), Status> {
+        let Some(server) = &self.converts else { return self.frames.change(chunk, &event) };
+        let mut event = Event::clone(&event);
+        for side in [&mut event.previous, &mut event.current] {
+            if let Some(entry) = side.take() {
+                *side = Some(custom::present(server, self.frames.kind(), entry).await?);
+            }
+        }
+        self.frames.change(chunk, &event)
+    }
+
     async fn live(&mut self, chunk: &mut Vec<u8>) {
         self.phase = Phase::Live;
         match self.happens().await {
-            Happened::Change(Ok(event)) => self.changes(chunk, event),
+            Happened::Change(Ok(event)) => self.changes(chunk, event).await,
             Happened::Change(Err(error)) => self.phase = Phase::Failed(refused(error).into()),
             Happened::BookmarkDue => self.bookmark(chunk),
             Happened::Deadline => {
@@ -225,11 +257,11 @@ impl Lines {
     }
 
     /// This change and those that are there already.
-    fn changes(&mut self, chunk: &mut Vec<u8>, first: Arc<Event>) {
+    async fn changes(&mut self, chunk: &mut Vec<u8>, first: Arc<Event>) {
         let mut next = VecDeque::from([first]);
         while let Some(event) = next.pop_front() {
             if event.revision > self.after
-                && let Err(status) = self.frames.change(chunk, &event)
+                && let Err(status) = self.change(chunk, event).await
             {
                 self.phase = Phase::Failed(status.into());
                 return;
