@@ -195,7 +195,7 @@ fn is_host_name(text: &str) -> bool {
     let last = labels.last().unwrap_or(&"");
     let is_top =
         labels.len() == 1 || (last.chars().count() >= 2 && last.chars().all(char::is_alphabetic));
-    text.len() <= 255 && labels.iter().all(|label| is_label(&label)) && is_top
+    text.len() <= 255 && labels.iter().all(is_label) && is_top
 }
 
 fn is_mac(text: &str) -> bool {
@@ -254,7 +254,7 @@ fn is_isbn_10(text: &str) -> bool {
     let values: Option<Vec<u32>> = compact.iter().enumerate().map(value).collect();
     values.is_some_and(|values| {
         let sum: u32 = values.iter().zip(1..).map(|(value, weight)| value * weight).sum();
-        values.len() == 10 && sum % 11 == 0
+        values.len() == 10 && sum.is_multiple_of(11)
     })
 }
 
@@ -263,7 +263,7 @@ fn is_isbn_13(text: &str) -> bool {
     let values: Option<Vec<u32>> = compact.iter().map(|c| c.to_digit(10)).collect();
     values.is_some_and(|values| {
         let sum: u32 = values.iter().zip([1, 3].iter().cycle()).map(|(v, weight)| v * weight).sum();
-        values.len() == 13 && sum % 10 == 0
+        values.len() == 13 && sum.is_multiple_of(10)
     })
 }
 

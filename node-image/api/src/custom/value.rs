@@ -91,8 +91,8 @@ impl Judge {
     }
 
     fn junctors(&mut self, path: &str, schema: &Structural, checks: &Checks, value: &Value) {
-        if !checks.any_of.is_empty() && !(schema.int_or_string && is_int_or_string(&checks.any_of))
-        {
+        let said = schema.int_or_string && is_int_or_string(&checks.any_of);
+        if !checks.any_of.is_empty() && !said {
             let (valid, failures) = self.tried(path, &checks.any_of, value, true);
             if valid == 0 {
                 self.junctor(format!("{path:?} must validate at least one schema (anyOf)"));

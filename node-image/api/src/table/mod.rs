@@ -128,6 +128,45 @@ pub fn partial_object_list<'a>(
     })
 }
 
+/// The table of objects that are stored nowhere: `columns` are declared as those of custom resources
+/// are, `cell` finds what a JSON path leads to.
+pub fn custom_table<'a>(
+    objects: impl IntoIterator<Item = &'a Value>,
+    columns: &[Value],
+    cell: impl Fn(&Value, &str) -> Value,
+    metadata: &Value,
+    include: IncludeObject,
+    now: Timestamp,
+) -> Value {
+    let mut definitions = vec![column::NAME.definition()];
+    for declared in columns {
+        definitions.push(json!({
+            "name": declared.text("name"),
+            "type": declared.text("type"),
+            "format": declared.text("format"),
+            "description": declared.text("description"),
+            "priority": declared.integer("priority").unwrap_or(0),
+        }));
+    }
+    let lines: Vec<Value> = objects
+        .into_iter()
+        .map(|object| {
+            let mut cells = vec![object["metadata"]["name"].clone()];
+            cells.extend(
+                columns.iter().map(|c| custom_cell(c, cell(object, c.text("jsonPath")), now)),
+            );
+            json!({"cells": cells, "object": carried(object, include)})
+        })
+        .collect();
+    json!({
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": metadata,
+        "columnDefinitions": definitions,
+        "rows": lines,
+    })
+}
+
 fn custom_line(
     custom: &CustomKind,
     object: &Value,
