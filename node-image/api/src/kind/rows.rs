@@ -1,5 +1,4 @@
-//! The built-in kinds of v1.36, one row each, by group and in upstream's order of groups. Rows
-//! marked `later` are known but not served until something acts on their objects.
+//! The built-in kinds of v1.36, one row each, by group and in upstream's order of groups.
 
 use super::{Kind, Scope, Subresource};
 
@@ -82,7 +81,6 @@ struct Row {
     verbs: &'static [&'static str],
     subresources: &'static [Sub],
     storage: (&'static str, &'static str),
-    served: bool,
 }
 
 const fn row(
@@ -103,7 +101,6 @@ const fn row(
         verbs: ALL,
         subresources: &[],
         storage: (group, plural),
-        served: true,
     }
 }
 
@@ -130,11 +127,6 @@ impl Row {
 
     const fn stored_as(mut self, group: &'static str, plural: &'static str) -> Row {
         self.storage = (group, plural);
-        self
-    }
-
-    const fn later(mut self) -> Row {
-        self.served = false;
         self
     }
 }
@@ -249,11 +241,6 @@ const ROWS: &[Row] = &[
     row(DEVICES, "v1", "ResourceClaimTemplate", "resourceclaimtemplates", NAMESPACED),
     row(DEVICES, "v1", "ResourceSlice", "resourceslices", CLUSTER),
 ];
-
-/// The kinds that are served.
-pub(super) fn served() -> Vec<Kind> {
-    ROWS.iter().filter(|row| row.served).map(Kind::from).collect()
-}
 
 /// All kinds that are known.
 pub(super) fn known() -> Vec<Kind> {

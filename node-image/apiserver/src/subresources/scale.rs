@@ -68,7 +68,7 @@ async fn apply(request: &mut VerbRequest) -> Result<Reply, Status> {
     config.set_name(request.name());
     config.set_namespace(request.namespace());
     if let Some(replicas) = scale.i64_at(&["spec", "replicas"]) {
-        config.set_at(&["spec", "replicas"], replicas.into());
+        config.set_at(&replicas_path(&kind), replicas.into());
     }
     let (code, bytes) = apply_config(request, "scale", config).await?;
     let object: Value = serde_json::from_slice(&bytes).map_err(Status::internal)?;
@@ -101,24 +101,23 @@ fn merged(kind: &Kind, old: &Value, scale: &Value) -> Result<Value, Status> {
         return Err(Status::invalid(SCALE.0, SCALE.2, old.name(), &[error]));
     }
     let mut new = old.clone();
-    match scale_paths(kind) {
-        None => {
-            new.set_at(&["spec", "replicas"], replicas.into());
-            new.set_resource_version(scale.resource_version());
-        }
-        Some(paths) => {
-            let path: Vec<&str> = paths.spec_replicas.iter().map(String::as_str).collect();
-            new.set_at(&path, replicas.into());
-            // A custom resource is never replaced without its version.
-            if !scale.resource_version().is_empty() {
-                new.set_resource_version(scale.resource_version());
-            }
-        }
+    new.set_at(&replicas_path(kind), replicas.into());
+    // A custom resource is never replaced without its version.
+    if kind.custom.is_none() || !scale.resource_version().is_empty() {
+        new.set_resource_version(scale.resource_version());
     }
     if !scale.uid().is_empty() {
         new.set_uid(scale.uid());
     }
     Ok(normalize(new, kind).map_err(Status::bad_request)?.object)
+}
+
+/// Where the replicas are that are wanted.
+fn replicas_path(kind: &Kind) -> Vec<&str> {
+    match scale_paths(kind) {
+        None => vec!["spec", "replicas"],
+        Some(paths) => paths.spec_replicas.iter().map(String::as_str).collect(),
+    }
 }
 
 fn scale_paths(kind: &Kind) -> Option<&ScalePaths> {
