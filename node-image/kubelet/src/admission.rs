@@ -82,7 +82,8 @@ fn checked_count(others: &[&Pod], pods_max: u32) -> Result<(), Stop> {
     Err(refused("OutOfpods", message))
 }
 
-fn checked_resources(pod: &Pod, others: &[&Pod], allocatable: &Resources) -> Result<(), Stop> {
+/// Whether the others leave what a pod asks for.
+pub fn checked_resources(pod: &Pod, others: &[&Pod], allocatable: &Resources) -> Result<(), Stop> {
     let mut used: BTreeMap<String, i64> = BTreeMap::new();
     for other in others {
         for (name, quantity) in effective(other, Side::Requests) {

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::lifecycle::Stop;
 use crate::pod::PodExt;
+use crate::resize::Allocation;
 use crate::volumes::Claimed;
 
 /// A pod of this node.
@@ -18,6 +19,9 @@ pub struct PodEntry {
     sandboxes: RwLock<Vec<String>>,
     claimed: RwLock<HashMap<String, Claimed>>,
     stop: RwLock<Option<Stop>>,
+    allocation: RwLock<Option<Allocation>>,
+    /// A resize waits for room.
+    deferred: AtomicBool,
     wake: Notify,
     removed: AtomicBool,
     changed: AtomicBool,
@@ -37,6 +41,8 @@ impl PodEntry {
             sandboxes: RwLock::new(sandboxes),
             claimed: RwLock::default(),
             stop: RwLock::default(),
+            allocation: RwLock::default(),
+            deferred: AtomicBool::new(false),
             wake: Notify::new(),
             removed: AtomicBool::new(false),
             changed: AtomicBool::new(false),
@@ -46,6 +52,35 @@ impl PodEntry {
     /// The pod as the API server last told.
     pub fn pod(&self) -> Arc<Pod> {
         Arc::clone(&self.pod.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The pod with the resources that it was granted.
+    pub fn granted_pod(&self) -> Arc<Pod> {
+        let pod = self.pod();
+        match &*self.allocation.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(allocation) if *allocation != Allocation::asked(&pod) => {
+                Arc::new(allocation.applied(&pod))
+            }
+            _ => pod,
+        }
+    }
+
+    /// What it was granted; none before it was let in.
+    pub(crate) fn allocation(&self) -> Option<Allocation> {
+        self.allocation.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_allocation(&self, allocation: Allocation) {
+        *self.allocation.write().unwrap_or_else(PoisonError::into_inner) = Some(allocation);
+    }
+
+    /// Whether a resize waits for other pods to leave room.
+    pub(crate) fn set_deferred(&self, deferred: bool) {
+        self.deferred.store(deferred, Ordering::Release);
+    }
+
+    pub(crate) fn is_deferred(&self) -> bool {
+        self.deferred.load(Ordering::Acquire)
     }
 
     /// The status last computed here.

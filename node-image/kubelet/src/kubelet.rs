@@ -197,6 +197,7 @@ impl Kubelet {
             allocatable: self.machine.allocatable().clone(),
             fields: fields.clone(),
             node: self.node.subscribe(),
+            images: Arc::clone(&self.images),
             one_pod_volumes: Arc::clone(&self.one_pod_volumes),
         }
     }
@@ -290,7 +291,12 @@ impl Kubelet {
     pub(crate) fn admitted_besides(&self, uid: &str) -> Vec<Arc<Pod>> {
         let others = self.pods();
         let counted = others.iter().filter(|e| e.is_admitted() && !e.has_ended());
-        counted.map(|e| e.pod()).filter(|pod| pod.uid() != uid).collect()
+        counted.map(|e| e.granted_pod()).filter(|pod| pod.uid() != uid).collect()
+    }
+
+    /// Room was made: resizes that wait for it are tried again.
+    pub(crate) fn retry_resizes(&self) {
+        self.pods().iter().filter(|entry| entry.is_deferred()).for_each(|entry| entry.wake());
     }
 
     pub(crate) fn add_pod(&self, entry: &Arc<PodEntry>) {
@@ -308,6 +314,7 @@ impl Kubelet {
     pub(crate) fn forget_pod(&self, uid: &str) {
         self.probe_counts.forget(uid);
         self.pods.write().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.retry_resizes();
     }
 
     pub(crate) fn own_sandbox(&self, sandbox: &str, entry: &Arc<PodEntry>) {

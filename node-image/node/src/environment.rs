@@ -56,14 +56,25 @@ pub(crate) fn run_async<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 
 const WORKER_THREADS_MAX: usize = 8;
 
-/// Waits for SIGTERM or SIGINT.
-pub(crate) async fn stop_signal() -> Result<()> {
+/// What a program is told to end for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// It alone ends, and may be started again.
+    Program,
+    /// The whole node ends.
+    Node,
+}
+
+/// Waits for SIGTERM or SIGINT; or for SIGPWR, by which PID 1 tells that the node ends.
+pub(crate) async fn stop_signal() -> Result<Stop> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::of("wait for SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::of("wait for SIGINT"))?;
+    let power = SignalKind::from_raw(nix::sys::signal::Signal::SIGPWR as i32);
+    let mut power = signal(power).map_err(Error::of("wait for SIGPWR"))?;
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        _ = terminate.recv() => Ok(Stop::Program),
+        _ = interrupt.recv() => Ok(Stop::Program),
+        _ = power.recv() => Ok(Stop::Node),
     }
-    Ok(())
 }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Node;
 use kd_client::{Keep, Resource, Selectors, Watch, WatchEvent};
@@ -14,7 +15,7 @@ use kd_runtime::{NodeRuntime, RuntimeConfig, ShimCommand};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::environment::{node_config, run_async, start_logging, stop_signal};
+use crate::environment::{Stop, node_config, run_async, start_logging, stop_signal};
 use crate::error::{Error, Result};
 use crate::{images, resolvers, tls};
 
@@ -22,6 +23,8 @@ use crate::{images, resolvers, tls};
 const RUNTIME_STATE: &str = "/var/lib/kd/runtime";
 /// Where kubeadm's users put manifests, too.
 const STATIC_PODS: &str = "/etc/kubernetes/manifests";
+/// Containers get this long when the node is stopped; PID 1 and then Docker wait a little longer.
+const CONTAINERS_STOP_MAX: Duration = Duration::from_secs(5);
 const CGROUP_MOUNT: &str = "/sys/fs/cgroup";
 /// Docker names its resolver here.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -57,10 +60,14 @@ async fn serve(config: NodeConfig) -> Result<()> {
     tokio::spawn(answer_names(config.clone(), addresses, client.clone()));
     tokio::spawn(announce(client, config.name.clone()));
     let stop = CancellationToken::new();
-    let running = tokio::spawn(kubelet.run(stop.clone()));
-    stop_signal().await?;
+    let running = tokio::spawn(kubelet.clone().run(stop.clone()));
+    let why = stop_signal().await?;
     stop.cancel();
-    running.await.map_err(Error::of("end the kubelet"))
+    running.await.map_err(Error::of("end the kubelet"))?;
+    if why == Stop::Node {
+        kubelet.stop_containers(CONTAINERS_STOP_MAX).await;
+    }
+    Ok(())
 }
 
 /// The API server over TLS, as this node.

@@ -13,6 +13,7 @@ mod record;
 mod shim;
 mod sys;
 
+pub use container::mount_image;
 pub use disk_use::disk_use;
 pub use images::{ImageConfig, ImageStore};
 pub use interface::*;

@@ -78,11 +78,9 @@ impl Summary {
             restarts: 0,
             last_restart: None,
         };
-        let sidecars = match summary.read_init_containers(pod) {
-            Init::Busy => None,
-            Init::Done(sidecars) => Some(sidecars),
-        };
-        if let Some(sidecars) = sidecars {
+        let (busy, sidecars) = summary.read_init_containers(pod);
+        // Sidecars that end after the others do not make the pod initialize again.
+        if !busy || condition(pod, "Initialized").text("status") == "True" {
             summary.restarts = sidecars.restarts;
             summary.last_restart = sidecars.last_restart;
             summary.read_containers(pod);
@@ -98,8 +96,8 @@ impl Summary {
     }
 
     /// Restarts of all init containers count while the pod initializes, those of sidecars also
-    /// later.
-    fn read_init_containers(&mut self, pod: &Value) -> Init {
+    /// later. Tells whether one of them has not done its part.
+    fn read_init_containers(&mut self, pod: &Value) -> (bool, Sidecars) {
         let specs = pod["spec"].list("initContainers");
         let mut sidecars = Sidecars::default();
         for (index, container) in pod["status"].list("initContainerStatuses").iter().enumerate() {
@@ -122,9 +120,9 @@ impl Summary {
                 continue;
             }
             self.reason = init_reason(state, index, specs.len());
-            return Init::Busy;
+            return (true, sidecars);
         }
-        Init::Done(sidecars)
+        (false, sidecars)
     }
 
     fn read_containers(&mut self, pod: &Value) {
@@ -148,12 +146,6 @@ impl Summary {
             self.reason = if ready { "Running" } else { "NotReady" }.to_owned();
         }
     }
-}
-
-enum Init {
-    /// An init container has not done its part.
-    Busy,
-    Done(Sidecars),
 }
 
 #[derive(Default)]
@@ -208,6 +200,19 @@ mod tests {
         let now: Timestamp = "2026-01-01T00:10:00Z".parse().unwrap();
         let cells = pod(&object, now);
         [1, 2, 3].map(|index| cells[index].as_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn sidecars_end_last() {
+        let ended = |name: &str, code: i64, reason: &str| json!({"name": name, "state": {"terminated": {"exitCode": code, "reason": reason}}});
+        let pod = json!({
+            "spec": {"containers": [{"name": "c"}],
+                "initContainers": [{"name": "s", "restartPolicy": "Always"}]},
+            "status": {"phase": "Succeeded",
+                "conditions": [{"type": "Initialized", "status": "True"}],
+                "initContainerStatuses": [ended("s", 143, "Error")],
+                "containerStatuses": [ended("c", 0, "Completed")]}});
+        assert_eq!(shown(pod)[..2], ["0/2", "Completed"]);
     }
 
     #[test]

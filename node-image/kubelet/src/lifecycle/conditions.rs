@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::pod::{PodExt, Role};
+use crate::resize::Resizing;
 
 /// The kubelet's conditions, in upstream's order.
 pub const OWNED: [&str; 5] =
@@ -54,11 +55,36 @@ pub fn set_conditions(pod: &Pod, status: &mut PodStatus, on_network: bool, now: 
     let known = status.conditions.take().unwrap_or_default();
     let mut conditions: Vec<PodCondition> =
         known.iter().filter(|c| !OWNED.contains(&c.type_.as_str())).cloned().collect();
+    conditions.retain(|c| !PASSING.contains(&c.type_.as_str()));
     for (name, verdict) in OWNED.iter().zip(verdicts) {
         let before = known.iter().find(|c| c.type_ == *name);
         conditions.push(condition(name, verdict, before, pod.metadata.generation, now));
     }
     status.conditions = Some(conditions);
+}
+
+/// Adds what a resize has to tell. `before` are the conditions told before.
+pub fn set_resizing(
+    pod: &Pod,
+    status: &mut PodStatus,
+    resizing: &Resizing,
+    before: &[PodCondition],
+    now: Timestamp,
+) {
+    let mut add = |kind: &str, reason: &'static str, message: &str| {
+        let known = before.iter().find(|c| c.type_ == kind);
+        let verdict = Verdict { holds: true, reason, message: message.to_owned() };
+        let made = condition(kind, verdict, known, pod.metadata.generation, now);
+        status.conditions.get_or_insert_default().push(made);
+    };
+    if let Some(pending) = &resizing.pending {
+        add("PodResizePending", pending.reason, &pending.message);
+    }
+    match &resizing.error {
+        Some(error) => add("PodResizeInProgress", "Error", error),
+        None if resizing.in_progress => add("PodResizeInProgress", "", ""),
+        None => {}
+    }
 }
 
 /// The kubelet ends the pod for a reason of its own.

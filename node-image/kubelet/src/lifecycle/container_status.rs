@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kd_runtime::{ContainerState, ContainerStatus, Exit};
 
 use super::observation::{Memory, Observation, Outcome, ProbeKind, annotation};
+use super::resize::actual;
 use super::restart::restarts;
 use crate::pod::{Member, PodExt, Role};
 
@@ -87,7 +88,7 @@ impl Context<'_> {
             user: user(container),
             ..Status::default()
         };
-        self.set_resources(member, &mut status);
+        self.set_resources(member, container, &mut status);
         self.set_ready(member, container, &mut status);
         self.set_waiting(member, container, &mut status);
         status
@@ -233,13 +234,17 @@ impl Context<'_> {
         }
     }
 
-    fn set_resources(&self, member: &Member<'_>, status: &mut Status) {
+    fn set_resources(&self, member: &Member<'_>, container: &ContainerStatus, status: &mut Status) {
         if member.role == Role::Ephemeral {
             return;
         }
-        let resources = member.container.resources.clone().unwrap_or_default();
-        status.allocated_resources = resources.requests.clone().filter(|r| !r.is_empty());
-        status.resources = Some(ResourceRequirements { claims: None, ..resources });
+        let granted = member.container.resources.clone().unwrap_or_default();
+        status.allocated_resources = granted.requests.clone().filter(|r| !r.is_empty());
+        let has = match container.state {
+            ContainerState::Running { .. } => actual(self.pod, member, container),
+            _ => granted,
+        };
+        status.resources = Some(ResourceRequirements { claims: None, ..has });
     }
 }
 

@@ -8,6 +8,7 @@ use kd_runtime::{ContainerState, ContainerStatus};
 
 use super::backoff::later;
 use super::observation::{Memory, Observation, Outcome, ProbeKind, Waiting};
+use super::resize::{Change, change};
 use super::restart::{container_hash, definition_changed, restarts, should_start};
 use crate::pod::{Member, PodExt, Role};
 
@@ -248,6 +249,9 @@ impl<'a> Decision<'a> {
         let name = member.name();
         if definition_changed(&member.container, status) {
             return Some((format!("Container {name} definition changed, will be restarted"), None));
+        }
+        if change(self.pod, member, status) == Some(Change::Restart) {
+            return Some((format!("Container {name} resize requires restart"), None));
         }
         let failed = |kind| self.memory.probe(status, kind) == Some(Outcome::Failure);
         if failed(ProbeKind::Liveness) {

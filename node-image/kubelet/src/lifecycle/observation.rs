@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::PodStatus;
 use kd_runtime::{ContainerState, ContainerStatus, SandboxStatus};
 
 use super::backoff::BackOff;
+use crate::resize::Resizing;
 
 /// Annotations the kubelet keeps on its containers.
 pub mod annotation {
@@ -157,6 +158,8 @@ pub struct Memory {
     pub addresses: Vec<IpAddr>,
     /// Set when the kubelet itself ends the pod.
     pub stop: Option<Stop>,
+    /// Where a change of its resources stands.
+    pub resizing: Resizing,
     /// Whether the kubelet never let it start (admission).
     pub rejected: bool,
     /// Whether nothing of the pod will run again.

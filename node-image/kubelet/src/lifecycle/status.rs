@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{HostIP, Pod, PodIP, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::conditions::{set_conditions, set_disrupted};
+use super::conditions::{set_conditions, set_disrupted, set_resizing};
 use super::container_status::{Listed, container_statuses};
 use super::observation::{Memory, Observation};
 use super::phase::phase;
@@ -41,6 +41,8 @@ pub fn pod_status(
     let ready_sandbox = seen.sandbox().is_some_and(|s| s.ready);
     let on_network = ready_sandbox && !memory.finished && status.pod_ip.is_some();
     set_conditions(pod, &mut status, on_network, now);
+    let told = before.conditions.as_deref().unwrap_or_default();
+    set_resizing(pod, &mut status, &memory.resizing, told, now);
     if let Some(stop) = memory.stop.as_ref().filter(|stop| stop.disrupts) {
         set_disrupted(pod, &mut status, &stop.message, now);
     }

@@ -4,6 +4,7 @@ mod atomic_writer;
 mod claims;
 mod directory;
 mod host_path;
+mod image;
 mod ownership;
 mod payload;
 mod pod_volumes;
@@ -31,6 +32,8 @@ pub enum Kind {
     EmptyDir,
     /// `hostPath`
     HostPath,
+    /// `image`
+    Image,
     /// `projected`
     Projected,
     /// `secret`
@@ -47,6 +50,7 @@ impl Kind {
             (volume.downward_api.is_some(), Kind::DownwardApi),
             (volume.empty_dir.is_some(), Kind::EmptyDir),
             (volume.host_path.is_some(), Kind::HostPath),
+            (volume.image.is_some(), Kind::Image),
             (volume.projected.is_some(), Kind::Projected),
             (volume.secret.is_some(), Kind::Secret),
         ];
@@ -61,6 +65,7 @@ impl Kind {
             Kind::DownwardApi => "kubernetes.io~downward-api",
             Kind::EmptyDir => "kubernetes.io~empty-dir",
             Kind::HostPath => "kubernetes.io~host-path",
+            Kind::Image => "kubernetes.io~image",
             Kind::Projected => "kubernetes.io~projected",
             Kind::Secret => "kubernetes.io~secret",
         }

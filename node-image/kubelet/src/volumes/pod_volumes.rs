@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, EmptyDirVolumeSource, Node, Pod, ProjectedVolumeSource, Secret, Volume,
-    VolumeProjection,
+    ConfigMap, EmptyDirVolumeSource, ImageVolumeSource, Node, Pod, ProjectedVolumeSource, Secret,
+    Volume, VolumeProjection,
 };
+use kd_runtime::{Images, RegistryAuth};
 use tokio::sync::watch;
 
 use super::atomic_writer::{self, Payload};
@@ -16,10 +17,11 @@ use super::claims::{self, Claimed, OnePodVolumes};
 use super::ownership::{Ownership, shared_user};
 use super::payload::{self, MODE_DEFAULT, Wanted, mode_of};
 use super::token::{self, Token};
-use super::{Kind, directory, host_path, path};
+use super::{Kind, directory, host_path, image, path};
 use crate::environment::FieldContext;
 use crate::objects::{Held, ObjectCache};
 use crate::pod::PodExt;
+use crate::pull_secrets::credentials;
 use crate::quantity::{Resources, whole};
 
 /// What volumes are made with.
@@ -37,6 +39,8 @@ pub struct VolumeContext {
     pub fields: FieldContext,
     /// The node's own object, for volumes that are bound to nodes.
     pub node: watch::Receiver<Option<Node>>,
+    /// The node's images.
+    pub images: Arc<dyn Images>,
     /// Volumes that one pod at a time may use.
     pub one_pod_volumes: OnePodVolumes,
 }
@@ -193,11 +197,32 @@ impl PodVolumes {
         if let (Kind::EmptyDir, Some(source)) = (kind, &volume.empty_dir) {
             return empty_dir(source, &target, &Ownership::of(pod));
         }
+        if let (Kind::Image, Some(source)) = (kind, &volume.image) {
+            let auth = self.pull_auth(context, pod, source).await;
+            return image::mount(context.images.as_ref(), source, &auth, &target).await;
+        }
         let payload = self.payload(context, pod, volume, now).await?;
         let ownership = Ownership::of(pod);
         let made = directory::mount_memory_or_directory(kind, &target)
             .and_then(|()| atomic_writer::write(&target, &payload, &ownership, now).map(drop));
         made.map_err(|error| error.to_string())
+    }
+
+    /// Credentials for an image volume; Secrets that are not there are left out.
+    async fn pull_auth(
+        &mut self,
+        context: &VolumeContext,
+        pod: &Pod,
+        source: &ImageVolumeSource,
+    ) -> Vec<RegistryAuth> {
+        let image = source.reference.as_deref().unwrap_or_default();
+        let mut found = Vec::new();
+        for reference in pod.spec().image_pull_secrets.iter().flatten() {
+            if let Ok(Some(secret)) = self.secret(context, pod.namespace(), &reference.name).await {
+                found.extend(credentials(&secret, image));
+            }
+        }
+        found
     }
 
     async fn payload(

@@ -3,6 +3,7 @@
 mod collect;
 mod files;
 mod observe;
+mod resize;
 mod sandbox;
 mod start;
 mod stop;
@@ -60,6 +61,8 @@ enum News {
     CleanedUp,
     /// Collecting is over.
     Collected,
+    /// The limits of running containers were changed, or could not be.
+    Resized { result: Result<(), String> },
 }
 
 /// Where a pod is in its life, seen from its worker.
@@ -115,6 +118,10 @@ pub(crate) struct Worker {
     /// Messages of ended containers, read once.
     messages: std::collections::HashMap<String, String>,
     admitted: bool,
+    /// The limits of running containers are being changed.
+    resizing: bool,
+    /// When a change that failed is tried again.
+    resize_at: Option<Timestamp>,
 }
 
 impl Worker {
@@ -156,6 +163,8 @@ impl Worker {
             stop_by: None,
             collecting: false,
             messages: Default::default(),
+            resizing: false,
+            resize_at: None,
         }
     }
 
@@ -184,8 +193,11 @@ impl Worker {
     }
 
     async fn step(&mut self) -> After {
-        let pod = self.entry.pod();
         let now = Timestamp::now();
+        if self.stage == Stage::Active {
+            self.allocate();
+        }
+        let pod = self.entry.granted_pod();
         let seen = match self.observe().await {
             Ok(seen) => seen,
             Err(error) => {
@@ -248,8 +260,9 @@ impl Worker {
             return None;
         }
         self.carry_out(pod, seen, plan, now);
+        let resize = self.resize_running(pod, seen, now);
         let refresh = self.refresh(pod, now).await;
-        [plan_wakes, deadline, refresh].into_iter().flatten().min()
+        [plan_wakes, deadline, refresh, resize].into_iter().flatten().min()
     }
 
     fn step_ending(&mut self, pod: &Pod) {
@@ -372,8 +385,10 @@ impl Worker {
             News::CleanedUp => {
                 self.stage = Stage::Ended;
                 self.entry.set_ended();
+                self.kubelet.retry_resizes();
             }
             News::Collected => self.collecting = false,
+            News::Resized { result } => self.resized(result),
         }
     }
 

@@ -84,6 +84,10 @@ fn spec(
 ) -> Result<SandboxSpec> {
     let config = kubelet.config();
     let asked = pod.spec();
+    if asked.host_users == Some(false) {
+        let text = "the runtime does not support user namespaces (hostUsers: false)";
+        return Err(Error::Pod(text.into()));
+    }
     let sysctls = asked.security_context.as_ref().and_then(|s| s.sysctls.as_ref());
     let mut annotations: BTreeMap<String, String> = pod.annotations().clone();
     annotations.extend(address.map(|ip| (annotation::ADDRESS.to_owned(), ip.to_string())));

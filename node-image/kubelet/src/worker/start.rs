@@ -430,7 +430,10 @@ impl StartJob {
                 let pin = pins.join(member.name()).join(position.to_string());
                 source = make_sub_path(&source, &sub_path, &pin)?;
             }
-            let read_only = mount.read_only == Some(true) || behind.is_some_and(|c| c.read_only);
+            let image = volume.is_some_and(|v| v.image.is_some());
+            let read_only = mount.read_only == Some(true)
+                || image
+                || behind.is_some_and(|claimed| claimed.read_only);
             made.push(Mount {
                 source,
                 target: mount.mount_path.clone().into(),

@@ -258,7 +258,12 @@ impl Runtime for FakeRuntime {
         self.lock().container(id).cloned().ok_or_else(|| missing("container", id))
     }
 
-    async fn update_resources(&self, _id: &str, _resources: Resources) -> Result<()> {
+    async fn update_resources(&self, id: &str, resources: Resources) -> Result<()> {
+        let mut state = self.lock();
+        let mut all = state.sandboxes.values_mut().flat_map(|s| &mut s.containers);
+        if let Some(container) = all.find(|c| c.id == id) {
+            container.spec.resources = resources;
+        }
         Ok(())
     }
 

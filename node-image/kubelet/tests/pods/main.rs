@@ -368,3 +368,41 @@ async fn too_much_written_evicts() {
     assert_eq!(disrupted["reason"], "TerminationByKubelet");
     cluster.until_event("Evicted: Usage of EmptyDir volume").await;
 }
+
+#[tokio::test]
+async fn resources_change_in_place() {
+    let cluster = Cluster::start().await;
+    let with = |memory: &str, cpu: &str| {
+        main_container(json!({"resources": {"requests": {"memory": "1Mi", "cpu": cpu},
+            "limits": {"memory": memory}}}))
+    };
+    cluster.pod("p", with("1Mi", "1m"));
+    cluster.until_ready("p").await;
+    let told = |s: &Value| s["containerStatuses"][0]["resources"]["limits"]["memory"].clone();
+    assert_eq!(told(&cluster.status("p")), "1Mi");
+    let resize = |spec: Value| {
+        let mut pod = cluster.api.get("", "pods", "default", "p");
+        pod["apiVersion"] = json!("v1");
+        pod["kind"] = json!("Pod");
+        pod["spec"]["containers"] = spec["containers"].clone();
+        cluster.api.put(pod);
+    };
+    resize(with("2Mi", "1m"));
+    cluster.until_status("p", "larger", |s| told(s) == "2Mi").await;
+    cluster.until_event("ResizeCompleted: Pod resize completed: ").await;
+    let status = cluster.status("p");
+    assert_eq!(status["containerStatuses"][0]["restartCount"], 0);
+    assert!(!status.to_string().contains("PodResize"), "{status}");
+    resize(with("2Mi", "4000"));
+    cluster
+        .until_status("p", "too much", |s| {
+            let conditions = s["conditions"].as_array().cloned().unwrap_or_default();
+            conditions
+                .iter()
+                .any(|c| c["type"] == "PodResizePending" && c["reason"] == "Infeasible")
+        })
+        .await;
+    assert_eq!(cluster.status("p")["containerStatuses"][0]["allocatedResources"]["cpu"], "1m");
+    resize(with("2Mi", "1m"));
+    cluster.until_status("p", "taken back", |s| !s.to_string().contains("PodResizePending")).await;
+}

@@ -138,8 +138,17 @@ impl State {
         }
         self.stopping = Some(Instant::now() + STOP_DEADLINE);
         self.waiting.clear();
-        for pid in self.running.keys() {
+        let kubelet = self.running.iter().find(|(_, slot)| slot.program == Program::Kubelet);
+        match kubelet {
+            // The others follow when it has stopped its containers, which may need them till then.
             // It may be gone already; then it is about to be reaped.
+            Some((pid, _)) => drop(kill(*pid, Signal::SIGPWR)),
+            None => self.terminate(),
+        }
+    }
+
+    fn terminate(&self) {
+        for pid in self.running.keys() {
             let _ = kill(*pid, Signal::SIGTERM);
         }
     }
@@ -169,6 +178,7 @@ impl State {
             )));
         }
         if self.stopping.is_some() {
+            self.terminate();
             return Ok(());
         }
         let delay = next_delay(slot.delay, slot.started.elapsed());

@@ -4,6 +4,7 @@
 mod capabilities;
 mod devices;
 mod identity;
+mod image_mount;
 mod join;
 mod launch;
 mod mounts;
@@ -17,6 +18,7 @@ use std::os::fd::OwnedFd;
 
 pub use devices::rules as device_rules;
 pub use identity::die_with_parent;
+pub use image_mount::mount_image;
 pub use join::{Join, run as join};
 pub use launch::{Launch, run as launch};
 pub use report::Report;
