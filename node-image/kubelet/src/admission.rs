@@ -33,6 +33,23 @@ fn refused(reason: &str, message: impl Into<String>) -> Stop {
     Stop::of(reason, message)
 }
 
+/// Profiles are not silently left out where the kernel has no AppArmor.
+pub fn checked_app_armor(pod: &Pod, enabled: bool) -> Result<(), Stop> {
+    let whole = pod.spec().security_context.as_ref().and_then(|s| s.app_armor_profile.as_ref());
+    let confined = pod.members().iter().any(|member| {
+        let own = member.container.security_context.as_ref();
+        let profile = own.and_then(|s| s.app_armor_profile.as_ref()).or(whole);
+        profile.is_some_and(|profile| profile.type_ != "Unconfined")
+    });
+    match confined && !enabled {
+        true => {
+            let message = "Cannot enforce AppArmor: AppArmor is not enabled on the host";
+            Err(refused("AppArmor", message))
+        }
+        false => Ok(()),
+    }
+}
+
 fn checked_system(pod: &Pod) -> Result<(), Stop> {
     let system = pod.spec().os.as_ref().map_or("linux", |os| os.name.as_str());
     if system == "linux" {
@@ -208,6 +225,30 @@ fn checked_taints(pod: &Pod, node: &Node) -> Result<(), Stop> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod app_armor_tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn profiles_need_the_kernel() {
+        let check = |spec: Value, enabled: bool, ok: bool| {
+            let pod = serde_json::from_value(json!({"spec": spec})).unwrap();
+            assert_eq!(checked_app_armor(&pod, enabled).is_ok(), ok);
+        };
+        let profile = |kind: &str| json!({"appArmorProfile": {"type": kind}});
+        let whole =
+            |kind: &str| json!({"securityContext": profile(kind), "containers": [{"name": "c"}]});
+        check(json!({"containers": [{"name": "c"}]}), false, true);
+        check(whole("RuntimeDefault"), false, false);
+        check(whole("RuntimeDefault"), true, true);
+        check(whole("Unconfined"), false, true);
+        let mut own = whole("RuntimeDefault");
+        own["containers"][0]["securityContext"] = profile("Unconfined");
+        check(own, false, true);
+    }
 }
 
 #[cfg(test)]

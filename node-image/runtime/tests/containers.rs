@@ -291,3 +291,29 @@ fn bad_specifications_are_refused() {
         assert!(node.runtime.remove_sandbox("gone").await.is_ok());
     });
 }
+
+#[test]
+fn an_image_is_mounted_to_be_read() {
+    run(|node| async move {
+        let layers: Vec<std::path::PathBuf> = ["top", "middle", "bottom"]
+            .iter()
+            .map(|name| {
+                let layer = node.path("image").join(name);
+                std::fs::create_dir_all(&layer).unwrap();
+                std::fs::write(layer.join(name), "").unwrap();
+                std::fs::write(layer.join("who"), name).unwrap();
+                layer
+            })
+            .collect();
+        for count in [1, 3] {
+            let target = node.path(&format!("target-{count}"));
+            kd_runtime::mount_image(&layers[..count], &target).unwrap();
+            assert_eq!(std::fs::read_to_string(target.join("who")).unwrap(), "top");
+            assert_eq!(target.join("bottom").exists(), count == 3);
+            let refused = std::fs::write(target.join("new"), "").unwrap_err();
+            assert_eq!(refused.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+            nix::mount::umount2(&target, nix::mount::MntFlags::MNT_DETACH).unwrap();
+        }
+        assert!(kd_runtime::mount_image(&[], &node.path("none")).is_err());
+    });
+}

@@ -75,6 +75,12 @@ impl Machine {
         jiff::Timestamp::from_second(line.trim().parse().ok()?).ok()
     }
 
+    /// Whether the kernel enforces AppArmor profiles.
+    pub fn has_app_armor(&self) -> bool {
+        let enabled = fs::read_to_string("/sys/module/apparmor/parameters/enabled");
+        enabled.is_ok_and(|text| text.trim() == "Y")
+    }
+
     /// How much is left now.
     pub fn levels(&self, root: &Path) -> Levels {
         let level = |(capacity, available): (u64, u64)| Level { capacity, available };

@@ -8,3 +8,4 @@ mod status;
 pub(crate) use agent::{run_node_agent, watch_nodes};
 pub(crate) use lease::run_lease;
 pub use machine::Machine;
+pub(crate) use status::RUNTIME_HANDLERS;

@@ -81,13 +81,19 @@ fn addresses(ips: &[IpAddr], name: &str) -> Vec<NodeAddress> {
     all
 }
 
-/// The runtime's only handler, which has no name.
+/// The names of the runtime's only handler: none, and the one that manifests are written for.
+pub const RUNTIME_HANDLERS: [&str; 2] = ["", "runc"];
+
 fn runtime_handlers() -> Vec<NodeRuntimeHandler> {
     let features = NodeRuntimeHandlerFeatures {
         recursive_read_only_mounts: Some(true),
         user_namespaces: Some(false),
     };
-    vec![NodeRuntimeHandler { name: Some(String::new()), features: Some(features) }]
+    let named = |name: &str| NodeRuntimeHandler {
+        name: Some(name.to_owned()),
+        features: Some(features.clone()),
+    };
+    RUNTIME_HANDLERS.map(named).to_vec()
 }
 
 fn images(images: &[Image]) -> Vec<ContainerImage> {

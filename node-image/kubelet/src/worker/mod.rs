@@ -18,7 +18,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::admit;
+use crate::admission::{admit, checked_app_armor};
 use crate::entry::PodEntry;
 use crate::events::EventType;
 use crate::eviction::admit_under_pressure;
@@ -290,7 +290,9 @@ impl Worker {
         let pods_max = self.kubelet.config().pods_max;
         let pressures = self.kubelet.pressures();
         let fits = || admit(pod, &others, &node, allocatable, pods_max);
-        let Err(stop) = admit_under_pressure(pod, &pressures).and_then(|()| fits()) else {
+        let app_armor = || checked_app_armor(pod, self.kubelet.machine().has_app_armor());
+        let admitted = admit_under_pressure(pod, &pressures);
+        let Err(stop) = admitted.and_then(|()| app_armor()).and_then(|()| fits()) else {
             self.entry.set_admitted();
             return;
         };
@@ -472,6 +474,9 @@ impl Worker {
         let address = sandboxes.last().and_then(|s| self.kubelet.adopt_address(s));
         self.memory.addresses = address.into_iter().collect();
         let seen = Observation { sandboxes, ..Observation::default() };
+        // Volumes of what runs on are there; they are to be kept fresh as before.
+        self.mounted = seen.runs();
+        self.refresh_due = self.mounted;
         let known = self.memory.status.clone();
         let lists = [&known.container_statuses, &known.init_container_statuses];
         for status in lists.into_iter().flatten().flatten() {

@@ -5,13 +5,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::node::v1::RuntimeClass;
 use kd_runtime::{PodMeta, SandboxSpec, SandboxStatus};
+use kube::Api;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, api_message};
 use crate::host_ports::{has_host_ports, publish};
 use crate::hosts_file::kernel_hostname;
 use crate::kubelet::Kubelet;
 use crate::lifecycle::annotation;
+use crate::node::RUNTIME_HANDLERS;
 use crate::pod::PodExt;
 use crate::qos::{pod_cgroup, pod_limits};
 
@@ -21,6 +24,7 @@ pub(super) async fn make(
     pod: &Pod,
     attempt: u32,
 ) -> Result<(SandboxStatus, Option<IpAddr>)> {
+    checked_handler(kubelet, pod).await?;
     if pod.on_host_network() {
         let spec = spec(kubelet, pod, attempt, None)?;
         return Ok((kubelet.runtime().create_sandbox(spec).await?, None));
@@ -31,6 +35,20 @@ pub(super) async fn make(
         kubelet.addresses().release(pod.uid());
     }
     made.map(|sandbox| (sandbox, Some(address)))
+}
+
+/// A pod's RuntimeClass names a handler; the runtime has few.
+async fn checked_handler(kubelet: &Kubelet, pod: &Pod) -> Result<()> {
+    let class = pod.spec().runtime_class_name.as_deref().filter(|name| !name.is_empty());
+    let Some(class) = class else { return Ok(()) };
+    let api: Api<RuntimeClass> = Api::all(kubelet.client().clone());
+    let found = api.get(class).await.map_err(|error| {
+        Error::Pod(format!("failed to get sandbox runtime: {}", api_message(&error)))
+    })?;
+    match RUNTIME_HANDLERS.contains(&found.handler.as_str()) {
+        true => Ok(()),
+        false => Err(Error::Pod(format!("no runtime for {:?} is configured", found.handler))),
+    }
 }
 
 async fn make_connected(

@@ -76,6 +76,7 @@ impl Worker {
             let mut volumes = self.volumes.lock().await;
             let refreshing = volumes.mount(&context, pod, &directory, now);
             let refreshed = tokio::time::timeout(REFRESH_MAX, refreshing).await;
+            self.entry.set_claimed(volumes.claimed().clone());
             self.refresh_at = match refreshed.unwrap_or_else(|_| Err(MountError::too_late())) {
                 Ok(()) => volumes.renew_at(),
                 Err(error) => {
