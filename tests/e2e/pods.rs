@@ -12,6 +12,7 @@ pub const TESTS: &[Test] = &[
     ("deletion", deletion),
     ("pods_reach_the_api", pods_reach_the_api),
     ("deployment_and_service", deployment_and_service),
+    ("resources_are_measured_and_changed", resources_are_measured_and_changed),
 ];
 
 const TUTORIAL: &str = "
@@ -254,4 +255,40 @@ fn deployment_and_service(fixture: &Fixture) {
     eventually("its pods are gone", || {
         k(&["get", "pods", "-l", "app=web", "-o", "name"]).out.is_empty().then_some(())
     });
+}
+
+const MEASURED: &str = "
+apiVersion: v1
+kind: Pod
+metadata: {name: busy}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: main
+    image: kd-test/busybox:1
+    command: [sh, -c, 'while :; do :; done']
+    resources: {requests: {cpu: 20m, memory: 16Mi}, limits: {cpu: 50m, memory: 32Mi}}
+";
+
+fn resources_are_measured_and_changed(fixture: &Fixture) {
+    let n = fixture.namespace("measured");
+    let k = |arguments: &[&str]| fixture.kubectl(&[&["-n", &n][..], arguments].concat());
+    fixture.kubectl_in(fixture.cluster(), &["-n", &n, "apply", "-f", "-"], MEASURED).ok();
+    ready(fixture, &n, "busy");
+    eventually("its use is measured", || {
+        let ran = k(&["top", "pods", "--containers", "--no-headers"]);
+        let cpu = ran.out.split_whitespace().nth(2)?.strip_suffix('m')?.parse::<u32>().ok()?;
+        (10..100).contains(&cpu).then_some(())
+    });
+    k(&["top", "nodes"]).ok().prints("server-0");
+    let patch =
+        r#"{"spec":{"containers":[{"name":"main","resources":{"limits":{"memory":"64Mi"}}}]}}"#;
+    k(&["patch", "pod", "busy", "--subresource=resize", "-p", patch]).ok();
+    let status = "jsonpath={.status.containerStatuses[0].resources.limits.memory} \
+                  {.status.containerStatuses[0].restartCount}";
+    eventually("its limit changes", || {
+        (k(&["get", "pod", "busy", "-o", status]).out == "64Mi 0").then_some(())
+    });
+    k(&["events"]).ok().prints("ResizeCompleted");
+    k(&["delete", "pod", "busy"]).ok();
 }

@@ -1,5 +1,5 @@
-//! The end of the node: containers get their signal and some time before everything is killed. Their
-//! pods stay as they are told, and go on when the node is started again.
+//! The end of the node: containers get their signal and some time before the kernel ends everything.
+//! Their pods stay as they are told, and go on when the node is started again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,13 @@ use crate::kubelet::Kubelet;
 use crate::lifecycle::is_running;
 use crate::pod::PodExt;
 
+/// Longer than the node lives.
+const NEVER: Duration = Duration::from_secs(3600);
 /// The part of the time that is kept for pods that matter to the others.
 const CRITICAL_SHARE: u32 = 4;
 
 impl Kubelet {
-    /// Stops all containers, those of critical pods last. Call it when [`Kubelet::run`] has ended:
+    /// Asks all containers to stop, those of critical pods last. Call it when [`Kubelet::run`] has ended:
     /// workers would start them again.
     pub async fn stop_containers(self: &Arc<Self>, within: Duration) {
         let sandboxes = self.runtime().list().await.unwrap_or_default();
@@ -59,7 +61,9 @@ impl Kubelet {
             let _ = tokio::time::timeout(grace, running).await;
         }
         let left = grace.saturating_sub(begun.elapsed());
-        if let Err(error) = self.runtime().stop_container(&container.id, left).await {
+        // What does not end by itself is not killed here: it is lost with the node, and told so.
+        let stopping = self.runtime().stop_container(&container.id, left + NEVER);
+        if let Ok(Err(error)) = tokio::time::timeout(left, stopping).await {
             tracing::warn!(pod = pod.described(), %error, "cannot stop a container");
         }
     }

@@ -24,7 +24,7 @@ const RUNTIME_STATE: &str = "/var/lib/kd/runtime";
 /// Where kubeadm's users put manifests, too.
 const STATIC_PODS: &str = "/etc/kubernetes/manifests";
 /// Containers get this long when the node is stopped; PID 1 and then Docker wait a little longer.
-const CONTAINERS_STOP_MAX: Duration = Duration::from_secs(5);
+const CONTAINERS_STOP_MAX: Duration = Duration::from_secs(3);
 const CGROUP_MOUNT: &str = "/sys/fs/cgroup";
 /// Docker names its resolver here.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
