@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use kd_api::pod_resources::{Resources, Side, of_container, of_pod, quantities};
 use kd_api::quantity::Quantity;
 use kd_api::{Object, Status};
 use serde_json::Value;
 
 use super::forbidden;
 use super::pod::{is_creation, is_write};
-use super::pod_resources::{Resources, Side, of_container, of_pod, quantities};
 use crate::request::{AdmissionAttributes, AdmissionPlugin, Operation, Reader};
 
 /// Tells which values were filled in.

@@ -9,7 +9,6 @@ mod limit_ranger;
 mod namespace_lifecycle;
 mod node_restriction;
 mod pod;
-mod pod_resources;
 mod pod_security;
 mod pod_topology_labels;
 mod priority;

@@ -18,6 +18,7 @@ mod node_lifecycle;
 mod persistent_volume_binder;
 mod pod_garbage;
 mod replica_set;
+mod resource_quota;
 mod root_ca;
 mod service_account;
 mod service_load_balancer;
@@ -50,6 +51,7 @@ pub fn controllers(config: &Config) -> Vec<Box<dyn Controller>> {
         Box::new(pod_garbage::PodGarbage::new(config)),
         Box::new(replica_set::ReplicaSets::of_replica_sets()),
         Box::new(replica_set::ReplicaSets::of_replication_controllers()),
+        Box::new(resource_quota::ResourceQuotas),
         Box::new(root_ca::RootCaPublisher::new(config)),
         Box::new(service_account::ServiceAccounts),
         Box::new(service_load_balancer::ServiceLoadBalancer),

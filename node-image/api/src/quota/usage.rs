@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use kd_api::Object;
-use kd_api::quantity::{Format, Quantity};
 use serde_json::Value;
 
-use crate::admission::pod_resources::{Resources, Side, add, of_container, of_pod, quantities};
+use crate::Object;
+use crate::pod_resources::{Resources, Side, add, of_container, of_pod, quantities};
+use crate::quantity::{Format, Quantity};
 
 /// Kinds that can be counted without `count/`.
 const PLAIN_COUNTS: [&str; 5] =
@@ -16,7 +16,7 @@ const STATED: [&str; 6] =
     ["cpu", "limits.cpu", "limits.memory", "memory", "requests.cpu", "requests.memory"];
 
 /// The usage of one object.
-pub(super) fn of(group: &str, resource: &str, object: &Value) -> Resources {
+pub fn of(group: &str, resource: &str, object: &Value) -> Resources {
     let mut usage = Resources::new();
     if group.is_empty() && resource == "pods" {
         // An object counts while it exists, its resources only while it runs.
@@ -43,7 +43,7 @@ pub(super) fn of(group: &str, resource: &str, object: &Value) -> Resources {
 }
 
 /// `limits.memory for: a; requests.cpu for: a,b`: what containers do not say though the quota asks.
-pub(super) fn unspecified(pod: &Value, hard: &Resources) -> String {
+pub fn unspecified(pod: &Value, hard: &Resources) -> String {
     let mut missing: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let required = STATED.iter().filter(|name| hard.contains_key(**name));
     for name in required {

@@ -3,22 +3,26 @@
 
 use std::collections::BTreeMap;
 
-use kd_api::Object;
-use kd_api::quantity::Quantity;
 use serde_json::Value;
 
+use crate::Object;
+use crate::quantity::Quantity;
+
 /// Quantities by resource name.
-pub(super) type Resources = BTreeMap<String, Quantity>;
+pub type Resources = BTreeMap<String, Quantity>;
 
 /// Requests or limits.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
+pub enum Side {
+    /// What is set aside.
     Requests,
+    /// What is not exceeded.
     Limits,
 }
 
 impl Side {
-    pub(super) fn field(self) -> &'static str {
+    /// The field's name.
+    pub fn field(self) -> &'static str {
         match self {
             Side::Requests => "requests",
             Side::Limits => "limits",
@@ -27,7 +31,7 @@ impl Side {
 }
 
 /// A ResourceList; what is no quantity counts as nothing (validation refuses it).
-pub(super) fn quantities(list: Option<&Value>) -> Resources {
+pub fn quantities(list: Option<&Value>) -> Resources {
     let entries = list.and_then(Value::as_object).into_iter().flatten();
     entries
         .filter_map(|(name, value)| Some((name.clone(), Quantity::from_json(value).ok()?)))
@@ -35,12 +39,12 @@ pub(super) fn quantities(list: Option<&Value>) -> Resources {
 }
 
 /// A container's requests or limits.
-pub(super) fn of_container(container: &Value, side: Side) -> Resources {
+pub fn of_container(container: &Value, side: Side) -> Resources {
     quantities(container.at(&["resources", side.field()]))
 }
 
 /// A whole pod's requests or limits.
-pub(super) fn of_pod(pod: &Value, side: Side) -> Resources {
+pub fn of_pod(pod: &Value, side: Side) -> Resources {
     let mut total = Resources::new();
     for container in pod.list_at(&["spec", "containers"]) {
         add(&mut total, &of_container(container, side));
@@ -78,7 +82,7 @@ pub(super) fn of_pod(pod: &Value, side: Side) -> Resources {
 }
 
 /// Adds each quantity of `more`.
-pub(super) fn add(total: &mut Resources, more: &Resources) {
+pub fn add(total: &mut Resources, more: &Resources) {
     for (name, quantity) in more {
         total.entry(name.clone()).or_default().add(quantity);
     }

@@ -1,12 +1,12 @@
 //! Which objects a quota with scopes is about.
 
-use kd_api::Object;
 use serde_json::Value;
 
-use crate::admission::pod_resources::{Side, of_container};
+use crate::Object;
+use crate::pod_resources::{Side, of_container};
 
 /// Whether an object counts for a quota.
-pub(super) fn matches(quota: &Value, group: &str, resource: &str, object: &Value) -> bool {
+pub fn matches(quota: &Value, group: &str, resource: &str, object: &Value) -> bool {
     let scopes = quota.list_at(&["spec", "scopes"]).iter().filter_map(Value::as_str);
     let mut expressions = scopes.map(|scope| (scope, "Exists", &[] as &[Value])).chain(
         quota.list_at(&["spec", "scopeSelector", "matchExpressions"]).iter().map(|term| {

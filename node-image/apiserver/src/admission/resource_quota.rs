@@ -1,19 +1,16 @@
 //! ResourceQuota: a request may not take a namespace over its quotas. Usage is counted from the
 //! objects that exist, and from those that were admitted a moment ago and are still being written.
 
-mod scopes;
-mod usage;
-
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use kd_api::pod_resources::{Resources, add, quantities};
 use kd_api::quantity::Quantity;
-use kd_api::{Object, Status};
+use kd_api::{Object, Status, quota};
 use serde_json::Value;
 
 use super::forbidden;
-use super::pod_resources::{Resources, add, quantities};
 use crate::request::{AdmissionAttributes, AdmissionPlugin, Operation, Reader};
 
 /// How long an admitted request may take until it is stored; one that was refused later on counts
@@ -48,9 +45,9 @@ impl ResourceQuota {
     fn quotas(&self, attributes: &AdmissionAttributes<'_>) -> Vec<Arc<Value>> {
         let quotas = self.reader.list("", "resourcequotas", Some(&attributes.info.namespace));
         let info = attributes.info;
-        let matching = quotas.into_iter().filter(|quota| {
-            scopes::matches(quota, &info.group, &info.resource, &attributes.object)
-        });
+        let matching = quotas
+            .into_iter()
+            .filter(|quota| quota::matches(quota, &info.group, &info.resource, &attributes.object));
         matching.collect()
     }
 
@@ -127,9 +124,9 @@ impl AdmissionPlugin for ResourceQuota {
 /// What the request adds to the usage; an update adds the difference.
 fn requested(attributes: &AdmissionAttributes<'_>) -> Resources {
     let info = attributes.info;
-    let mut requested = usage::of(&info.group, &info.resource, &attributes.object);
+    let mut requested = quota::of(&info.group, &info.resource, &attributes.object);
     if let Some(old) = &attributes.old {
-        for (name, quantity) in usage::of(&info.group, &info.resource, old) {
+        for (name, quantity) in quota::of(&info.group, &info.resource, old) {
             requested.entry(name).or_default().sub(&quantity);
         }
     }
@@ -144,7 +141,7 @@ fn check_quota(
 ) -> Result<(), Status> {
     let hard = quantities(quota.at(&["spec", "hard"]));
     if attributes.operation == Operation::Create && attributes.is("", "pods", "") {
-        let missing = usage::unspecified(&attributes.object, &hard);
+        let missing = quota::unspecified(&attributes.object, &hard);
         if !missing.is_empty() {
             let why = format!("failed quota: {}: must specify {missing}", quota.name());
             return Err(forbidden(attributes, why));
@@ -152,12 +149,12 @@ fn check_quota(
     }
     let mut used = Resources::new();
     for object in &counted.objects {
-        if scopes::matches(quota, &counted.group, &counted.resource, object) {
-            add(&mut used, &usage::of(&counted.group, &counted.resource, object));
+        if quota::matches(quota, &counted.group, &counted.resource, object) {
+            add(&mut used, &quota::of(&counted.group, &counted.resource, object));
         }
     }
     if let Some(old) = &attributes.old {
-        add(&mut used, &usage::of(&counted.group, &counted.resource, old));
+        add(&mut used, &quota::of(&counted.group, &counted.resource, old));
     }
     let exceeded: Vec<&String> = hard
         .iter()
