@@ -4,11 +4,14 @@
 
 mod bad_input;
 mod cluster;
+mod daemon_sets;
 mod harness;
 mod images;
+mod jobs;
 mod nodes;
 mod pods;
 mod port_forward;
+mod stateful_sets;
 
 use harness::{Fixture, Test};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -18,13 +21,16 @@ use std::sync::Arc;
 fn main() {
     let arguments = Arguments::from_args();
     let fixture = Arc::new(Fixture::new());
-    let stories: [(&str, &[Test]); 6] = [
+    let stories: [(&str, &[Test]); 9] = [
         ("bad_input", bad_input::TESTS),
         ("cluster", cluster::TESTS),
+        ("daemon_sets", daemon_sets::TESTS),
         ("images", images::TESTS),
+        ("jobs", jobs::TESTS),
         ("nodes", nodes::TESTS),
         ("pods", pods::TESTS),
         ("port_forward", port_forward::TESTS),
+        ("stateful_sets", stateful_sets::TESTS),
     ];
     let mut trials = Vec::new();
     for (story, tests) in stories {
