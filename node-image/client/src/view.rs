@@ -139,6 +139,12 @@ impl View {
         self.apply(&resource, &WatchEvent::Applied { old, new: Arc::new(object) });
     }
 
+    /// Removes an object (for tests and fakes; a Cache does it by itself).
+    pub fn remove(&mut self, resource: &Resource, key: &Key) {
+        let Some(last) = self.object(resource, key).cloned() else { return };
+        self.apply(&Arc::new(resource.clone()), &WatchEvent::Deleted(last));
+    }
+
     /// Marks a resource synced up to a revision (for tests and fakes).
     pub fn sync(&mut self, resource: &Resource, revision: u64) {
         let resource = self.insert_resource(&Arc::new(resource.clone()));

@@ -15,6 +15,8 @@ mod plan;
 mod pods;
 mod share;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod testing;
 
 pub use config::Config;

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::{Action, Controller, Plan, Step, Target};
 
-const KNOWN: [&Resource; 24] = [
+/// The resources of test Views.
+pub const KNOWN: [&Resource; 24] = [
     &resources::CLUSTER_ROLES,
     &resources::CONFIG_MAPS,
     &resources::CONTROLLER_REVISIONS,

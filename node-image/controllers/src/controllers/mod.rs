@@ -7,6 +7,7 @@ mod daemon_set;
 mod deployment;
 mod disruption;
 mod endpoint_slice;
+mod endpoint_slice_mirroring;
 mod endpoints;
 mod ephemeral_volume;
 mod garbage_collector;
@@ -39,6 +40,7 @@ pub fn controllers(config: &Config) -> Vec<Box<dyn Controller>> {
         Box::new(deployment::Deployments),
         Box::new(disruption::Disruption),
         Box::new(endpoint_slice::EndpointSlices),
+        Box::new(endpoint_slice_mirroring::EndpointSliceMirroring),
         Box::new(endpoints::EndpointsController),
         Box::new(ephemeral_volume::EphemeralVolumes),
         Box::new(garbage_collector::GarbageCollector),

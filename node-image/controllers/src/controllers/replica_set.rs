@@ -120,8 +120,7 @@ impl Controller for ReplicaSets {
             // What is whose has to be settled before anything is counted.
             return Plan::together(claims);
         }
-        let mut pods: Vec<PodState> =
-            controlled_pods(view, &object.metadata.uid).filter(PodState::is_active).collect();
+        let (mut pods, terminating) = counted(view, object);
         let mut plan = Plan::nothing();
         if !deleting && pods.len() < set.replicas {
             self.create(&mut plan, object, &set, set.replicas - pods.len());
@@ -129,7 +128,8 @@ impl Controller for ReplicaSets {
             self.delete(&mut plan, view, object, &mut pods, set.replicas);
         }
         let settled = pods.len() == set.replicas;
-        if let Some(step) = self.report(object, &set, &pods, settled, None, now) {
+        let seen = Counted { pods: &pods, terminating };
+        if let Some(step) = self.report(object, &set, seen, settled, None, now) {
             plan.also(step);
         }
         let waiting = pods.iter().filter_map(|pod| pod.available_at(set.min_ready_seconds));
@@ -145,9 +145,9 @@ impl Controller for ReplicaSets {
         if !failure.resource.same(&resources::PODS) {
             return Plan::nothing();
         }
-        let pods: Vec<PodState> =
-            controlled_pods(view, &object.metadata.uid).filter(PodState::is_active).collect();
-        let step = self.report(object, &set, &pods, false, Some(failure), now);
+        let (pods, terminating) = counted(view, object);
+        let seen = Counted { pods: &pods, terminating };
+        let step = self.report(object, &set, seen, false, Some(failure), now);
         Plan::together(step.into_iter().collect())
     }
 }
@@ -211,7 +211,7 @@ impl ReplicaSets {
         &self,
         object: &Object,
         set: &Set,
-        pods: &[PodState],
+        Counted { pods, terminating }: Counted,
         settled: bool,
         failure: Option<&Failure>,
         now: Timestamp,
@@ -240,8 +240,9 @@ impl ReplicaSets {
         if !conditions.is_empty() {
             status["conditions"] = json!(conditions);
         }
-        if let Some(terminating) = before.get("terminatingReplicas") {
-            status["terminatingReplicas"] = terminating.clone();
+        // ReplicationControllers have no such field.
+        if !self.resource.group.is_empty() {
+            status["terminatingReplicas"] = json!(terminating);
         }
         if *before == status {
             return None;
@@ -250,6 +251,22 @@ impl ReplicaSets {
         json["status"] = status;
         Some(Step::update_status(self.resource, object.key(), &json))
     }
+}
+
+/// The pods of a set.
+struct Counted<'a> {
+    /// Those that count.
+    pods: &'a [PodState],
+    /// How many are on their way out.
+    terminating: usize,
+}
+
+/// The active pods of a set, and how many are on their way out.
+fn counted(view: &View, object: &Object) -> (Vec<PodState>, usize) {
+    let alive = controlled_pods(view, &object.metadata.uid).filter(|pod| !pod.has_ended());
+    let (active, terminating): (Vec<PodState>, Vec<PodState>) =
+        alive.partition(PodState::is_active);
+    (active, terminating.len())
 }
 
 /// ReplicaFailure comes with a failure and goes when the number of pods is right.
@@ -327,7 +344,8 @@ mod tests {
     #[test]
     fn batches_grow() {
         let one = "create pods a/";
-        let plan = check(&[set(4, json!({}))], &[one, "--", one, one, "--", one]);
+        let status = "update replicasets/status a/r";
+        let plan = check(&[set(4, json!({}))], &[one, status, "--", one, one, "--", one]);
         let pod = body(&plan, 0);
         assert_eq!(pod["metadata"]["generateName"], "r-");
         assert_eq!(pod["metadata"]["ownerReferences"][0]["uid"], "r-uid");
@@ -360,7 +378,8 @@ mod tests {
         assert_eq!(
             body_status(&plan),
             json!({"replicas": 3, "fullyLabeledReplicas": 3,
-            "readyReplicas": 2, "availableReplicas": 2, "observedGeneration": 0})
+            "readyReplicas": 2, "availableReplicas": 2, "observedGeneration": 0,
+            "terminatingReplicas": 0})
         );
     }
 

@@ -110,9 +110,16 @@ impl Rollout<'_> {
             updated_replicas: count(self.new.as_ref().map_or(0, replicas)),
             ready_replicas: count(sum(&|set| status_count(set, |s| s.ready_replicas))),
             available_replicas: count(serving),
+            terminating_replicas: self.terminating(),
             unavailable_replicas: count((sum(&wanted) - serving).max(0)),
             ..before.clone()
         }
+    }
+
+    /// Unknown as long as a ReplicaSet does not say.
+    fn terminating(&self) -> Option<i32> {
+        let of_set = |set: &ReplicaSet| set.status.as_ref()?.terminating_replicas;
+        self.all_sets().map(of_set).sum()
     }
 
     fn set_available(&self, status: &mut DeploymentStatus) {
