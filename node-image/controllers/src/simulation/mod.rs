@@ -216,7 +216,7 @@ impl Simulation {
         match action {
             Action::Create(pod) if owner(pod) == "d" => {
                 let node = target_node(pod);
-                let there = self.pods("d").into_iter().filter(|p| is_active(p));
+                let there = self.pods("d").into_iter().filter(is_active);
                 let twins = there.filter(|p| target_node(p) == node).count();
                 assert_eq!(twins, 0, "a second daemon on {node}");
             }
@@ -240,8 +240,7 @@ impl Simulation {
     /// What must hold at any time.
     fn hold(&self) {
         for (job, parallelism) in [("j", 3), ("i", 2)] {
-            let active: Vec<Value> =
-                self.pods(job).into_iter().filter(|pod| is_active(pod)).collect();
+            let active: Vec<Value> = self.pods(job).into_iter().filter(is_active).collect();
             assert!(active.len() <= parallelism, "{job} runs {} pods at once", active.len());
             let index = "batch.kubernetes.io/job-completion-index";
             let indexes: BTreeSet<&str> = active
