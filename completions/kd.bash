@@ -177,7 +177,7 @@ _kd() {
             return 0
             ;;
         kd__subcmd__cluster__subcmd__create)
-            opts="-n -s -a -i -q -h --name --servers --agents --image --timeout --wait --retain --timings --api-port --api-host --subnet --insecure-registry --registry-ca --no-kubeconfig-update --kubeconfig-update --no-switch-context --switch-context --kubeconfig --quiet --help"
+            opts="-n -s -a -i -p -q -h --name --servers --agents --image --timeout --wait --retain --timings --api-port --api-host --port --subnet --insecure-registry --registry-ca --no-kubeconfig-update --kubeconfig-update --no-switch-context --switch-context --kubeconfig --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -228,6 +228,14 @@ _kd() {
                     return 0
                     ;;
                 --api-host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -p)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -379,7 +387,7 @@ _kd() {
             return 0
             ;;
         kd__subcmd__create__subcmd__cluster)
-            opts="-n -s -a -i -q -h --name --servers --agents --image --timeout --wait --retain --timings --api-port --api-host --subnet --insecure-registry --registry-ca --no-kubeconfig-update --kubeconfig-update --no-switch-context --switch-context --kubeconfig --quiet --help"
+            opts="-n -s -a -i -p -q -h --name --servers --agents --image --timeout --wait --retain --timings --api-port --api-host --port --subnet --insecure-registry --registry-ca --no-kubeconfig-update --kubeconfig-update --no-switch-context --switch-context --kubeconfig --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -430,6 +438,14 @@ _kd() {
                     return 0
                     ;;
                 --api-host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -p)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

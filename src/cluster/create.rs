@@ -1,20 +1,21 @@
 //! Makes a cluster: network, image and certificates at once, then all nodes at once. What was made
 //! is taken away again when something fails.
 
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest};
 use futures::future::{join_all, try_join_all};
-use kd_contract::ServerSecrets;
+use kd_contract::{PublishedProtocol, ServerSecrets};
 use tokio::sync::OnceCell;
 
 use super::delete::{self, Remains};
 use super::inventory::{self, api_url};
 use super::kubeconfig::{Entries, Files};
 use super::plan::{self, PlannedNode, Request};
+use super::ports::{self, PortRequest, Published};
 use super::readiness::{self, Deadline};
 use super::timings::Timings;
 use super::{access, name};
@@ -42,6 +43,8 @@ pub struct Options {
     pub api_port: Option<u16>,
     /// The name or address under which clients reach the API server.
     pub api_host: Option<String>,
+    /// More ports of this machine that lead into the cluster.
+    pub ports: Vec<PortRequest>,
     /// The address range of the cluster's network; one that Docker picks otherwise.
     pub subnet: Option<String>,
     /// Registries that are spoken to without TLS.
@@ -159,8 +162,13 @@ impl Creation<'_> {
             insecure_registries: options.insecure_registries.clone(),
             registry_authorities: read_authorities(&options.registry_authorities)?,
             lacking_capabilities: lacking,
+            published: Published::default(),
         };
         let nodes = plan::nodes(&request)?;
+        let is_local = self.engine.remote_host().is_none();
+        let published =
+            ports::publish(&options.ports, &nodes, |request| published_port(request, is_local))?;
+        let request = Request { published, ..request };
         let secrets = plan::secrets(&options.name)?;
         Ok(Prepared { request, nodes, secrets, image })
     }
@@ -325,4 +333,28 @@ fn api_port(engine: &Engine, address: IpAddr, wanted: Option<u16>) -> Result<u16
                 .hint("choose another one with --api-port, or leave it out to get a free one"))
         }
     }
+}
+
+/// The port of this machine for a request: the one that it names, which must be free, or a free one.
+fn published_port(request: &PortRequest, is_local: bool) -> Result<u16> {
+    let port = request.host_port.unwrap_or(0);
+    let address = (request.host, port);
+    if !is_local {
+        // Whether it is free is for the other machine to say.
+        return Ok(request.host_port.unwrap_or(request.port));
+    }
+    let bound = match request.protocol {
+        PublishedProtocol::Tcp => TcpListener::bind(address).and_then(|s| s.local_addr()),
+        PublishedProtocol::Udp => UdpSocket::bind(address).and_then(|s| s.local_addr()),
+    };
+    bound.map(|bound| bound.port()).map_err(|source| {
+        let host = request.host;
+        let message = match source.kind() {
+            std::io::ErrorKind::AddrInUse => format!("port {port} is already in use"),
+            _ => format!("port {port} of {host} cannot be used"),
+        };
+        Error::new(ExitCode::PortBusy, message)
+            .because(source)
+            .hint("choose another one with --port, or leave the host's port out to get a free one")
+    })
 }

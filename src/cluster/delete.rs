@@ -28,7 +28,7 @@ pub struct Remains {
 impl From<&Cluster> for Remains {
     fn from(cluster: &Cluster) -> Remains {
         Remains {
-            containers: cluster.nodes.iter().map(inventory::Node::as_container).collect(),
+            containers: cluster.containers().map(inventory::Node::as_container).collect(),
             networks: cluster.networks.clone(),
             volumes: cluster.volumes.clone(),
         }

@@ -7,7 +7,8 @@ use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
 };
 use kd_contract::{
-    LABEL_API_HOST, LABEL_API_PORT, LABEL_CLUSTER, LABEL_ROLE, LABEL_SECRETS, ServerSecrets,
+    LABEL_API_HOST, LABEL_API_PORT, LABEL_CLUSTER, LABEL_ROLE, LABEL_SECRETS, ROLE_LOAD_BALANCER,
+    ServerSecrets,
 };
 use serde::Serialize;
 
@@ -23,6 +24,8 @@ pub struct Cluster {
     pub name: String,
     /// Its nodes: servers first, in the order of their numbers.
     pub nodes: Vec<Node>,
+    /// The container of its load balancer, if it has one.
+    pub load_balancer: Option<Node>,
     /// IDs of its networks.
     pub networks: Vec<String>,
     /// Names of its volumes.
@@ -87,17 +90,22 @@ impl Cluster {
     pub fn state(&self) -> ClusterState {
         let is = |state: &'static str| move |node: &&Node| node.state == state;
         let servers = self.nodes.iter().filter(|node| node.role == "server").count();
-        let never_started = self.nodes.iter().filter(is("created")).count();
-        let running = self.nodes.iter().filter(is("running")).count();
+        let never_started = self.containers().filter(is("created")).count();
+        let running = self.containers().filter(is("running")).count();
         if servers == 0 || never_started > 0 || self.secrets.is_none() {
             ClusterState::Incomplete
-        } else if running == self.nodes.len() {
+        } else if running == self.containers().count() {
             ClusterState::Running
         } else if running == 0 {
             ClusterState::Stopped
         } else {
             ClusterState::Degraded
         }
+    }
+
+    /// All its containers.
+    pub fn containers(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().chain(&self.load_balancer)
     }
 
     /// The URL of the API server as clients on this machine reach it.
@@ -248,7 +256,10 @@ fn group(
     let mut clusters = BTreeMap::<String, Cluster>::new();
     for node in containers.into_iter().filter_map(node) {
         let cluster = clusters.entry(node.cluster.clone()).or_default();
-        cluster.nodes.push(node);
+        match node.role == ROLE_LOAD_BALANCER {
+            true => cluster.load_balancer = Some(node),
+            false => cluster.nodes.push(node),
+        }
     }
     for network in networks {
         let labels = network.labels.unwrap_or_default();

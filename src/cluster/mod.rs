@@ -7,6 +7,7 @@ pub mod inventory;
 pub mod kubeconfig;
 pub mod name;
 pub mod plan;
+pub mod ports;
 pub mod readiness;
 pub mod start;
 pub mod timings;

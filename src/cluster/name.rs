@@ -42,6 +42,11 @@ pub fn node(cluster: &str, role: &str, index: usize) -> String {
     format!("{PREFIX}{cluster}-{role}-{index}")
 }
 
+/// The name of the load balancer's container.
+pub fn load_balancer(cluster: &str) -> String {
+    format!("{PREFIX}{cluster}-loadbalancer")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

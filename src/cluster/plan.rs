@@ -1,17 +1,19 @@
 //! What a new cluster will be made of: plain data, decided before anything is made.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use kd_contract::pki::{self, ClusterAuthority};
 use kd_contract::{
-    API_SERVER_PORT, AuthoritySecrets, CLUSTER_DOMAIN, DNS_ADDRESS, Durability, LABEL_API_HOST,
-    LABEL_API_PORT, LABEL_CLUSTER, LABEL_SECRETS, NodeConfig, NodeIdentity, NodeRole, POD_CIDR,
-    SERVICE_CIDR, ServerSecrets,
+    API_SERVER_PORT, AuthoritySecrets, BalancedPort, CLUSTER_DOMAIN, DNS_ADDRESS, Durability,
+    LABEL_API_HOST, LABEL_API_PORT, LABEL_CLUSTER, LABEL_SECRETS, LoadBalancerConfig, NodeConfig,
+    NodeIdentity, NodeRole, POD_CIDR, PublishedProtocol, ROLE_LOAD_BALANCER, SERVICE_CIDR,
+    ServerSecrets,
 };
 
 use super::name;
-use crate::docker::{ContainerSpec, HostPort};
+use super::ports::Published;
+use crate::docker::{ContainerSpec, HostPort, Program, PublishedPort};
 use crate::error::{Error, ExitCode, Result};
 
 /// The largest cluster that is created: the pod address range has room for 256 nodes.
@@ -40,6 +42,8 @@ pub struct Request {
     pub registry_authorities: Vec<String>,
     /// Capabilities that the engine cannot give to nodes.
     pub lacking_capabilities: Vec<String>,
+    /// Ports besides the API server's.
+    pub published: Published,
 }
 
 /// One node of the plan.
@@ -110,7 +114,7 @@ pub fn network_labels(cluster: &str, secrets: &ServerSecrets) -> Result<HashMap<
     ]))
 }
 
-/// The containers of the nodes.
+/// The containers: the nodes', and the load balancer's if there is one.
 pub fn containers(
     request: &Request,
     nodes: &[PlannedNode],
@@ -120,14 +124,42 @@ pub fn containers(
     let authority =
         ClusterAuthority::from_pem(&secrets.ca_certificate, &secrets.ca_key).map_err(failed)?;
     let server = &nodes[0].name;
-    nodes
-        .iter()
-        .map(|node| {
-            let identity = identity(&authority, &node.name).map_err(failed)?;
-            let config = node_config(request, node, server, secrets, identity);
-            container(request, node, &config)
-        })
-        .collect()
+    let nodes_containers = nodes.iter().map(|node| {
+        let identity = identity(&authority, &node.name).map_err(failed)?;
+        let config = node_config(request, node, server, secrets, identity);
+        container(request, node, &config)
+    });
+    nodes_containers.chain(load_balancer(request, nodes)).collect()
+}
+
+/// The container that leads ports of this machine to the nodes.
+fn load_balancer(request: &Request, nodes: &[PlannedNode]) -> Option<Result<ContainerSpec>> {
+    let published = &request.published.balancer;
+    if published.is_empty() {
+        return None;
+    }
+    let port = |of: &PublishedPort| BalancedPort { port: of.port, protocol: of.protocol };
+    let ports: BTreeSet<BalancedPort> = published.iter().map(port).collect();
+    let config = LoadBalancerConfig {
+        nodes: nodes.iter().map(|node| node.name.clone()).collect(),
+        ports: ports.into_iter().collect(),
+        log: NODE_LOG.to_owned(),
+    };
+    let config = serde_json::to_string(&config).map_err(|source| {
+        Error::failure("encode the load balancer's configuration").because(source)
+    });
+    Some(config.map(|config| ContainerSpec {
+        name: name::load_balancer(&request.name),
+        image: request.image.clone(),
+        cluster: request.name.clone(),
+        program: Program::LoadBalancer,
+        role: ROLE_LOAD_BALANCER.to_owned(),
+        labels: HashMap::new(),
+        network: name::network(&request.name),
+        config,
+        published: published.clone(),
+        lacking_capabilities: Vec::new(),
+    }))
 }
 
 fn identity(
@@ -189,7 +221,10 @@ fn container(request: &Request, node: &PlannedNode, config: &NodeConfig) -> Resu
         .map_err(|source| Error::failure("encode the node's configuration").because(source))?;
     let api = (node.role == NodeRole::Server).then_some(request.api);
     let mut labels = HashMap::new();
-    if api.is_some() {
+    let mut published = request.published.nodes.get(&node.name).cloned().unwrap_or_default();
+    if let Some(host) = api {
+        let protocol = PublishedProtocol::Tcp;
+        published.push(PublishedPort { port: API_SERVER_PORT, protocol, host });
         labels.insert(LABEL_API_PORT.to_owned(), request.api.port.to_string());
         labels.insert(LABEL_API_HOST.to_owned(), request.api_host.clone());
     }
@@ -197,11 +232,12 @@ fn container(request: &Request, node: &PlannedNode, config: &NodeConfig) -> Resu
         name: node.name.clone(),
         image: request.image.clone(),
         cluster: request.name.clone(),
+        program: Program::Node,
         role: role_name(node.role).to_owned(),
         labels,
         network: name::network(&request.name),
         config,
-        api,
+        published,
         lacking_capabilities: request.lacking_capabilities.clone(),
     })
 }
@@ -223,6 +259,7 @@ mod tests {
             insecure_registries: Vec::new(),
             registry_authorities: Vec::new(),
             lacking_capabilities: Vec::new(),
+            published: Published::default(),
         }
     }
 
@@ -252,8 +289,28 @@ mod tests {
         assert_eq!(config(1).secrets, None);
         assert_eq!(config(1).api_server, "https://kd-x-server-0:6443");
         assert_eq!(containers[0].labels[LABEL_API_PORT], "7000");
-        assert!(containers[0].api.is_some() && containers[1].api.is_none());
+        let ports = |index: usize| containers[index].published.iter().map(|p| p.port);
+        assert_eq!(ports(0).collect::<Vec<_>>(), [API_SERVER_PORT]);
+        assert_eq!(ports(1).count(), 0);
         assert!(containers[1].labels.is_empty());
+    }
+
+    #[test]
+    fn a_load_balancer_is_made_for_its_ports() {
+        let protocol = PublishedProtocol::Tcp;
+        let host = HostPort { address: Ipv4Addr::LOCALHOST.into(), port: 8080 };
+        let port = PublishedPort { port: 80, protocol, host };
+        let published = Published { balancer: vec![port], ..Published::default() };
+        let request = Request { published, ..request(1, 1) };
+        let planned = nodes(&request).unwrap();
+        let containers = containers(&request, &planned, &secrets("x").unwrap()).unwrap();
+        assert_eq!(containers.len(), 3);
+        let balancer = &containers[2];
+        assert_eq!(balancer.name, "kd-x-loadbalancer");
+        assert_eq!(balancer.published, [port]);
+        let config: LoadBalancerConfig = serde_json::from_str(&balancer.config).unwrap();
+        assert_eq!(config.nodes, ["kd-x-server-0", "kd-x-agent-0"]);
+        assert_eq!(config.ports, [BalancedPort { port: 80, protocol }]);
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub async fn start(
     let entries = access::entries_of(cluster)?;
     let deadline = Deadline::after(timeout);
     let containers: Vec<_> =
-        cluster.nodes.iter().filter(|node| !node.is_running()).map(Node::as_container).collect();
+        cluster.containers().filter(|node| !node.is_running()).map(Node::as_container).collect();
     let nodes = containers.iter().map(|container| start_node(engine, container, deadline, timings));
     try_join_all(nodes).await?;
     let names: Vec<String> = cluster.nodes.iter().map(|node| node.name.clone()).collect();
@@ -35,7 +35,7 @@ pub async fn stop(engine: &Engine, cluster: &Cluster) -> Result<()> {
     if cluster.state() == ClusterState::Stopped {
         return Ok(());
     }
-    let containers: Vec<_> = cluster.nodes.iter().map(Node::as_container).collect();
+    let containers: Vec<_> = cluster.containers().map(Node::as_container).collect();
     let stopped = join_all(containers.iter().map(|container| container.stop(engine))).await;
     Error::all(stopped.into_iter().filter_map(Result::err).collect()).map_or(Ok(()), Err)
 }

@@ -12,6 +12,6 @@ mod node_output;
 pub use capabilities::lacking as lacking_capabilities;
 pub use engine::{Engine, has_status, label_filter, refused};
 pub use exec::Input;
-pub use node_container::{Container, ContainerSpec, HostPort};
+pub use node_container::{Container, ContainerSpec, HostPort, Program, PublishedPort};
 pub use node_image::NodeImage;
 pub use node_output::{NodeEvent, NodeOutput};

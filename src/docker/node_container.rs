@@ -14,7 +14,8 @@ use bollard::query_parameters::{
 };
 use futures::StreamExt;
 use kd_contract::{
-    API_SERVER_PORT, IMAGES_DIRECTORY, IMAGES_VOLUME, LABEL_CLUSTER, LABEL_ROLE, NODE_CONFIG_ENV,
+    IMAGES_DIRECTORY, IMAGES_VOLUME, KD_BINARY, LABEL_CLUSTER, LABEL_ROLE,
+    LOAD_BALANCER_CONFIG_ENV, LOAD_BALANCER_PROGRAM, NODE_CONFIG_ENV, PublishedProtocol,
     STATE_DIRECTORY,
 };
 
@@ -27,7 +28,7 @@ const STOP_TIMEOUT_SECONDS: i64 = 30;
 const LOG_FILE_SIZE: &str = "10m";
 const LOG_FILES: &str = "3";
 
-/// A port of this machine that leads to the API server.
+/// A port of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostPort {
     /// The address it is bound to.
@@ -36,7 +37,27 @@ pub struct HostPort {
     pub port: u16,
 }
 
-/// What a node container is made of.
+/// A port of a container that is reached by one of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublishedPort {
+    /// The container's port.
+    pub port: u16,
+    /// Its protocol.
+    pub protocol: PublishedProtocol,
+    /// Where it is published.
+    pub host: HostPort,
+}
+
+/// What a container runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// A node, with every right that it needs.
+    Node,
+    /// The load balancer, with no more rights than any container.
+    LoadBalancer,
+}
+
+/// What a node's or load balancer's container is made of.
 #[derive(Clone, Debug)]
 pub struct ContainerSpec {
     /// Container name and host name.
@@ -45,16 +66,18 @@ pub struct ContainerSpec {
     pub image: String,
     /// The cluster's name.
     pub cluster: String,
-    /// `server` or `agent`.
+    /// What it runs.
+    pub program: Program,
+    /// `server`, `agent` or `loadbalancer`.
     pub role: String,
     /// More labels.
     pub labels: HashMap<String, String>,
     /// The cluster's network.
     pub network: String,
-    /// The node's configuration as JSON.
+    /// The program's configuration as JSON.
     pub config: String,
-    /// Where the API server is published, on servers.
-    pub api: Option<HostPort>,
+    /// Its ports that are published.
+    pub published: Vec<PublishedPort>,
     /// Capabilities that the engine cannot give.
     pub lacking_capabilities: Vec<String>,
 }
@@ -85,16 +108,27 @@ impl ContainerSpec {
     }
 
     fn body(&self) -> ContainerCreateBody {
-        let port = format!("{API_SERVER_PORT}/tcp");
+        let ports: Vec<String> = port_bindings(&self.published).into_keys().collect();
+        let (variable, entrypoint) = match self.program {
+            Program::Node => (NODE_CONFIG_ENV, None),
+            Program::LoadBalancer => {
+                let program = [KD_BINARY, LOAD_BALANCER_PROGRAM].map(str::to_owned);
+                (LOAD_BALANCER_CONFIG_ENV, Some(program.to_vec()))
+            }
+        };
         let endpoints = HashMap::from([(self.network.clone(), EndpointSettings::default())]);
         ContainerCreateBody {
             hostname: Some(self.name.clone()),
             image: Some(self.image.clone()),
-            env: Some(vec![format!("{NODE_CONFIG_ENV}={}", self.config)]),
+            env: Some(vec![format!("{variable}={}", self.config)]),
+            entrypoint,
             labels: Some(self.all_labels()),
-            exposed_ports: self.api.map(|_| vec![port]),
+            exposed_ports: Some(ports),
             stop_timeout: Some(STOP_TIMEOUT_SECONDS),
-            host_config: Some(self.host_config()),
+            host_config: Some(match self.program {
+                Program::Node => self.node_host_config(),
+                Program::LoadBalancer => self.plain_host_config(),
+            }),
             networking_config: Some(NetworkingConfig { endpoints_config: Some(endpoints) }),
             ..ContainerCreateBody::default()
         }
@@ -107,11 +141,27 @@ impl ContainerSpec {
         labels
     }
 
-    fn host_config(&self) -> HostConfig {
+    /// What every container of a cluster has.
+    fn plain_host_config(&self) -> HostConfig {
         let logs = [("max-size", LOG_FILE_SIZE), ("max-file", LOG_FILES)];
         HostConfig {
             network_mode: Some(self.network.clone()),
-            port_bindings: self.api.map(port_bindings),
+            port_bindings: Some(port_bindings(&self.published)),
+            // A reboot brings clusters back, `kd cluster stop` keeps them stopped.
+            restart_policy: Some(RestartPolicy {
+                name: Some(RestartPolicyNameEnum::UNLESS_STOPPED),
+                maximum_retry_count: None,
+            }),
+            log_config: Some(HostConfigLogConfig {
+                typ: Some("json-file".to_owned()),
+                config: Some(logs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
+            }),
+            ..HostConfig::default()
+        }
+    }
+
+    fn node_host_config(&self) -> HostConfig {
+        HostConfig {
             mounts: Some(vec![
                 volume(&self.name, STATE_DIRECTORY, &self.cluster),
                 // Shared by the clusters of this host, so it belongs to none.
@@ -132,16 +182,7 @@ impl ContainerSpec {
             readonly_paths: Some(Vec::new()),
             device_cgroup_rules: Some(vec!["a *:* rwm".to_owned()]),
             cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
-            // A reboot brings clusters back, `kd cluster stop` keeps them stopped.
-            restart_policy: Some(RestartPolicy {
-                name: Some(RestartPolicyNameEnum::UNLESS_STOPPED),
-                maximum_retry_count: None,
-            }),
-            log_config: Some(HostConfigLogConfig {
-                typ: Some("json-file".to_owned()),
-                config: Some(logs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
-            }),
-            ..HostConfig::default()
+            ..self.plain_host_config()
         }
     }
 }
@@ -189,12 +230,18 @@ impl Container {
     }
 }
 
-fn port_bindings(api: HostPort) -> HashMap<String, Option<Vec<PortBinding>>> {
-    let binding = PortBinding {
-        host_ip: Some(api.address.to_string()),
-        host_port: Some(api.port.to_string()),
-    };
-    HashMap::from([(format!("{API_SERVER_PORT}/tcp"), Some(vec![binding]))])
+/// By `PORT/PROTOCOL`, as the engine has it.
+fn port_bindings(published: &[PublishedPort]) -> HashMap<String, Option<Vec<PortBinding>>> {
+    let mut bindings: HashMap<String, Option<Vec<PortBinding>>> = HashMap::new();
+    for PublishedPort { port, protocol, host } in published {
+        let binding = PortBinding {
+            host_ip: Some(host.address.to_string()),
+            host_port: Some(host.port.to_string()),
+        };
+        let all = bindings.entry(format!("{port}/{protocol}")).or_default();
+        all.get_or_insert_default().push(binding);
+    }
+    bindings
 }
 
 /// The engine makes the volume with its label when it makes the container.

@@ -11,6 +11,7 @@ mod jobs;
 mod nodes;
 mod pods;
 mod port_forward;
+mod services;
 mod stateful_sets;
 
 use harness::{Fixture, Test};
@@ -21,7 +22,7 @@ use std::sync::Arc;
 fn main() {
     let arguments = Arguments::from_args();
     let fixture = Arc::new(Fixture::new());
-    let stories: [(&str, &[Test]); 9] = [
+    let stories: [(&str, &[Test]); 10] = [
         ("bad_input", bad_input::TESTS),
         ("cluster", cluster::TESTS),
         ("daemon_sets", daemon_sets::TESTS),
@@ -30,6 +31,7 @@ fn main() {
         ("nodes", nodes::TESTS),
         ("pods", pods::TESTS),
         ("port_forward", port_forward::TESTS),
+        ("services", services::TESTS),
         ("stateful_sets", stateful_sets::TESTS),
     ];
     let mut trials = Vec::new();

@@ -107,3 +107,45 @@ pub enum Durability {
     /// fsync per commit.
     Full,
 }
+
+/// The configuration of a cluster's load balancer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoadBalancerConfig {
+    /// Names of the nodes that connections are spread over.
+    pub nodes: Vec<String>,
+    /// The ports, the same on both sides.
+    pub ports: Vec<BalancedPort>,
+    /// Log filter (tracing's syntax).
+    pub log: String,
+}
+
+/// A port of the load balancer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BalancedPort {
+    /// Its number, on the load balancer and on the nodes.
+    pub port: u16,
+    /// Its protocol.
+    pub protocol: PublishedProtocol,
+}
+
+/// A protocol that Docker publishes ports of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PublishedProtocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// As Docker writes it.
+impl std::fmt::Display for PublishedProtocol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            PublishedProtocol::Tcp => "tcp",
+            PublishedProtocol::Udp => "udp",
+        })
+    }
+}

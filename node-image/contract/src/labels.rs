@@ -2,7 +2,7 @@
 
 /// Marks every container, network and volume of kd; the value is the cluster's name.
 pub const LABEL_CLUSTER: &str = "io.kd.cluster";
-/// On node containers: `server` or `agent`.
+/// On containers: `server`, `agent` or [`ROLE_LOAD_BALANCER`].
 pub const LABEL_ROLE: &str = "io.kd.role";
 /// On node containers: the host port of the API server.
 pub const LABEL_API_PORT: &str = "io.kd.api-port";
@@ -13,3 +13,5 @@ pub const LABEL_API_HOST: &str = "io.kd.api-host";
 pub const LABEL_SECRETS: &str = "io.kd.secrets";
 /// On node images: the content hash of what they were built from.
 pub const LABEL_CONTENT: &str = "io.kd.content";
+/// The role of a cluster's load balancer, which is no node.
+pub const ROLE_LOAD_BALANCER: &str = "loadbalancer";

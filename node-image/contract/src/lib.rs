@@ -6,6 +6,9 @@ mod labels;
 mod paths;
 pub mod pki;
 
-pub use config::{AuthoritySecrets, Durability, NodeConfig, NodeIdentity, NodeRole, ServerSecrets};
+pub use config::{
+    AuthoritySecrets, BalancedPort, Durability, LoadBalancerConfig, NodeConfig, NodeIdentity,
+    NodeRole, PublishedProtocol, ServerSecrets,
+};
 pub use labels::*;
 pub use paths::*;

@@ -4,6 +4,10 @@
 pub const KD_BINARY: &str = "/kd";
 /// Environment variable that carries the [`crate::NodeConfig`] as JSON.
 pub const NODE_CONFIG_ENV: &str = "KD_NODE_CONFIG";
+/// Environment variable that carries the [`crate::LoadBalancerConfig`] as JSON.
+pub const LOAD_BALANCER_CONFIG_ENV: &str = "KD_LOAD_BALANCER_CONFIG";
+/// The program that a load balancer's container runs.
+pub const LOAD_BALANCER_PROGRAM: &str = "load-balancer";
 /// The node's own persistent state: a Docker volume mounted here.
 pub const STATE_DIRECTORY: &str = "/var";
 /// Blobs and unpacked layers: a Docker volume shared by all nodes of the host.

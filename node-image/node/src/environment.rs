@@ -27,8 +27,13 @@ const QUIET: &str = "kube_client=off";
 
 /// Sends log lines to stderr, filtered by the node's configuration.
 pub(crate) fn start_logging(config: &NodeConfig) {
+    start_logging_with(&config.log);
+}
+
+/// Sends log lines to stderr, filtered as told.
+pub(crate) fn start_logging_with(told: &str) {
     let filter = |wanted: &str| format!("{QUIET},{wanted}");
-    let filter = tracing_subscriber::EnvFilter::try_new(filter(&config.log))
+    let filter = tracing_subscriber::EnvFilter::try_new(filter(told))
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(filter("info")));
     tracing_subscriber::fmt()
         .with_env_filter(filter)

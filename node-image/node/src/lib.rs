@@ -19,6 +19,7 @@ mod error;
 mod images;
 mod init;
 mod kubelet;
+mod load_balancer;
 mod program;
 mod resolvers;
 mod tls;

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use crate::{Error, ExitCode, control_plane, images, init, kubelet};
+use crate::{Error, ExitCode, control_plane, images, init, kubelet, load_balancer};
 
 /// A program that the kd binary is in a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub enum Program {
     ControlPlane,
     /// Kubelet and service proxy.
     Kubelet,
+    /// Leads ports of a container of its own to the nodes.
+    LoadBalancer,
     /// Holds one pod's containers.
     Shim,
     /// Reads an image archive on stdin.
@@ -22,12 +24,13 @@ pub enum Program {
 }
 
 /// Names on the command line (`kd <name>`) and as argv[0] (`kd-<name>`).
-const NAMES: [(&str, Program); 6] = [
+const NAMES: [(&str, Program); 7] = [
     ("control-plane", Program::ControlPlane),
     ("image-import", Program::ImageImport),
     ("image-list", Program::ImageList),
     ("init", Program::Init),
     ("kubelet", Program::Kubelet),
+    (kd_contract::LOAD_BALANCER_PROGRAM, Program::LoadBalancer),
     ("shim", Program::Shim),
 ];
 
@@ -56,6 +59,7 @@ pub fn run(program: Program, arguments: Vec<OsString>) -> ExitCode {
         Program::Init => init::run(),
         Program::ControlPlane => control_plane::run(),
         Program::Kubelet => kubelet::run(),
+        Program::LoadBalancer => load_balancer::run(),
         Program::Shim => return shim(arguments),
         Program::ImageImport => images::import(&arguments),
         Program::ImageList => images::list(),

@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::cluster::create::{self, Options};
 use crate::cluster::name::{self, DEFAULT_CLUSTER};
+use crate::cluster::ports;
 use crate::cluster::timings::Timings;
 use crate::commands::Context;
 use crate::duration;
@@ -48,6 +49,10 @@ pub struct Arguments {
     /// The name or address under which clients reach the API server.
     #[arg(long, value_name = "HOST")]
     api_host: Option<String>,
+    /// A port of this machine that leads into the cluster, such as 8080:80@loadbalancer:
+    /// [HOST:][HOSTPORT:]PORT[/PROTOCOL][@NODEFILTER].
+    #[arg(long, short, value_name = "MAPPING")]
+    port: Vec<String>,
     /// The address range of the cluster's Docker network, such as 172.28.0.0/16.
     #[arg(long, value_name = "CIDR")]
     subnet: Option<String>,
@@ -73,15 +78,17 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    fn options(self) -> Options {
+    fn options(self) -> Result<Options> {
+        let ports: Result<Vec<_>> = self.port.iter().map(|text| ports::parse(text)).collect();
         let name = self.name.or(self.name_option).unwrap_or_else(|| DEFAULT_CLUSTER.to_owned());
-        Options {
+        Ok(Options {
             name,
             servers: self.servers,
             agents: self.agents,
             image: self.image,
             api_port: self.api_port,
             api_host: self.api_host,
+            ports: ports?.into_iter().flatten().collect(),
             subnet: self.subnet,
             insecure_registries: self.insecure_registry,
             registry_authorities: self.registry_ca,
@@ -90,7 +97,7 @@ impl Arguments {
             update_kubeconfig: !self.no_kubeconfig_update,
             switch_context: !self.no_switch_context,
             kubeconfig: self.kubeconfig,
-        }
+        })
     }
 }
 
@@ -99,7 +106,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let ui = context.ui;
     let timings = Timings::begin();
     let print_timings = arguments.timings;
-    let options = arguments.options();
+    let options = arguments.options()?;
     name::check(&options.name)?;
     let engine = timings.measure("engine", context.engine()).await?;
     create::create(&engine, &context.environment, &ui, &options, &timings).await?;

@@ -25,7 +25,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         Some(name) => vec![inventory::existing(&engine, name).await?],
         None => inventory::clusters(&engine).await?,
     };
-    let nodes: Vec<_> = clusters.into_iter().flat_map(|cluster| cluster.nodes).collect();
+    let nodes: Vec<_> = clusters.iter().flat_map(|cluster| cluster.containers().cloned()).collect();
     if nodes.is_empty() && arguments.output == Format::Table {
         context.ui.status("There are no nodes. Create a cluster: kd cluster create");
         return Ok(());
