@@ -1,18 +1,26 @@
 //! The cluster's certificates. Identity is by name, never by a Docker address of the day, so
 //! clusters survive a reboot that gives every container another address.
 
+mod subject;
+
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
+    BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    SanType, SigningKey,
 };
 
 /// How long certificates live. A development cluster must not expire under its user.
 const VALIDITY: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// Clocks of a host and its virtual machine differ a little.
 const BACKDATED: Duration = Duration::from_secs(60 * 60);
+
+/// Letters in a line of PEM.
+const PEM_LINE_LENGTH: usize = 64;
 
 /// Why a certificate or key could not be made or read.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +55,7 @@ impl ClusterAuthority {
     /// Makes a new authority named after the cluster.
     pub fn generate(cluster: &str) -> Result<ClusterAuthority, Error> {
         let key = new_key()?;
-        let mut params = parameters(&format!("kd-{cluster}-ca"), &[]);
+        let mut params = parameters(&format!("kd-{cluster}-ca"));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![
             KeyUsagePurpose::DigitalSignature,
@@ -82,15 +90,21 @@ impl ClusterAuthority {
     /// Issues a client certificate: `common_name` is the user, `organizations` are the groups
     /// (<https://kubernetes.io/docs/reference/access-authn-authz/authentication/#x509-client-certificates>).
     pub fn issue_client(&self, common_name: &str, organizations: &[&str]) -> Result<Issued, Error> {
-        let mut params = parameters(common_name, organizations);
+        let mut params = parameters(common_name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        self.issue(params, common_name)
+        let (certificate, key) = self.signed(params, common_name)?;
+        let operation = || format!("sign the certificate of {common_name:?}");
+        let name = subject::name(common_name, organizations);
+        let sign = |bytes: &[u8]| self.issuer.key().sign(bytes);
+        let der = subject::replaced(certificate.der(), &name, sign).map_err(failed(operation()))?;
+        let der = der.ok_or(rcgen::Error::CouldNotParseCertificate).map_err(failed(operation()))?;
+        Ok(Issued { certificate_pem: pem(&der), key_pem: key.serialize_pem() })
     }
 
     /// Issues a serving certificate for DNS names and addresses (IP literals). Names that are
     /// neither are an error.
     pub fn issue_server(&self, common_name: &str, names: &[String]) -> Result<Issued, Error> {
-        let mut params = parameters(common_name, &[]);
+        let mut params = parameters(common_name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         for name in names {
             params.subject_alt_names.push(alternative_name(name)?);
@@ -98,7 +112,16 @@ impl ClusterAuthority {
         self.issue(params, common_name)
     }
 
-    fn issue(&self, mut params: CertificateParams, subject: &str) -> Result<Issued, Error> {
+    fn issue(&self, params: CertificateParams, subject: &str) -> Result<Issued, Error> {
+        let (certificate, key) = self.signed(params, subject)?;
+        Ok(Issued { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
+    }
+
+    fn signed(
+        &self,
+        mut params: CertificateParams,
+        subject: &str,
+    ) -> Result<(Certificate, KeyPair), Error> {
         params.key_usages =
             vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
         params.use_authority_key_identifier_extension = true;
@@ -106,8 +129,20 @@ impl ClusterAuthority {
         let certificate = params
             .signed_by(&key, &self.issuer)
             .map_err(failed(format!("sign the certificate of {subject:?}")))?;
-        Ok(Issued { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
+        Ok((certificate, key))
     }
+}
+
+/// The PEM of a certificate's DER.
+fn pem(der: &[u8]) -> String {
+    let text = BASE64_STANDARD.encode(der);
+    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+    // Base64 is ASCII: it can be cut anywhere.
+    for line in text.as_bytes().chunks(PEM_LINE_LENGTH) {
+        pem.extend(line.iter().copied().map(char::from));
+        pem.push('\n');
+    }
+    pem + "-----END CERTIFICATE-----\n"
 }
 
 /// A new key for ServiceAccount tokens: ECDSA P-256, PKCS#8 PEM.
@@ -119,11 +154,8 @@ fn new_key() -> Result<KeyPair, Error> {
     KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed("generate a key"))
 }
 
-fn parameters(common_name: &str, organizations: &[&str]) -> CertificateParams {
+fn parameters(common_name: &str) -> CertificateParams {
     let mut name = DistinguishedName::new();
-    for organization in organizations {
-        name.push(DnType::OrganizationName, *organization);
-    }
     name.push(DnType::CommonName, common_name);
     let mut params = CertificateParams::default();
     params.distinguished_name = name;
@@ -152,6 +184,26 @@ mod tests {
         let issued = read.issue_client("system:node:n", &["system:nodes"]).unwrap();
         assert!(issued.certificate_pem.contains("BEGIN CERTIFICATE"));
         assert!(issued.key_pem.contains("PRIVATE KEY"));
+    }
+
+    #[test]
+    fn every_organization_is_a_group() {
+        let authority = ClusterAuthority::generate("a").unwrap();
+        for groups in [&[][..], &["one"], &["one", "two", "three"]] {
+            let issued = authority.issue_client("user", groups).unwrap();
+            let (_, pem) =
+                x509_parser::pem::parse_x509_pem(issued.certificate_pem.as_bytes()).unwrap();
+            let certificate = pem.parse_x509().unwrap();
+            let subject = certificate.subject();
+            let found: Vec<_> =
+                subject.iter_organization().map(|name| name.as_str().unwrap()).collect();
+            assert_eq!(found, groups);
+            assert_eq!(subject.iter_common_name().next().unwrap().as_str(), Ok("user"));
+            let (_, ca) =
+                x509_parser::pem::parse_x509_pem(authority.certificate_pem().as_bytes()).unwrap();
+            let ca = ca.parse_x509().unwrap();
+            assert!(certificate.verify_signature(Some(ca.public_key())).is_ok());
+        }
     }
 
     #[test]
