@@ -81,3 +81,22 @@ impl Drop for Waiting<'_> {
         self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn too_many_requests_are_told_when_to_come_back() {
+        let limits = Limits::new(1, 1, 0);
+        let first = limits.acquire("get").await.unwrap();
+        let refused = limits.acquire("list").await.unwrap_err();
+        assert_eq!((refused.code, refused.reason.as_str()), (429, "TooManyRequests"));
+        assert_eq!(refused.details.unwrap().retry_after_seconds, Some(1));
+        assert!(limits.acquire("create").await.is_ok(), "writes have places of their own");
+        let running = limits.lanes().map(|(name, load)| (name, load.running));
+        assert_eq!(running, [("mutating", 0), ("readOnly", 1)]);
+        drop(first);
+        assert!(limits.acquire("get").await.is_ok());
+    }
+}

@@ -9,9 +9,7 @@ use serde_json::{Value, json};
 use crate::custom;
 use crate::negotiate::{media_type, unsupported_media_type};
 use crate::storage::key_of;
-use crate::verbs::{
-    APPLY, Proposal, Reply, VerbRequest, View, apply_config, check_manager, update_object,
-};
+use crate::verbs::{APPLY, Proposal, Reply, VerbRequest, View, apply_config, update_object};
 
 const SCALE: (&str, &str, &str) = ("autoscaling", "v1", "Scale");
 const MERGE: [&str; 2] = ["application/merge-patch+json", "application/strategic-merge-patch+json"];
@@ -19,6 +17,11 @@ const JSON: &str = "application/json-patch+json";
 
 /// GET, PUT and PATCH.
 pub(super) async fn scale(request: &mut VerbRequest) -> Result<Reply, Status> {
+    match request.info().verb.as_str() {
+        "get" => {}
+        "update" => request.check_options("UpdateOptions")?,
+        _ => request.check_options("PatchOptions")?,
+    }
     match request.info().verb.as_str() {
         "get" => get(request).await,
         "update" => {
@@ -60,7 +63,6 @@ async fn get(request: &VerbRequest) -> Result<Reply, Status> {
 
 /// What a manager wants of the replicas becomes what it wants of the object's own field.
 async fn apply(request: &mut VerbRequest) -> Result<Reply, Status> {
-    check_manager(request.query().first("fieldManager"))?;
     let kind = request.kind.clone();
     let body = request.read_body().await?;
     let scale = decode_as(&body, Encoding::Yaml, SCALE, request.field_validation()?)?.object;

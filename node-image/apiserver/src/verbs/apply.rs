@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use kd_api::decode::{Decoded, decode_applied, normalize};
 use kd_api::patch::PatchSchema;
-use kd_api::{FieldError, Kind, Object, Path, Status, patch, schema};
+use kd_api::{Kind, Object, Status, patch, schema};
 use serde_json::Value;
 
 use super::owners::{Writer, same_but_times};
@@ -26,7 +26,6 @@ pub(super) async fn apply(
     subresource: &'static str,
 ) -> Result<Reply, Status> {
     let kind = request.kind.clone();
-    check_manager(request.query().first("fieldManager"))?;
     let config = read_config(request, &kind, subresource).await?;
     let (code, bytes) = apply_config(request, subresource, config).await?;
     Ok(Reply::Object(code, bytes))
@@ -103,15 +102,6 @@ fn last_applied(config: &Value) -> String {
     let others = config[metadata].get_mut(annotations).and_then(Value::as_object_mut);
     others.map(|map| map.remove(own));
     format!("{config}\n")
-}
-
-/// An apply names its manager.
-pub(crate) fn check_manager(name: &str) -> Result<(), Status> {
-    if !name.is_empty() {
-        return Ok(());
-    }
-    let error = FieldError::required(Path::new("fieldManager"), "is required for apply patch");
-    Err(Status::invalid("meta.k8s.io", "PatchOptions", "", &[error]))
 }
 
 /// What is wanted: an object of the request's kind and name, without what is not its manager's.

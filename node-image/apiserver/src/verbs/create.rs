@@ -31,6 +31,7 @@ const SUFFIX_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 /// POST to a collection.
 pub(super) async fn create(request: &mut VerbRequest) -> Result<Reply, Status> {
     request.wanted()?;
+    request.check_options("CreateOptions")?;
     let object = request.read_object().await?;
     let bytes = create_object(request, object).await?;
     Ok(Reply::Object(201, bytes))

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use kd_api::custom::mark_deleted;
-use kd_api::decode::{Encoding, decode_options};
-use kd_api::{Kind, Object, Status};
+use kd_api::decode::decode_options;
+use kd_api::{FieldError, Kind, Object, Path, Status};
 use kd_store::{Entry, Error, Expect, Transaction};
 use serde_json::{Value, json};
 
@@ -60,21 +60,26 @@ impl DeleteOptions {
         let value = match body.is_empty() {
             true => query_options(request.query())?,
             false => {
-                let encoding =
-                    body_encoding(&request.exchange.parts.headers).unwrap_or(Encoding::Json);
+                let encoding = body_encoding(&request.exchange.parts.headers)?;
                 decode_options(&body, encoding, "DeleteOptions")?
             }
         };
         let mut options = DeleteOptions::parse(&value)?;
+        request.check_options("DeleteOptions")?;
         options.dry_run |= request.query().dry_run()?;
         Ok(options)
     }
 
     pub(crate) fn parse(value: &Value) -> Result<DeleteOptions, Status> {
-        let propagation = match (
-            value.str_at(&["propagationPolicy"]),
-            value.get("orphanDependents"),
-        ) {
+        let field = || Path::new("propagationPolicy");
+        let policy = value.str_at(&["propagationPolicy"]);
+        let orphans = value.get("orphanDependents").filter(|orphans| !orphans.is_null());
+        if orphans.is_some() && !policy.is_empty() {
+            let why = "orphanDependents and deletionPropagation cannot be both set";
+            let error = FieldError::invalid(field(), policy, why);
+            return Err(Status::invalid("meta.k8s.io", "DeleteOptions", "", &[error]));
+        }
+        let propagation = match (policy, orphans) {
             ("", Some(Value::Bool(true))) => Some(Propagation::Orphan),
             ("", Some(Value::Bool(false))) => Some(Propagation::Background),
             ("", _) => None,
@@ -82,9 +87,9 @@ impl DeleteOptions {
             ("Background", _) => Some(Propagation::Background),
             ("Foreground", _) => Some(Propagation::Foreground),
             (other, _) => {
-                return Err(Status::bad_request(format!(
-                    "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: {other:?}: supported values: \"Background\", \"Foreground\", \"Orphan\""
-                )));
+                let supported = ["Foreground", "Background", "Orphan", "nil"];
+                let error = FieldError::not_supported(field(), other, &supported);
+                return Err(Status::invalid("meta.k8s.io", "DeleteOptions", "", &[error]));
             }
         };
         Ok(DeleteOptions {

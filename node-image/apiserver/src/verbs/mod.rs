@@ -8,6 +8,7 @@ mod delete_collection;
 mod effects;
 mod get;
 mod list;
+mod options;
 mod owners;
 mod patch;
 mod request;
@@ -21,7 +22,7 @@ use futures::future::BoxFuture;
 use kd_api::kind::METRICS_GROUP;
 use kd_api::{Kind, Status, StatusDetails};
 
-pub(crate) use apply::{APPLY, apply_config, check_manager};
+pub(crate) use apply::{APPLY, apply_config};
 pub(crate) use create::set_system_fields;
 pub(crate) use delete::{DeleteOptions, delete_object};
 pub(crate) use request::{Reply, VerbRequest};

@@ -21,6 +21,7 @@ pub(super) async fn patch(
     subresource: &'static str,
 ) -> Result<Reply, Status> {
     request.wanted()?;
+    request.check_options("PatchOptions")?;
     if media_type(&request.exchange.parts.headers) == APPLY {
         return apply(request, subresource).await;
     }
@@ -76,7 +77,7 @@ impl Patch {
         match &*sort {
             JSON if patch.as_array().is_some_and(|list| list.len() > OPERATIONS_MAX) => {
                 let message = format!(
-                    "The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {}",
+                    "Request entity too large: The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {}",
                     patch.as_array().map_or(0, Vec::len)
                 );
                 Err(Status::failure(413, "RequestEntityTooLarge", message))

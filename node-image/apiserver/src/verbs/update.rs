@@ -51,6 +51,7 @@ pub(super) async fn update(
     subresource: &'static str,
 ) -> Result<Reply, Status> {
     request.wanted()?;
+    request.check_options("UpdateOptions")?;
     let mut object = request.read_object().await?;
     request.settle_namespace(&mut object)?;
     settle_name(request.name(), &mut object)?;

@@ -1,5 +1,6 @@
 //! The API server through its in-process service: what clients see of each verb.
 
+mod bad_input;
 mod bootstrap;
 mod custom_resources;
 mod deletion;

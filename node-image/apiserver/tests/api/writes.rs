@@ -233,7 +233,7 @@ async fn dry_runs_change_nothing() {
     let before = server.store_revision();
     let body = json!({"metadata": {"name": "a"}});
     assert_eq!(server.ask(&format!("POST {MAPS}?dryRun=All"), body.clone()).await.code, 201);
-    assert_eq!(server.ask(&format!("POST {MAPS}?dryRun=Some"), body).await.code, 400);
+    assert_eq!(server.ask(&format!("POST {MAPS}?dryRun=Some"), body).await.code, 422);
     assert_eq!(server.store_revision(), before);
     map(&server, "a").await;
     let before = server.store_revision();
