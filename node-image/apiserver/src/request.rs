@@ -159,6 +159,26 @@ pub struct Reinvocation {
     pub required: BTreeSet<String>,
     /// The object as the webhooks left it.
     pub last_output: Value,
+    /// The same of the policies that change objects, which go before the webhooks.
+    pub policies: PolicyReinvocation,
+}
+
+/// What the two rounds of MutatingAdmissionPolicies know of each other.
+#[derive(Clone, Debug, Default)]
+pub struct PolicyReinvocation {
+    /// Which ran and would like to run again.
+    pub invoked: BTreeSet<String>,
+    /// Of those, which are to run again.
+    pub required: BTreeSet<String>,
+    /// The object as the policies left it.
+    pub last_output: Value,
+}
+
+impl PolicyReinvocation {
+    /// The object was changed: all that ran before and want to run again do.
+    pub fn require_all(&mut self) {
+        self.required.append(&mut self.invoked);
+    }
 }
 
 impl Reinvocation {

@@ -22,6 +22,8 @@ pub(crate) enum Reference {
     /// Nothing, or a variable by its name.
     #[default]
     Plain,
+    /// A variable whose name has dots.
+    Variable(String),
     /// A value that is known now, such as a type.
     Constant(Value),
     /// The overloads that a call may mean. A call of a function with a dotted name has no receiver,
@@ -133,21 +135,27 @@ impl<'a> Checker<'a> {
     }
 
     fn select(&mut self, expr: &Expr, operand: &'a Expr, field: &str, test: bool) -> Type {
-        if !test && let Some(type_) = self.dotted_type(operand, field) {
-            return self.constant(expr, type_);
+        if !test && let Some(name) = self.dotted_name(operand, field) {
+            if let Some(type_) = self.variables.get(&name).cloned() {
+                self.references[expr.id] = Reference::Variable(name);
+                return type_;
+            }
+            let root = name.split('.').next().unwrap_or_default();
+            if !self.variables.contains_key(root)
+                && let Some(type_) = self.type_name(&name)
+            {
+                return self.constant(expr, type_);
+            }
         }
         let type_ = self.field(expr, operand, field, false);
         if test { Type::Bool } else { type_ }
     }
 
-    /// The type that names with dots denote, such as `net.IP`.
-    fn dotted_type(&self, operand: &Expr, field: &str) -> Option<Type> {
+    /// Names with dots between them, unless the first is a variable of a loop.
+    fn dotted_name(&self, operand: &Expr, field: &str) -> Option<String> {
         let prefix = dotted(operand)?;
         let root = prefix.split('.').next().unwrap_or_default();
-        if self.local(root).is_some() || self.variables.contains_key(root) {
-            return None;
-        }
-        self.type_name(&format!("{prefix}.{field}"))
+        self.local(root).is_none().then(|| format!("{prefix}.{field}"))
     }
 
     fn field(&mut self, expr: &Expr, operand: &'a Expr, field: &str, optional: bool) -> Type {

@@ -76,14 +76,25 @@ impl<'a> Evaluator<'a> {
         if let Some((_, value)) = self.scopes.iter().rev().find(|(known, _)| *known == name) {
             return value.clone();
         }
+        self.variable(name)
+    }
+
+    fn variable(&self, name: &str) -> Outcome {
         let found = self.activation.variables.get(name).cloned();
         found.ok_or_else(|| Error::other(format!("no such attribute(s): {name}")))?.valid()
     }
 
     fn select(&mut self, expr: &Expr, operand: &'a Expr, field: &str, test: bool) -> Outcome {
-        if let Reference::Constant(value) = &self.checked.references[expr.id] {
-            self.charge(1)?;
-            return Ok(value.clone());
+        match &self.checked.references[expr.id] {
+            Reference::Constant(value) => {
+                self.charge(1)?;
+                return Ok(value.clone());
+            }
+            Reference::Variable(name) => {
+                self.charge(1)?;
+                return self.variable(name);
+            }
+            _ => {}
         }
         let operand = self.expr(operand)?;
         if test {

@@ -86,6 +86,12 @@ impl Type {
         Type::Type(Some(Arc::new(of)))
     }
 
+    /// An object with these fields.
+    pub fn object<'a>(name: &str, fields: impl IntoIterator<Item = (&'a str, Type)>) -> Type {
+        let fields = fields.into_iter().map(|(field, type_)| (field.to_owned(), type_)).collect();
+        Type::Object(Arc::new(ObjectType { name: name.to_owned(), fields, open: false }))
+    }
+
     /// The name without parameters, as `type()` returns it.
     pub fn name(&self) -> &str {
         match self {

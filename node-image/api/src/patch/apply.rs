@@ -1,13 +1,14 @@
 //! Server-side apply: an object is merged with what a manager wants, fields it no longer wants and
 //! nobody else owns go, and fields that others own with other values are conflicts.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 use super::PatchSchema;
 use super::field_set::FieldSet;
 use super::fields::{ListKind, changes, is_atomic_map, set_of};
 use super::owners::{FieldManager, Owner, Owners};
-use super::strategic::weave;
 use crate::Status;
 use crate::walk::{Shape, Walk};
 
@@ -51,7 +52,7 @@ pub fn apply<S: PatchSchema>(
     Ok(merged)
 }
 
-fn merge<S: PatchSchema>(live: &Value, config: &Value, schema: Option<&S>) -> Value {
+pub(super) fn merge<S: PatchSchema>(live: &Value, config: &Value, schema: Option<&S>) -> Value {
     match (live, config) {
         (Value::Object(have), Value::Object(want)) if !is_atomic_map(schema) => {
             Value::Object(merge_maps(have, want, schema))
@@ -82,21 +83,37 @@ fn merge_maps<S: PatchSchema>(
     merged
 }
 
+/// The elements of both: what is wanted in its order, and each element that is not mentioned as soon as
+/// those before it are there.
 fn merge_lists<S: PatchSchema>(
     have: &[Value],
     want: &[Value],
     kind: &ListKind,
     items: Option<&S>,
 ) -> Vec<Value> {
-    let same = |a: &Value, b: &Value| kind.element(a, items) == kind.element(b, items);
-    let mut merged: Vec<Value> = have.to_vec();
-    for item in want {
-        match merged.iter_mut().find(|other| same(other, item)) {
-            Some(slot) => *slot = merge(slot, item, items),
-            None => merged.push(item.clone()),
+    let places = |list: &[Value]| -> HashMap<String, usize> {
+        let keys = list.iter().map(|item| kind.element(item, items));
+        keys.zip(0..).collect()
+    };
+    let (had, wanted) = (places(have), places(want));
+    let mut merged = Vec::with_capacity(have.len() + want.len());
+    let mut left = have.iter().peekable();
+    for (next, item) in want.iter().enumerate() {
+        while let Some(other) = left.peek() {
+            match wanted.get(&kind.element(other, items)) {
+                // It comes when its turn comes.
+                Some(place) if *place >= next => break,
+                Some(_) => {}
+                None => merged.push((*other).clone()),
+            }
+            left.next();
         }
+        let known = had.get(&kind.element(item, items)).map(|place| &have[*place]);
+        merged.push(known.map_or_else(|| item.clone(), |known| merge(known, item, items)));
     }
-    weave(merged, want, have, same)
+    let rest = left.filter(|other| !wanted.contains_key(&kind.element(other, items)));
+    merged.extend(rest.cloned());
+    merged
 }
 
 /// Removes what the manager wanted last time, wants no longer, and nobody else owns.
@@ -251,6 +268,22 @@ mod tests {
         assert_eq!(owners[0]["fieldsV1"], json!({"f:spec": {"f:args": {}}}));
         assert_eq!(owners[1]["manager"], "kubectl");
         assert_eq!(owners[1]["fieldsV1"], json!({"f:spec": {"f:replicas": {}}}));
+    }
+
+    #[test]
+    fn what_is_not_mentioned_keeps_its_place() {
+        let check = |have: &[&str], want: &[&str], expect: &[&str]| {
+            let texts = |list: &[&str]| list.iter().map(|text| json!(text)).collect::<Vec<_>>();
+            let merged =
+                merge_lists::<JsonSchema<'_>>(&texts(have), &texts(want), &ListKind::Set, None);
+            assert_eq!(merged, texts(expect), "{have:?} {want:?}");
+        };
+        check(&["a"], &["b"], &["a", "b"]);
+        check(&["a", "b"], &["b", "a"], &["b", "a"]);
+        check(&["a", "b", "c"], &["a", "b", "d"], &["a", "b", "c", "d"]);
+        check(&["a", "b", "c"], &["c", "d"], &["a", "b", "c", "d"]);
+        check(&[], &["b", "a"], &["b", "a"]);
+        check(&["a", "b"], &[], &["a", "b"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! server-side apply.
 
 mod apply;
+mod config;
 mod field_set;
 mod fields;
 mod json;
@@ -11,6 +12,7 @@ mod schema;
 mod strategic;
 
 pub use apply::apply;
+pub use config::merge_config;
 pub use json::json;
 pub use merge::merge;
 pub use owners::{FieldManager, fields_in_common, track};

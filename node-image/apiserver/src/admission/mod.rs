@@ -5,12 +5,14 @@ mod certificates;
 mod default_ingress_class;
 mod default_storage_class;
 mod default_toleration_seconds;
+mod expressions;
 mod limit_ranger;
 mod namespace_lifecycle;
 mod node_restriction;
 mod pod;
 mod pod_security;
 mod pod_topology_labels;
+mod policies;
 mod priority;
 mod resource_quota;
 mod runtime_class;
@@ -55,6 +57,15 @@ impl AdmissionConfig {
             clients: self.webhooks.clone(),
             kinds: self.kinds.clone(),
             random: self.random.clone(),
+            authorizer: self.authorizer.clone(),
+        }
+    }
+
+    fn policy_resources(&self) -> policies::Resources {
+        policies::Resources {
+            reader: self.reader.clone(),
+            authorizer: self.authorizer.clone(),
+            webhooks: self.webhook_resources(),
         }
     }
 }
@@ -80,8 +91,9 @@ const PLUGINS: &[Constructor] = &[
     |_| Box::new(certificates::CertificateSubjectRestriction),
     |c| Box::new(default_ingress_class::DefaultIngressClass::new(c.reader.clone())),
     |c| Box::new(pod_topology_labels::PodTopologyLabels::new(c.reader.clone())),
-    // The policies go before the webhooks of their sort.
+    |c| Box::new(policies::MutatingPolicies::new(c.policy_resources())),
     |c| Box::new(webhooks::MutatingWebhooks::new(c.webhook_resources())),
+    |c| Box::new(policies::ValidatingPolicies::new(c.policy_resources())),
     |c| Box::new(webhooks::ValidatingWebhooks::new(c.webhook_resources())),
     |c| Box::new(resource_quota::ResourceQuota::new(c.reader.clone())),
     |c| Box::new(EscalationCheck::new(c.authorizer.clone())),

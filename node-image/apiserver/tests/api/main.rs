@@ -8,6 +8,7 @@ mod discovery;
 mod forms;
 mod lists;
 mod owners;
+mod policies;
 mod server;
 mod services;
 mod subresources;

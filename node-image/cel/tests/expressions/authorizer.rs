@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use kd_cel::{
-    AUTHORIZER, Activation, Authorizer, Budget, Decision, Environment, PathCheck, ResourceCheck,
-    Value,
+    AUTHORIZER, Activation, Authorizer, Budget, Decision, Environment, PathCheck, RESOURCE_CHECK,
+    ResourceCheck, Value,
 };
 
 /// Allows what is called `allowed`, and answers what it was asked.
@@ -24,9 +24,14 @@ impl Authorizer for Echo {
 }
 
 fn check(expression: &str, expect: Result<bool, &str>) {
-    let environment = Environment::new().variable("authorizer", AUTHORIZER);
+    let environment = Environment::new()
+        .variable("authorizer", AUTHORIZER)
+        .variable("authorizer.requestResource", RESOURCE_CHECK);
     let program = environment.compile(expression).expect(expression);
-    let activation = Activation::new().with("authorizer", Value::authorizer(Arc::new(Echo)));
+    let own = ResourceCheck { resource: "own".into(), ..ResourceCheck::default() };
+    let activation = Activation::new()
+        .with("authorizer", Value::authorizer(Arc::new(Echo)))
+        .with("authorizer.requestResource", Value::resource_check(Arc::new(Echo), own));
     let outcome = program.evaluate(&activation, &mut Budget::new(10_000_000));
     let found = outcome.map(|value| value.as_bool().expect(expression)).map_err(|e| e.to_string());
     assert_eq!(found, expect.map_err(str::to_owned), "{expression}");
@@ -54,6 +59,7 @@ fn checks() {
         "authorizer.serviceAccount('ns', 'A').path('/').check('get').allowed()",
         Err("Invalid service account name"),
     );
+    check("authorizer.requestResource.check('get').reason() == 'None get own'", Ok(true));
     // Two checks are affordable, three are not.
     let one = "authorizer.path('/allowed').check('get').allowed()";
     check(&[one; 2].join(" && "), Ok(true));

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use kd_api::{Object, Status};
 use serde_json::Value;
 
+use super::super::expressions::{Held, Request, Scope};
+use super::Resources;
 use super::hook::Hook;
 use super::matching::{Invocation, invocation};
 use super::review::{Response, question, response};
 use super::verdict::refusal;
-use super::{Resources, conditions};
 use crate::pipeline::uuid;
 use crate::request::AdmissionAttributes;
 use crate::webhook::WebhookError;
@@ -38,26 +39,38 @@ impl Resources {
         attributes: &AdmissionAttributes<'_>,
     ) -> Result<Option<Subject>, Status> {
         let kinds = (self.kinds)();
-        let Some(invocation) = invocation(hook, attributes, &*self.reader, &kinds)? else {
+        let Some(invocation) = invocation(&hook.criteria, attributes, &*self.reader, &kinds)?
+        else {
             return Ok(None);
         };
-        match conditions::hold(hook) {
-            Ok(true) => {}
-            Ok(false) => return Ok(None),
-            Err(why) if hook.ignores_failure => {
-                tracing::warn!(webhook = hook.name, why, "match conditions: not asked");
-                return Ok(None);
-            }
-            Err(why) => return Err(super::super::forbidden(attributes, why)),
-        }
         let object = self.versioned(&attributes.object, attributes.kind, &invocation);
         let old = attributes.old.as_deref().unwrap_or(&Value::Null);
         let old = Arc::new(self.versioned(old, attributes.kind, &invocation));
-        Ok(Some(Subject { invocation, object, old }))
+        let subject = Subject { invocation, object, old };
+        match self.conditions_hold(hook, &subject, attributes) {
+            Held::Yes => Ok(Some(subject)),
+            Held::No => Ok(None),
+            Held::Unknown(why) => Err(super::super::forbidden(attributes, why)),
+        }
+    }
+
+    fn conditions_hold(
+        &self,
+        hook: &Hook,
+        subject: &Subject,
+        attributes: &AdmissionAttributes<'_>,
+    ) -> Held {
+        if hook.conditions.is_empty() {
+            return Held::Yes;
+        }
+        let Subject { invocation, object, old } = subject;
+        let request = Request { attributes, invocation, object, old };
+        let scope = Scope::plain(request.activation(None, &self.authorizer));
+        hook.conditions.hold(&scope, hook.ignores_failure)
     }
 
     /// An object in the version of an invocation.
-    fn versioned(
+    pub(in crate::admission) fn versioned(
         &self,
         object: &Value,
         kind: (&str, &str, &str),
@@ -68,7 +81,7 @@ impl Resources {
     }
 
     /// An object of one kind as one of another that shares its storage.
-    pub(super) fn converted(
+    pub(in crate::admission) fn converted(
         &self,
         object: &Value,
         from: (&str, &str, &str),

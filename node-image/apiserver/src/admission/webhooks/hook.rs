@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use kd_api::Object;
-use kd_api::selector::Selector;
 use serde_json::Value;
 
-use super::matching::Rule;
+use super::super::expressions::{Conditions, environment};
+use super::matching::Criteria;
 
 /// How long a webhook may take when it does not say.
 const TIMEOUT_SECONDS: u64 = 10;
@@ -23,14 +23,8 @@ pub(super) struct Hook {
     /// As messages show it.
     pub(super) name: String,
     pub(super) client_config: Value,
-    pub(super) rules: Vec<Rule>,
-    /// Whether rules match other versions of what is asked, too.
-    pub(super) equivalent: bool,
-    /// An error is told to whom it concerns.
-    pub(super) namespace_selector: Result<Selector, String>,
-    pub(super) object_selector: Result<Selector, String>,
-    /// As they are written: names and expressions.
-    pub(super) match_conditions: Vec<Value>,
+    pub(super) criteria: Criteria,
+    pub(super) conditions: Conditions,
     /// Whether a failed call is no refusal.
     pub(super) ignores_failure: bool,
     pub(super) timeout: Duration,
@@ -51,10 +45,6 @@ impl Hook {
 
     fn new(configuration: &str, index: usize, hook: &Value) -> Hook {
         let name = hook.str_at(&["name"]);
-        let selector = |field: &str| match hook.get(field) {
-            None | Some(Value::Null) => Ok(Selector::everything()),
-            Some(selector) => Selector::from_object(selector).map_err(|error| error.to_string()),
-        };
         let seconds = hook.i64_at(&["timeoutSeconds"]).and_then(|s| u64::try_from(s).ok());
         let mut versions = hook.list_at(&["admissionReviewVersions"]).iter();
         let review_version =
@@ -64,11 +54,8 @@ impl Hook {
             id: format!("{configuration}/{name}/{index}"),
             name: name.into(),
             client_config: hook["clientConfig"].clone(),
-            rules: hook.list_at(&["rules"]).iter().map(Rule::of).collect(),
-            equivalent: hook.str_at(&["matchPolicy"]) != "Exact",
-            namespace_selector: selector("namespaceSelector"),
-            object_selector: selector("objectSelector"),
-            match_conditions: hook.list_at(&["matchConditions"]).to_vec(),
+            criteria: Criteria::of_webhook(hook),
+            conditions: Conditions::of(hook, &environment(false, true)),
             ignores_failure: hook.str_at(&["failurePolicy"]) == "Ignore",
             timeout: Duration::from_secs(seconds.filter(|s| *s > 0).unwrap_or(TIMEOUT_SECONDS)),
             side_effects: hook.str_at(&["sideEffects"]).into(),

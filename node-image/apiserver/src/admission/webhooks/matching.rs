@@ -1,26 +1,70 @@
-//! Whether a webhook is asked about a request, and in which version of its resource.
+//! Whether a webhook or policy is asked about a request, and in which version of its resource.
 
 use kd_api::selector::Selector;
 use kd_api::{Kinds, Object, Status};
 use serde_json::Value;
 
-use super::hook::Hook;
 use super::{EXEMPT, GROUP};
 use crate::request::{AdmissionAttributes, Operation, Reader};
 
-/// `RuleWithOperations`.
+/// What a webhook, a policy or its binding wants to be asked about.
+#[derive(Debug)]
+pub(in crate::admission) struct Criteria {
+    rules: Vec<Rule>,
+    /// What no rule may bring in.
+    excluded: Vec<Rule>,
+    /// Whether no rules at all mean everything.
+    all_without_rules: bool,
+    /// Whether rules match other versions of what is asked, too.
+    equivalent: bool,
+    /// An error is told to whom it concerns.
+    namespace_selector: Result<Selector, String>,
+    object_selector: Result<Selector, String>,
+}
+
+impl Criteria {
+    /// Those of a webhook.
+    pub(super) fn of_webhook(hook: &Value) -> Criteria {
+        Criteria::read(hook, "rules", false)
+    }
+
+    /// `matchConstraints` of a policy, or `matchResources` of a binding: there, no rules mean all.
+    pub(in crate::admission) fn of_policy(resources: &Value) -> Criteria {
+        Criteria::read(resources, "resourceRules", true)
+    }
+
+    fn read(from: &Value, rules: &str, all_without_rules: bool) -> Criteria {
+        let selector = |field: &str| match from.get(field) {
+            None | Some(Value::Null) => Ok(Selector::everything()),
+            Some(selector) => Selector::from_object(selector).map_err(|error| error.to_string()),
+        };
+        let read = |field: &str| from.list_at(&[field]).iter().map(Rule::of).collect();
+        Criteria {
+            rules: read(rules),
+            excluded: read("excludeResourceRules"),
+            all_without_rules,
+            equivalent: from.str_at(&["matchPolicy"]) != "Exact",
+            namespace_selector: selector("namespaceSelector"),
+            object_selector: selector("objectSelector"),
+        }
+    }
+}
+
+/// `RuleWithOperations`, of policies with names.
 #[derive(Debug, Default)]
-pub(super) struct Rule {
+struct Rule {
     operations: Vec<String>,
     groups: Vec<String>,
     versions: Vec<String>,
     /// `pods`, `pods/status`, `pods/*`, `*/scale`, `*`, `*/*`.
     resources: Vec<(String, String)>,
     scope: String,
+    /// Empty for all.
+    names: Vec<String>,
 }
 
 impl Rule {
-    pub(super) fn of(rule: &Value) -> Rule {
+    fn of(rule: &Value) -> Rule {
         let texts = |field: &str| -> Vec<String> {
             let list = rule.list_at(&[field]).iter();
             list.filter_map(|text| text.as_str().map(str::to_owned)).collect()
@@ -35,6 +79,7 @@ impl Rule {
             versions: texts("apiVersions"),
             resources: texts("resources").into_iter().map(split).collect(),
             scope: rule.str_at(&["scope"]).into(),
+            names: texts("resourceNames"),
         }
     }
 
@@ -51,6 +96,7 @@ impl Rule {
             _ => true,
         };
         in_scope
+            && (self.names.is_empty() || self.names.iter().any(|name| name == subject.name))
             && has(&self.operations, operation_name(subject.operation))
             && has(&self.groups, subject.group)
             && has(&self.versions, subject.version)
@@ -61,7 +107,7 @@ impl Rule {
 }
 
 /// As rules and reviews call it.
-pub(super) fn operation_name(operation: Operation) -> &'static str {
+pub(in crate::admission) fn operation_name(operation: Operation) -> &'static str {
     match operation {
         Operation::Create => "CREATE",
         Operation::Update => "UPDATE",
@@ -78,21 +124,22 @@ struct Subject<'a> {
     resource: &'a str,
     subresource: &'a str,
     namespace: &'a str,
+    name: &'a str,
     operation: Operation,
 }
 
-/// In which version a webhook is asked.
+/// In which version a webhook or policy is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Invocation {
+pub(in crate::admission) struct Invocation {
     /// Group, version, resource.
-    pub(super) resource: (String, String, String),
+    pub(in crate::admission) resource: (String, String, String),
     /// Group, version, kind of the object.
-    pub(super) kind: (String, String, String),
+    pub(in crate::admission) kind: (String, String, String),
 }
 
-/// How a webhook is asked about a request; `None` if it is not.
-pub(super) fn invocation(
-    hook: &Hook,
+/// How a webhook or policy is asked about a request; `None` if it is not.
+pub(in crate::admission) fn invocation(
+    criteria: &Criteria,
     attributes: &AdmissionAttributes<'_>,
     reader: &dyn Reader,
     kinds: &Kinds,
@@ -101,14 +148,32 @@ pub(super) fn invocation(
     if info.group == GROUP && EXEMPT.contains(&info.resource.as_str()) {
         return Ok(None);
     }
-    let Some(invocation) = by_rules(hook, attributes, kinds) else { return Ok(None) };
+    if by_rules(criteria, &criteria.excluded, attributes, kinds).is_some() {
+        return Ok(None);
+    }
+    let by_rules = match criteria.rules.is_empty() && criteria.all_without_rules {
+        true => Some(as_asked(attributes)),
+        false => by_rules(criteria, &criteria.rules, attributes, kinds),
+    };
+    let Some(invocation) = by_rules else { return Ok(None) };
     let selected =
-        matches_namespace(hook, attributes, reader)? && matches_object(hook, attributes)?;
+        matches_namespace(criteria, attributes, reader)? && matches_object(criteria, attributes)?;
     Ok(selected.then_some(invocation))
 }
 
+/// In the request's own version.
+fn as_asked(attributes: &AdmissionAttributes<'_>) -> Invocation {
+    let info = attributes.info;
+    let (group, version, kind) = attributes.kind;
+    Invocation {
+        resource: (info.group.clone(), info.version.clone(), info.resource.clone()),
+        kind: (group.into(), version.into(), kind.into()),
+    }
+}
+
 fn by_rules(
-    hook: &Hook,
+    criteria: &Criteria,
+    rules: &[Rule],
     attributes: &AdmissionAttributes<'_>,
     kinds: &Kinds,
 ) -> Option<Invocation> {
@@ -119,24 +184,21 @@ fn by_rules(
         resource: &info.resource,
         subresource: &info.subresource,
         namespace: &info.namespace,
+        name: if info.name.is_empty() { attributes.object.name() } else { &info.name },
         operation: attributes.operation,
     };
-    let (group, version, kind) = attributes.kind;
-    if hook.rules.iter().any(|rule| rule.matches(&subject)) {
-        return Some(Invocation {
-            resource: (info.group.clone(), info.version.clone(), info.resource.clone()),
-            kind: (group.into(), version.into(), kind.into()),
-        });
+    if rules.iter().any(|rule| rule.matches(&subject)) {
+        return Some(as_asked(attributes));
     }
     let asked =
-        kinds.get(&info.group, &info.version, &info.resource).filter(|_| hook.equivalent)?;
+        kinds.get(&info.group, &info.version, &info.resource).filter(|_| criteria.equivalent)?;
     let equivalents: Vec<_> = kinds
         .iter()
         .filter(|kind| kind.storage == asked.storage && **kind != *asked)
         .filter(|kind| info.subresource.is_empty() || kind.subresource(&info.subresource).is_some())
         .collect();
     // An earlier rule goes before a better version.
-    hook.rules.iter().find_map(|rule| {
+    rules.iter().find_map(|rule| {
         let found = equivalents.iter().find(|kind| {
             let (group, version, resource) = (&*kind.group, &*kind.version, &*kind.plural);
             rule.matches(&Subject { group, version, resource, ..subject })
@@ -151,12 +213,12 @@ fn by_rules(
 }
 
 fn matches_namespace(
-    hook: &Hook,
+    criteria: &Criteria,
     attributes: &AdmissionAttributes<'_>,
     reader: &dyn Reader,
 ) -> Result<bool, Status> {
     let info = attributes.info;
-    let selector = usable(&hook.namespace_selector)?;
+    let selector = usable(&criteria.namespace_selector)?;
     let is_namespace = info.group.is_empty() && info.resource == "namespaces";
     // What is in no namespace is never left out.
     if selector.is_everything() || (info.namespace.is_empty() && !is_namespace) {
@@ -172,8 +234,11 @@ fn matches_namespace(
     Ok(selector.matches_object(&namespace))
 }
 
-fn matches_object(hook: &Hook, attributes: &AdmissionAttributes<'_>) -> Result<bool, Status> {
-    let selector = usable(&hook.object_selector)?;
+fn matches_object(
+    criteria: &Criteria,
+    attributes: &AdmissionAttributes<'_>,
+) -> Result<bool, Status> {
+    let selector = usable(&criteria.object_selector)?;
     let old = attributes.old.as_deref().unwrap_or(&Value::Null);
     let matches = |object: &Value| object.is_object() && selector.matches_object(object);
     Ok(selector.is_everything() || matches(&attributes.object) || matches(old))
@@ -185,6 +250,7 @@ fn usable(selector: &Result<Selector, String>) -> Result<&Selector, Status> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::hook::Hook;
     use super::*;
     use crate::testing::{FakeReader, attributes, resource_info, user};
     use serde_json::json;
@@ -208,7 +274,7 @@ mod tests {
         let object = json!({"metadata": {"labels": {"app": "a"}}});
         let mut attributes = attributes(operation, &info, &who, object);
         attributes.kind.2 = "K";
-        let got = match invocation(hook, &attributes, &*reader, &Kinds::known()) {
+        let got = match invocation(&hook.criteria, &attributes, &*reader, &Kinds::known()) {
             Ok(None) => "no".to_owned(),
             Ok(Some(Invocation { resource, kind })) => {
                 format!("{}/{}/{} {}", resource.0, resource.1, resource.2, kind.2)

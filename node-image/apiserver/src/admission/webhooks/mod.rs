@@ -2,7 +2,6 @@
 //! sent to its webhooks, which may change it or refuse it.
 
 mod call;
-mod conditions;
 mod hook;
 mod matching;
 mod mutating;
@@ -16,15 +15,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kd_api::Kinds;
 
+pub(super) use matching::{Criteria, Invocation, invocation, operation_name};
 pub(super) use mutating::MutatingWebhooks;
 pub(super) use validating::ValidatingWebhooks;
 
+use crate::authz::UnionAuthorizer;
 use crate::config::Random;
 use crate::request::Reader;
 use crate::webhook::WebhookClients;
 use hook::Hook;
 
-const GROUP: &str = "admissionregistration.k8s.io";
+pub(super) const GROUP: &str = "admissionregistration.k8s.io";
 /// Webhooks must not be able to lock their own configurations away.
 const EXEMPT: [&str; 6] = [
     "mutatingadmissionpolicies",
@@ -45,6 +46,8 @@ pub(super) struct Resources {
     pub(super) clients: Arc<WebhookClients>,
     pub(super) kinds: KindSource,
     pub(super) random: Random,
+    /// For the authorizer of match conditions.
+    pub(super) authorizer: Arc<UnionAuthorizer>,
 }
 
 /// The webhooks of all configurations of one sort, in the order in which they are called. They are
