@@ -45,5 +45,5 @@ async fn serve(config: LoadBalancerConfig) -> Result<()> {
         }
     }
     println!("{READY_LINE}");
-    stop_signal().await
+    stop_signal().await.map(drop)
 }
