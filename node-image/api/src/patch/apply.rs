@@ -279,6 +279,8 @@ mod tests {
             assert_eq!(merged, texts(expect), "{have:?} {want:?}");
         };
         check(&["a"], &["b"], &["a", "b"]);
+        check(&["a", "b", "c"], &["b", "a", "d"], &["b", "a", "c", "d"]);
+        check(&["a", "b", "c"], &["a", "x", "b"], &["a", "x", "b", "c"]);
         check(&["a", "b"], &["b", "a"], &["b", "a"]);
         check(&["a", "b", "c"], &["a", "b", "d"], &["a", "b", "c", "d"]);
         check(&["a", "b", "c"], &["c", "d"], &["a", "b", "c", "d"]);

@@ -272,7 +272,7 @@ async fn lists_are_applied_by_key() {
     };
     apply("one", json!([{"name": "a", "port": 1}])).await;
     let both = apply("two", json!([{"name": "b", "port": "x"}])).await;
-    assert_eq!(both, json!([{"name": "b", "port": "x"}, {"name": "a", "port": 1}]));
+    assert_eq!(both, json!([{"name": "a", "port": 1}, {"name": "b", "port": "x"}]));
     assert_eq!(apply("one", json!([])).await, json!([{"name": "b", "port": "x"}]));
 }
 
