@@ -10,9 +10,11 @@ use kd_api::{Kind, Object, Status};
 use kd_store::Entry;
 use serde_json::{Value, json};
 
+use crate::config::Random;
 use crate::pipeline::uuid;
 use crate::server::ApiServer;
 use crate::storage::{encode, encode_as};
+use crate::webhook::WebhookClients;
 
 /// How long a webhook may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -46,7 +48,8 @@ pub(crate) async fn present_all(
     }
     for chunk in foreign.chunks(OBJECTS_MAX) {
         let objects: Vec<Value> = chunk.iter().map(|(_, object)| object.clone()).collect();
-        let converted = convert(server, kind, webhook, objects, &wanted).await?;
+        let converted =
+            convert((&server.webhooks, &server.random), kind, webhook, objects, &wanted).await?;
         for ((index, _), object) in chunk.iter().zip(converted) {
             entries[*index].value = encode(&custom.read(object, &wanted));
         }
@@ -67,7 +70,9 @@ pub(crate) async fn stored(
     if object.api_version() == wanted {
         return Ok(encode(object));
     }
-    let converted = convert(server, kind, webhook, vec![object.clone()], &wanted).await?;
+    let converted =
+        convert((&server.webhooks, &server.random), kind, webhook, vec![object.clone()], &wanted)
+            .await?;
     Ok(converted.first().map(|object| encode_as(object, &wanted)).unwrap_or_default())
 }
 
@@ -81,14 +86,31 @@ fn webhook_of(kind: &Kind) -> Option<(&Arc<CustomKind>, &Value)> {
     Some((custom, custom.conversion_webhook.as_ref()?))
 }
 
+/// An object of a custom kind in the version of `kind`.
+pub(crate) async fn in_version(
+    clients: &WebhookClients,
+    random: &Random,
+    kind: &Arc<Kind>,
+    object: Value,
+) -> Result<Value, Status> {
+    let wanted = kind.api_version();
+    let Some((custom, webhook)) = webhook_of(kind).filter(|_| object.api_version() != wanted)
+    else {
+        return Ok(object);
+    };
+    let mut converted = convert((clients, random), kind, webhook, vec![object], &wanted).await?;
+    let converted = converted.pop().ok_or_else(|| Status::internal("an object was lost"))?;
+    Ok(custom.read(converted, &wanted))
+}
+
 async fn convert(
-    server: &ApiServer,
+    (clients, random): (&WebhookClients, &Random),
     kind: &Kind,
     webhook: &Value,
     objects: Vec<Value>,
     wanted: &str,
 ) -> Result<Vec<Value>, Status> {
-    let uid = uuid((server.random)());
+    let uid = uuid(random());
     let from = objects.first().map(|object| object.api_version().to_owned()).unwrap_or_default();
     let failed = |why: String| {
         let subject = format!("{from}, Kind={}", kind.kind);
@@ -103,7 +125,7 @@ async fn convert(
         "apiVersion": format!("apiextensions.k8s.io/{version}"),
         "request": {"uid": uid, "desiredAPIVersion": wanted, "objects": objects},
     });
-    let answer = server.webhooks.post(&webhook["clientConfig"], &review, TIMEOUT).await;
+    let answer = clients.post(&webhook["clientConfig"], &review, TIMEOUT).await;
     let answer = answer.map_err(|error| failed(format!("failed: {error}")))?;
     let converted =
         converted(&answer, version, &uid).map_err(|why| failed(format!("failed: {why}")))?;

@@ -16,7 +16,7 @@ use crate::config::Clock;
 use crate::server::ApiServer;
 use crate::storage::{Objects, key_of, prefix_of, store_failed};
 
-pub(crate) use conversion::{is_converted, present, present_all, stored};
+pub(crate) use conversion::{in_version, is_converted, present, present_all, stored};
 
 const GROUP: &str = "apiextensions.k8s.io";
 const PLURAL: &str = "customresourcedefinitions";

@@ -11,6 +11,7 @@ use super::hook::Hook;
 use super::matching::{Invocation, invocation};
 use super::review::{Response, question, response};
 use super::verdict::refusal;
+use crate::custom::{in_version, is_converted};
 use crate::pipeline::uuid;
 use crate::request::AdmissionAttributes;
 use crate::webhook::WebhookError;
@@ -33,7 +34,7 @@ pub(super) struct Subject {
 
 impl Resources {
     /// What a webhook is to be asked about; `None` if it is not to be asked.
-    pub(super) fn subject(
+    pub(super) async fn subject(
         &self,
         hook: &Hook,
         attributes: &AdmissionAttributes<'_>,
@@ -43,9 +44,11 @@ impl Resources {
         else {
             return Ok(None);
         };
-        let object = self.versioned(&attributes.object, attributes.kind, &invocation);
+        let (group, version, kind) = &invocation.kind;
+        let wanted = (&**group, &**version, &**kind);
+        let object = self.in_version(&attributes.object, attributes.kind, wanted).await?;
         let old = attributes.old.as_deref().unwrap_or(&Value::Null);
-        let old = Arc::new(self.versioned(old, attributes.kind, &invocation));
+        let old = Arc::new(self.in_version(old, attributes.kind, wanted).await?);
         let subject = Subject { invocation, object, old };
         match self.conditions_hold(hook, &subject, attributes) {
             Held::Yes => Ok(Some(subject)),
@@ -67,6 +70,22 @@ impl Resources {
         let request = Request { attributes, invocation, object, old };
         let scope = Scope::plain(request.activation(None, &self.authorizer));
         hook.conditions.hold(&scope, hook.ignores_failure)
+    }
+
+    /// An object of one kind as one of another that shares its storage, by whatever converts them.
+    pub(super) async fn in_version(
+        &self,
+        object: &Value,
+        from: (&str, &str, &str),
+        to: (&str, &str, &str),
+    ) -> Result<Value, Status> {
+        let kinds = (self.kinds)();
+        match kinds.by_kind(to.0, to.1, to.2) {
+            Some(kind) if from != to && object.is_object() && is_converted(kind) => {
+                in_version(&self.clients, &self.random, kind, object.clone()).await
+            }
+            _ => Ok(self.converted(object, from, to)),
+        }
     }
 
     /// An object in the version of an invocation.

@@ -44,7 +44,7 @@ impl MutatingWebhooks {
         };
         let mut mutated = false;
         if let Some(patch) = patch {
-            let object = self.patched(hook, subject, &patch, attributes)?;
+            let object = self.patched(hook, subject, &patch, attributes).await?;
             mutated = object != attributes.object;
             attributes.object = object;
             let record = json!({"configuration": hook.configuration, "webhook": hook.name,
@@ -60,7 +60,7 @@ impl MutatingWebhooks {
     }
 
     /// The object as the patch makes it, with defaults, in the request's version.
-    fn patched(
+    async fn patched(
         &self,
         hook: &Hook,
         subject: &Subject,
@@ -92,7 +92,7 @@ impl MutatingWebhooks {
                 hook.name
             )));
         }
-        Ok(self.resources.converted(&new, (group, version, kind), attributes.kind))
+        self.resources.in_version(&new, (group, version, kind), attributes.kind).await
     }
 }
 
@@ -117,7 +117,7 @@ impl AdmissionPlugin for MutatingWebhooks {
             attributes.reinvocation.require_all();
         }
         for (index, hook) in hooks.iter().enumerate() {
-            let Some(subject) = self.resources.subject(hook, attributes)? else { continue };
+            let Some(subject) = self.resources.subject(hook, attributes).await? else { continue };
             // Whoever was not asked in the first round is not asked in the second.
             if attributes.reinvocation.again && !attributes.reinvocation.required.contains(&hook.id)
             {

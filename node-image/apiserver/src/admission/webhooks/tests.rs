@@ -310,3 +310,75 @@ async fn subresources_and_connections() {
     let set = server.ask(&format!("GET {path}/r"), Value::Null).await;
     assert_eq!(set.body["spec"]["replicas"], 3);
 }
+
+/// A custom kind `widgets` with the versions v1 and v2, converted by a webhook that moves `spec.old`
+/// of v1 to `spec.new` of v2 and back.
+fn definition(client_config: &Value) -> Value {
+    let version = |name: &str, stored: bool| {
+        json!({"name": name, "served": true, "storage": stored, "schema": {"openAPIV3Schema": {
+            "type": "object", "properties": {"spec": {"type": "object",
+                "x-kubernetes-preserve-unknown-fields": true}}}}})
+    };
+    json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.example.com"}, "spec": {"group": "example.com",
+            "scope": "Namespaced", "names": {"plural": "widgets", "kind": "Widget"},
+            "versions": [version("v1", true), version("v2", false)],
+            "conversion": {"strategy": "Webhook", "webhook": {"clientConfig": client_config,
+                "conversionReviewVersions": ["v1"]}}}})
+}
+
+fn converted(review: &Value) -> (u16, String) {
+    let request = &review["request"];
+    let convert = |object: &Value| {
+        let mut object = object.clone();
+        object["apiVersion"] = request["desiredAPIVersion"].clone();
+        let (from, to) = match object["apiVersion"] == "example.com/v1" {
+            true => ("new", "old"),
+            false => ("old", "new"),
+        };
+        let value = object["spec"][from].take();
+        object["spec"] = json!({to: value});
+        object
+    };
+    let objects: Vec<Value> = request["objects"].as_array().unwrap().iter().map(convert).collect();
+    let answer = json!({"kind": "ConversionReview", "apiVersion": "apiextensions.k8s.io/v1",
+        "response": {"uid": request["uid"], "result": {"status": "Success"},
+            "convertedObjects": objects}});
+    (200, answer.to_string())
+}
+
+#[tokio::test]
+async fn custom_resources_come_in_the_version_of_the_rule() {
+    let (server, hook, client_config) = start(|review| match &review["kind"] {
+        kind if kind == "ConversionReview" => converted(review),
+        _ => patched(review, json!([{"op": "replace", "path": "/spec/new", "value": "changed"}])),
+    })
+    .await;
+    server
+        .create(
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+            definition(&client_config),
+        )
+        .await;
+    let rules = json!([{"operations": ["CREATE"], "apiGroups": ["example.com"],
+        "apiVersions": ["v2"], "resources": ["widgets"]}]);
+    let hooks =
+        vec![json!({"name": "w.example.com", "clientConfig": client_config, "rules": rules})];
+    configure(&server, "MutatingWebhookConfiguration", "w", hooks).await;
+    let path = "/apis/example.com/v1/namespaces/default/widgets";
+    server.wait(&format!("{path}?limit=1"), |list| list["kind"] == "WidgetList").await;
+    let widget = json!({"apiVersion": "example.com/v1", "kind": "Widget",
+        "metadata": {"name": "w"}, "spec": {"old": "asked"}});
+    let made = server.create(path, widget).await;
+    assert_eq!(made["apiVersion"], "example.com/v1");
+    assert_eq!(made["spec"], json!({"old": "changed"}));
+    let received = hook.received();
+    let review = received.iter().find(|r| r.body["kind"] == "AdmissionReview").unwrap();
+    let request = &review.body["request"];
+    assert_eq!(request["kind"]["version"], "v2");
+    assert_eq!(request["requestKind"]["version"], "v1");
+    assert_eq!(request["object"]["spec"], json!({"new": "asked"}));
+    let services =
+        server.ask("GET /apis/apiregistration.k8s.io/v1/apiservices/v2.example.com", Value::Null);
+    assert_eq!(services.await.body["status"]["conditions"][0]["reason"], "Local");
+}

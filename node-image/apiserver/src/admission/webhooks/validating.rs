@@ -56,7 +56,7 @@ impl AdmissionPlugin for ValidatingWebhooks {
         let hooks = self.configured.hooks(&*self.resources.reader);
         let mut asked = Vec::new();
         for hook in &*hooks {
-            if let Some(subject) = self.resources.subject(hook, attributes)? {
+            if let Some(subject) = self.resources.subject(hook, attributes).await? {
                 asked.push((hook, subject));
             }
         }
