@@ -79,22 +79,10 @@ impl ApiServer {
         let tokens =
             ServiceAccountTokens::new(&config.token_key_pem, reader.clone(), clock.clone());
         let tokens = Arc::new(tokens.map_err(Error::TokenKey)?);
-        let static_tokens = StaticTokens::parse(&config.static_tokens).map_err(Error::Tokens)?;
-        let authenticator =
-            UnionAuthenticator::new(tokens.clone(), static_tokens, reader.clone(), clock.clone());
-        let front_proxy = config.front_proxy.as_ref();
-        let request_header = front_proxy
-            .map(|proxy| RequestHeader::new(&proxy.ca_certificate_pem, clock.clone()))
-            .transpose()
-            .map_err(Error::FrontProxy)?;
-        let authenticator = authenticator.with_request_header(request_header);
+        let authenticator = authenticator(&config, tokens.clone(), reader.clone(), &clock)?;
         let authorizer = Arc::new(UnionAuthorizer::new(reader.clone()));
         let webhooks = Arc::new(WebhookClients::new(reader.clone()));
-        let identity = front_proxy.map(|proxy| Identity {
-            certificate_pem: proxy.certificate_pem.clone(),
-            key_pem: proxy.key_pem.clone(),
-        });
-        let aggregator = Arc::new(Aggregator::new(reader.clone(), identity));
+        let aggregator = Arc::new(Aggregator::new(reader.clone(), own_identity(&config)));
         let of_kinds = objects.clone();
         let admission = default_plugins(&AdmissionConfig {
             reader,
@@ -125,19 +113,21 @@ impl ApiServer {
         });
         bootstrap::run(&server).await.map_err(|status| Error::Bootstrap(status.into()))?;
         custom::start(&server).await.map_err(|status| Error::Bootstrap(status.into()))?;
-        let controller = Controller {
-            objects: server.objects.clone(),
-            aggregator: server.aggregator.clone(),
-            clock: server.clock.clone(),
-            random: server.random.clone(),
-        };
-        server.spawn(controller.run());
-        server.spawn(event_lifetime::run(
-            server.objects.clone(),
-            server.clock.clone(),
-            server.config.event_lifetime,
-        ));
+        server.begin();
         Ok(server)
+    }
+
+    /// Starts what runs in the background.
+    fn begin(&self) {
+        let controller = Controller {
+            objects: self.objects.clone(),
+            aggregator: self.aggregator.clone(),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+        };
+        self.spawn(controller.run());
+        let (objects, clock) = (self.objects.clone(), self.clock.clone());
+        self.spawn(event_lifetime::run(objects, clock, self.config.event_lifetime));
     }
 
     /// Answers requests in this process as a user, through the whole pipeline; what
@@ -179,4 +169,30 @@ impl ApiServer {
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).spawn(task);
     }
+}
+
+/// Everyone who can tell who asks.
+fn authenticator(
+    config: &Config,
+    tokens: Arc<ServiceAccountTokens>,
+    reader: Arc<StoreReader>,
+    clock: &Clock,
+) -> Result<UnionAuthenticator, Error> {
+    let static_tokens = StaticTokens::parse(&config.static_tokens).map_err(Error::Tokens)?;
+    let front_proxies = config.front_proxy.as_ref();
+    let front_proxies = front_proxies
+        .map(|proxy| RequestHeader::new(&proxy.ca_certificate_pem, clock.clone()))
+        .transpose()
+        .map_err(Error::FrontProxy)?;
+    let authenticator = UnionAuthenticator::new(tokens, static_tokens, reader, clock.clone());
+    Ok(authenticator.with_request_header(front_proxies))
+}
+
+/// How this server shows itself to aggregated ones.
+fn own_identity(config: &Config) -> Option<Identity> {
+    let front_proxy = config.front_proxy.as_ref()?;
+    Some(Identity {
+        certificate_pem: front_proxy.certificate_pem.clone(),
+        key_pem: front_proxy.key_pem.clone(),
+    })
 }
