@@ -101,6 +101,8 @@ impl ScopeName for k8s_openapi::SubResourceScope {
 
 /// The resources that components name in code.
 pub mod resources {
+    use std::borrow::Cow;
+
     use super::Resource;
 
     macro_rules! known {
@@ -112,6 +114,15 @@ pub mod resources {
             pub(super) static ALL: &[&Resource] = &[$(&$name),*];
         };
     }
+
+    /// `horizontalpodautoscalers`, in the version that has all metrics.
+    pub static HORIZONTAL_POD_AUTOSCALERS: Resource = Resource {
+        group: Cow::Borrowed("autoscaling"),
+        version: Cow::Borrowed("v2"),
+        plural: Cow::Borrowed("horizontalpodautoscalers"),
+        kind: Cow::Borrowed("HorizontalPodAutoscaler"),
+        namespaced: true,
+    };
 
     known! {
         API_SERVICES = "apiregistration.k8s.io" "apiservices" "APIService" false;

@@ -1,9 +1,11 @@
 //! What the driver asks of a controller.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use kd_client::{Change, Interest, Resource, View};
+use serde_json::Value;
 
 use crate::{Plan, Target};
 
@@ -32,9 +34,51 @@ pub trait Controller: Send + Sync {
     /// What to do about a target, given what is known and the time.
     fn reconcile(&self, view: &View, target: &Target, now: Timestamp) -> Plan;
 
+    /// What to ask the API server for before deciding; `memory` is what the last plan remembered.
+    /// For the few that decide on what no View holds.
+    fn ask(&self, _view: &View, _target: &Target, _now: Timestamp, _memory: &Value) -> Ask {
+        Ask::Nothing
+    }
+
+    /// What to do about a target, given the answers as well.
+    fn decide(&self, view: &View, target: &Target, now: Timestamp, _answers: &Answers) -> Plan {
+        self.reconcile(view, target, now)
+    }
+
     /// What to do after a step of the plan failed, before the driver backs off.
     fn failed(&self, _view: &View, _target: &Target, _now: Timestamp, _failure: &Failure) -> Plan {
         Plan::nothing()
+    }
+}
+
+/// What a controller has to know besides its View.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Nothing: it decides at once.
+    Nothing,
+    /// It does not want to decide before this time.
+    Later(Timestamp),
+    /// What the API server answers under these paths.
+    Paths(Vec<String>),
+}
+
+/// What the API server answered, and what was remembered.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answers {
+    /// By path: the answer, or why there is none.
+    pub by_path: BTreeMap<String, Result<Value, String>>,
+    /// What the last plan for this target remembered; null after a restart.
+    pub memory: Value,
+}
+
+impl Answers {
+    /// The answer to a path.
+    pub fn get(&self, path: &str) -> Result<&Value, &str> {
+        match self.by_path.get(path) {
+            Some(Ok(answer)) => Ok(answer),
+            Some(Err(why)) => Err(why),
+            None => Err("it was not asked for"),
+        }
     }
 }
 

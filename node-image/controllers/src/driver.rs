@@ -10,12 +10,13 @@ use jiff::Timestamp;
 use kd_client::{
     Cache, Change, Changes, Client, EventApi, Interest, Keep, Recorder, Resource, View, resources,
 };
+use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::discovery::{Discovered, deletable_resources};
-use crate::perform::{Outcome, Written, perform};
-use crate::{Config, Controller, Failure, Plan, Target};
+use crate::perform::{Late, Outcome, Written, answers, perform};
+use crate::{Ask, Config, Controller, Failure, Plan, Target};
 
 /// Plans performed at once, over all controllers.
 const RUNNING_PLANS_MAX: usize = 64;
@@ -52,6 +53,8 @@ pub struct Driver {
     discover_again: bool,
     failures: HashMap<Job, u32>,
     rounds: HashMap<Job, u32>,
+    /// What plans remember for the next one about their target.
+    memories: HashMap<Job, Value>,
 }
 
 #[derive(Clone)]
@@ -110,6 +113,7 @@ impl Driver {
             discover_again: false,
             failures: HashMap::new(),
             rounds: HashMap::new(),
+            memories: HashMap::new(),
         }
     }
 
@@ -179,6 +183,16 @@ impl Driver {
     fn decide(&mut self, view: &Arc<View>, job: Job) {
         let hosted = self.controllers[job.0].clone();
         let now = Timestamp::now();
+        let memory = self.memories.get(&job).cloned().unwrap_or_default();
+        match hosted.controller.ask(view, &job.1, now, &memory) {
+            Ask::Nothing => {}
+            Ask::Later(time) => {
+                self.work.remove(&job);
+                return self.set_timer(&job, Some(instant_of(time, now)));
+            }
+            Ask::Paths(paths) => return self.ask(view, job, hosted, paths, memory),
+        }
+        self.memories.remove(&job);
         let plan = hosted.controller.reconcile(view, &job.1, now);
         for occurrence in &plan.events {
             hosted.recorder.record(occurrence.clone(), now);
@@ -211,7 +225,43 @@ impl Driver {
         });
     }
 
-    fn performed(&mut self, job: Job, outcome: Outcome) {
+    /// Asks, decides on the answers, and performs the plan.
+    fn ask(
+        &mut self,
+        view: &Arc<View>,
+        job: Job,
+        hosted: Hosted,
+        paths: Vec<String>,
+        memory: Value,
+    ) {
+        self.work.insert(job.clone(), Progress::Running { dirty: false });
+        let view = view.clone();
+        self.running.spawn(async move {
+            let Hosted { controller, client, recorder, .. } = hosted;
+            let answers = answers(&client, paths, memory).await;
+            let now = Timestamp::now();
+            let plan = controller.decide(&view, &job.1, now, &answers);
+            for occurrence in &plan.events {
+                recorder.record(occurrence.clone(), now);
+            }
+            let late = Late { again: plan.again, remember: plan.remember.clone() };
+            let mut outcome = perform(&client, &recorder, plan).await;
+            outcome.late = Some(late);
+            (job, outcome)
+        });
+    }
+
+    fn performed(&mut self, job: Job, mut outcome: Outcome) {
+        if let Some(late) = outcome.late.take() {
+            let now = Timestamp::now();
+            self.set_timer(&job, late.again.map(|time| instant_of(time, now)));
+            if let Some(memory) = late.remember {
+                self.memories.insert(job.clone(), memory);
+            }
+            if outcome.written.is_empty() {
+                self.rounds.remove(&job);
+            }
+        }
         let dirty = matches!(self.work.get(&job), Some(Progress::Running { dirty: true }));
         let rounds = self.rounds.entry(job.clone()).or_insert(0);
         *rounds += 1;

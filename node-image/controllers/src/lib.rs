@@ -20,7 +20,7 @@ mod simulation;
 mod testing;
 
 pub use config::Config;
-pub use controller::{Controller, Failure};
+pub use controller::{Answers, Ask, Controller, Failure};
 pub use controllers::controllers;
 pub use driver::{Clients, Driver, READER};
 pub use plan::{Action, Guard, Plan, Step, Target, event};

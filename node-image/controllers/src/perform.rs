@@ -3,8 +3,9 @@
 use futures::StreamExt;
 use jiff::Timestamp;
 use kd_client::{Client, Error, Key, Occurrence, Recorder, Resource, Result, View};
+use serde_json::Value;
 
-use crate::controller::Failure;
+use crate::controller::{Answers, Failure};
 use crate::plan::{Action, Guard, Plan, Step};
 
 /// Steps of one stage under way at once.
@@ -19,6 +20,17 @@ pub struct Outcome {
     pub retry: bool,
     /// The first real failure.
     pub failure: Option<Failure>,
+    /// What a plan that was made on the way says of the next one; None where it was known before.
+    pub late: Option<Late>,
+}
+
+/// When to look again, and what to remember until then.
+#[derive(Debug, Default)]
+pub struct Late {
+    /// At which time.
+    pub again: Option<Timestamp>,
+    /// What.
+    pub remember: Option<Value>,
 }
 
 /// A write of ours.
@@ -72,6 +84,16 @@ pub async fn perform(client: &Client, recorder: &Recorder, plan: Plan) -> Outcom
         }
     }
     outcome
+}
+
+/// Asks for what is under these paths.
+pub async fn answers(client: &Client, paths: Vec<String>, memory: Value) -> Answers {
+    let mut answers = Answers { memory, ..Answers::default() };
+    for path in paths {
+        let read = client.read::<Value>(&path, "application/json").await;
+        answers.by_path.insert(path, read.map_err(|error| error.message()));
+    }
+    answers
 }
 
 enum Ended {

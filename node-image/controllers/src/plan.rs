@@ -40,6 +40,8 @@ pub struct Plan {
     pub events: Vec<Occurrence>,
     /// Look again at this time even if nothing changes.
     pub again: Option<Timestamp>,
+    /// Given back with the answers to the next questions about this target; lost in a restart.
+    pub remember: Option<Value>,
 }
 
 /// One write.
@@ -170,6 +172,11 @@ impl Step {
     /// Replaces an object's status.
     pub fn update_status(resource: &Resource, key: Key, object: &impl Serialize) -> Step {
         Step::new(resource, key, Action::Update("status", to_value(object)))
+    }
+
+    /// Replaces an object's scale.
+    pub fn update_scale(resource: &Resource, key: Key, scale: &Value) -> Step {
+        Step::new(resource, key, Action::Update("scale", scale.clone()))
     }
 
     /// Patches an object, or a subresource of it.

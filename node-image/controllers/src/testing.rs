@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{Action, Controller, Plan, Step, Target};
 
 /// The resources of test Views.
-pub const KNOWN: [&Resource; 24] = [
+pub const KNOWN: [&Resource; 25] = [
     &resources::CLUSTER_ROLES,
     &resources::CONFIG_MAPS,
     &resources::CONTROLLER_REVISIONS,
@@ -18,6 +18,7 @@ pub const KNOWN: [&Resource; 24] = [
     &resources::DEPLOYMENTS,
     &resources::ENDPOINTS,
     &resources::ENDPOINT_SLICES,
+    &resources::HORIZONTAL_POD_AUTOSCALERS,
     &resources::JOBS,
     &resources::LEASES,
     &resources::NAMESPACES,

@@ -11,6 +11,7 @@ mod endpoint_slice_mirroring;
 mod endpoints;
 mod ephemeral_volume;
 mod garbage_collector;
+mod horizontal_pod_autoscaler;
 mod job;
 mod local_path;
 mod namespace;
@@ -44,6 +45,7 @@ pub fn controllers(config: &Config) -> Vec<Box<dyn Controller>> {
         Box::new(endpoints::EndpointsController),
         Box::new(ephemeral_volume::EphemeralVolumes),
         Box::new(garbage_collector::GarbageCollector),
+        Box::new(horizontal_pod_autoscaler::HorizontalPodAutoscalers),
         Box::new(job::Jobs),
         Box::new(local_path::LocalPathProvisioner),
         Box::new(namespace::NamespaceController),

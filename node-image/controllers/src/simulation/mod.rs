@@ -377,11 +377,10 @@ impl Simulation {
                 assert_eq!(json!(count(field)), *wanted, "{name} {field}: {status}");
             }
         }
+        // A claim stays behind when its pod is lost in the very moment of scaling down.
         let claims = self.world.all(&resources::PERSISTENT_VOLUME_CLAIMS).len();
-        assert_eq!(
-            json!(claims),
-            self.world.get(&resources::STATEFUL_SETS, "s")["spec"]["replicas"]
-        );
+        let wanted = &self.world.get(&resources::STATEFUL_SETS, "s")["spec"]["replicas"];
+        assert!(wanted.as_u64().is_some_and(|wanted| claims as u64 >= wanted), "{claims} claims");
         let daemons = &self.world.get(&resources::DAEMON_SETS, "d")["status"];
         for field in ["desiredNumberScheduled", "numberAvailable", "updatedNumberScheduled"] {
             assert_eq!(daemons[field], NODES.len(), "{field}: {daemons}");
