@@ -26,7 +26,7 @@ use crate::pod::PodExt;
 use crate::reflector::{Update, reflect};
 use crate::source::watch_pods;
 use crate::static_pods::{StaticPods, keep_mirrors};
-use crate::stats::{ProbeCounts, Rates};
+use crate::stats::{Disks, ProbeCounts, Rates};
 use crate::volumes::{OnePodVolumes, VolumeContext};
 
 /// By namespace and name.
@@ -57,6 +57,7 @@ pub struct Kubelet {
     pressures: watch::Sender<Pressures>,
     probe_counts: ProbeCounts,
     rates: Rates,
+    disks: Disks,
     /// Ends the workers.
     over: CancellationToken,
 }
@@ -89,6 +90,7 @@ impl Kubelet {
             pressures: watch::Sender::default(),
             probe_counts: ProbeCounts::default(),
             rates: Rates::default(),
+            disks: Disks::default(),
             over: CancellationToken::new(),
             config,
             client,
@@ -228,6 +230,10 @@ impl Kubelet {
 
     pub(crate) fn probe_counts(&self) -> &ProbeCounts {
         &self.probe_counts
+    }
+
+    pub(crate) fn disks(&self) -> &Disks {
+        &self.disks
     }
 
     pub(crate) fn rates(&self) -> &Rates {

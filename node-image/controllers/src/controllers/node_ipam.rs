@@ -56,7 +56,10 @@ impl Controller for NodeIpam {
         for node in without {
             let name = node.metadata.name.as_deref().unwrap_or_default();
             match free.next() {
-                Some(range) => plan.also(assign(name, range)),
+                Some(range) => plan.also(match registered(view, name) {
+                    Some(notice) => assign(name, range).telling(notice),
+                    None => assign(name, range),
+                }),
                 None => plan.events.extend(exhausted(view, name)),
             }
         }
@@ -75,6 +78,13 @@ fn assign(node: &str, range: IpNet) -> Step {
     let range = range.to_string();
     let patch = json!({"spec": {"podCIDR": range, "podCIDRs": [range]}});
     Step::patch(&resources::NODES, Key::cluster(node), "", PatchKind::Strategic, patch)
+}
+
+/// What upstream tells of a node that it sees for the first time: this is when.
+fn registered(view: &View, node: &str) -> Option<kd_client::Occurrence> {
+    let object = view.object(&resources::NODES, &Key::cluster(node))?;
+    let message = format!("Node {node} event: Registered Node {node} in Controller");
+    Some(event(&resources::NODES, object, EventType::Normal, "RegisteredNode", message))
 }
 
 fn exhausted(view: &View, node: &str) -> Option<kd_client::Occurrence> {

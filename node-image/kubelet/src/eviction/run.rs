@@ -55,7 +55,7 @@ async fn relieve(kubelet: &Arc<Kubelet>, shortage: &Shortage) -> Option<Arc<PodE
     kubelet.events().node(EventType::Warning, "EvictionThresholdMet", text);
     let detail = match shortage.signal {
         Signal::MemoryAvailable | Signal::PidsAvailable => Detail::Groups,
-        _ => Detail::Disks,
+        _ => Detail::DisksNow,
     };
     let used = collect(kubelet, detail).await;
     let entries = kubelet.pods();

@@ -1,11 +1,13 @@
 //! Measuring: control groups, network namespaces, disks.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use kd_runtime::{ContainerState, ContainerStatus, SandboxStatus, Stats, disk_use};
+use kd_runtime::{ContainerState, ContainerStatus, DiskUse, SandboxStatus, Stats};
 
+use super::disks::AGE_MAX;
 use super::network::{Interface, interfaces};
 use super::{ContainerUse, FileSystem, Measured, NodeUse, PodUse, VolumeUse};
 use crate::entry::PodEntry;
@@ -18,8 +20,21 @@ use crate::volumes;
 pub enum Detail {
     /// CPU, memory, network.
     Groups,
-    /// Disks too, which takes reading directories.
+    /// Disks too, as they were a short while ago.
     Disks,
+    /// Disks as they are now, which takes reading directories.
+    DisksNow,
+}
+
+impl Detail {
+    /// How old what is told of a disk may be; none when nothing is told.
+    fn disks(self) -> Option<Duration> {
+        match self {
+            Detail::Groups => None,
+            Detail::Disks => Some(AGE_MAX),
+            Detail::DisksNow => Some(Duration::ZERO),
+        }
+    }
 }
 
 /// Measures the node and its pods.
@@ -57,7 +72,7 @@ pub async fn collect(kubelet: &Kubelet, detail: Detail) -> NodeUse {
 /// Measures one pod with its disks; none when it has no sandbox that is ready.
 pub async fn measure_pod(kubelet: &Kubelet, entry: &Arc<PodEntry>) -> Option<PodUse> {
     let sandbox = kubelet.sandbox_of(entry).await.ok().filter(|sandbox| sandbox.ready)?;
-    Some(pod_use(kubelet, entry, &sandbox, Detail::Disks).await)
+    Some(pod_use(kubelet, entry, &sandbox, Detail::DisksNow).await)
 }
 
 async fn group(kubelet: &Kubelet, path: &str) -> Measured {
@@ -95,9 +110,9 @@ async fn pod_use(
         whole: measured(kubelet, &format!("pod {}", pod.uid()), stats),
         network: process.map(own_interfaces).unwrap_or_default(),
         containers,
-        volumes: match detail {
-            Detail::Groups => Vec::new(),
-            Detail::Disks => volume_uses(kubelet, entry).await,
+        volumes: match detail.disks() {
+            None => Vec::new(),
+            Some(age_max) => volume_uses(kubelet, entry, age_max).await,
         },
     }
 }
@@ -118,10 +133,11 @@ async fn container_use(
         _ => None,
     };
     let (mut written, mut logs) = (None, None);
-    if detail == Detail::Disks {
-        written = kubelet.runtime().container_disk(&container.id).await.ok();
-        let directory = container.log_path.parent().map(Path::to_owned).unwrap_or_default();
-        logs = tokio::task::spawn_blocking(move || disk_use(&directory)).await.ok();
+    if let Some(age_max) = detail.disks() {
+        written = written_by(kubelet, &container.id, age_max).await;
+        if let Some(directory) = container.log_path.parent() {
+            logs = kubelet.disks().of(directory, age_max).await;
+        }
     }
     let limits = &container.spec.resources;
     Some(ContainerUse {
@@ -137,6 +153,17 @@ async fn container_use(
     })
 }
 
+/// What a container wrote over its image.
+async fn written_by(kubelet: &Kubelet, id: &str, age_max: Duration) -> Option<DiskUse> {
+    let now = Timestamp::now();
+    if let Some(used) = kubelet.disks().known(id, now, age_max) {
+        return Some(used);
+    }
+    let used = kubelet.runtime().container_disk(id).await.ok()?;
+    kubelet.disks().note(id, used, now);
+    Some(used)
+}
+
 /// A volume to measure.
 struct Place {
     name: String,
@@ -145,7 +172,11 @@ struct Place {
 }
 
 /// The volumes whose content is the pod's own or a claim's; those of the host are not measured.
-async fn volume_uses(kubelet: &Kubelet, entry: &Arc<PodEntry>) -> Vec<VolumeUse> {
+async fn volume_uses(
+    kubelet: &Kubelet,
+    entry: &Arc<PodEntry>,
+    age_max: Duration,
+) -> Vec<VolumeUse> {
     let pod = entry.pod();
     let directory = kubelet.config().pod_directory(pod.uid());
     let claimed = entry.claimed();
@@ -163,14 +194,11 @@ async fn volume_uses(kubelet: &Kubelet, entry: &Arc<PodEntry>) -> Vec<VolumeUse>
             places.push(Place { name, claim: None, path });
         }
     }
-    let measured = tokio::task::spawn_blocking(move || {
-        let measure = |place: Place| VolumeUse {
-            used: disk_use(&place.path),
-            disk: FileSystem::of(&place.path).unwrap_or_default(),
-            name: place.name,
-            claim: place.claim,
-        };
-        places.into_iter().map(measure).collect()
-    });
-    measured.await.unwrap_or_default()
+    let mut measured = Vec::new();
+    for place in places {
+        let used = kubelet.disks().of(&place.path, age_max).await.unwrap_or_default();
+        let disk = FileSystem::of(&place.path).unwrap_or_default();
+        measured.push(VolumeUse { name: place.name, claim: place.claim, used, disk });
+    }
+    measured
 }

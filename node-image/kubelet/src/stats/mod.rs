@@ -3,6 +3,7 @@
 
 mod cadvisor;
 mod collect;
+mod disks;
 mod network;
 mod own;
 mod page;
@@ -12,6 +13,7 @@ mod summary;
 
 pub use cadvisor::cadvisor_page;
 pub use collect::{Detail, collect, measure_pod};
+pub use disks::Disks;
 pub use own::{ProbeCounts, own_page};
 pub use rates::Rates;
 pub use resource::resource_page;
