@@ -27,7 +27,7 @@ use crate::reflector::{Update, reflect};
 use crate::source::watch_pods;
 use crate::static_pods::{StaticPods, keep_mirrors};
 use crate::stats::{Disks, ProbeCounts, Rates};
-use crate::volumes::{OnePodVolumes, VolumeContext};
+use crate::volumes::{OnePodVolumes, VolumeContext, remove_with_volumes};
 
 /// By namespace and name.
 type Services = HashMap<(String, String), Service>;
@@ -117,6 +117,7 @@ impl Kubelet {
         tasks.spawn(run_node_agent(Arc::clone(&self)));
         tasks.spawn(run_lease(Arc::clone(&self)));
         tasks.spawn(run_eviction(Arc::clone(&self)));
+        tasks.spawn(remove_with_volumes(Arc::clone(&self)));
         tasks.spawn(keep_mirrors(Arc::clone(&self)));
         tasks.spawn(Arc::clone(&self).rotate_logs());
         if let Some(range) = self.config.cluster_cidr

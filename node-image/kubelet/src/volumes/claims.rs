@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{
 use kube::Api;
 
 use super::ownership::Ownership;
-use super::{MountError, VolumeContext, host_path};
+use super::{MountError, VolumeContext, host_path, local_path};
 use crate::admission::selects_node;
 use crate::error::api_message;
 use crate::pod::PodExt;
@@ -68,8 +68,9 @@ pub async fn prepare(
         reason: format!("error processing PVC {}/{}: {reason}", pod.namespace(), reference.claim),
     })?;
     let name = found.metadata.name.clone().unwrap_or_default();
-    let spec = found.spec.unwrap_or_default();
+    let spec = found.spec.clone().unwrap_or_default();
     checked_node(&name, &spec, context.node.borrow().as_ref())?;
+    local_path::make(&found).map_err(|reason| MountError::set_up(&name, reason))?;
     let made = place(&spec, reference.read_only).and_then(|claimed| {
         taken(&context.one_pod_volumes, &name, &spec, pod.uid())?;
         give_to_group(&claimed, &spec, pod)?;

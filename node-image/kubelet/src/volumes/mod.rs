@@ -5,6 +5,7 @@ mod claims;
 mod directory;
 mod host_path;
 mod image;
+mod local_path;
 mod ownership;
 mod payload;
 mod pod_volumes;
@@ -13,6 +14,7 @@ mod token;
 
 pub use claims::{Claimed, OnePodVolumes, release as release_one_pod_volumes};
 pub use directory::remove_all;
+pub(crate) use local_path::remove_with_volumes;
 pub use pod_volumes::{MountError, PodVolumes, VolumeContext};
 pub use sub_path::{make_sub_path, release_sub_paths};
 

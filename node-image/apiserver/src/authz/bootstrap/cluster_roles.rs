@@ -322,6 +322,8 @@ pub(super) const ROLES: &[RoleRow] = &[
     ),
     // Names of pods exist in namespaces that exist.
     role("kd:node-dns", &[Resources("list watch", "core", "namespaces")]),
+    // Directories of the built-in provisioner go with their volumes.
+    role("kd:node-volumes", &[Resources("list watch", "core", "persistentvolumes")]),
     // A policy of one node's pods is about all pods and namespaces.
     role(
         "kd:node-network-policies",
@@ -346,6 +348,7 @@ pub(super) const BINDINGS: &[BindingRow] = &[
     bind("system:node-proxier", &[User("system:kube-proxy")]),
     // A node's proxy, DNS and routes run under the node's own identity.
     bind("kd:node-dns", &[Group("system:nodes")]),
+    bind("kd:node-volumes", &[Group("system:nodes")]),
     bind("kd:node-network-policies", &[Group("system:nodes")]),
     BindingRow {
         name: "kd:node-proxier",
