@@ -194,7 +194,7 @@ async fn reading(server: &Arc<ApiServer>, node: Arc<Value>) -> Result<Reading, S
         ..RequestInfo::default()
     };
     let body = answer::full(bytes::Bytes::new());
-    let request = Request::get("/?only_cpu_and_memory=true").body(body);
+    let request = Request::get(format!("{}?only_cpu_and_memory=true", info.path)).body(body);
     let request = request.map_err(Status::internal)?;
     let user = crate::request::UserInfo::default();
     let asked = async {
