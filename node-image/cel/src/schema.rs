@@ -88,6 +88,11 @@ impl Schema {
         self.type_.clone()
     }
 
+    /// The most values of this schema that one request can hold.
+    pub fn count_max(&self) -> u64 {
+        REQUEST_MAX / self.bytes_min.saturating_add(1)
+    }
+
     /// The schema of a list's or map's elements.
     pub fn element(&self) -> Option<&Arc<Schema>> {
         match &self.form {

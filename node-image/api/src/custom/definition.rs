@@ -1,7 +1,7 @@
 //! From a CustomResourceDefinition to rows of kinds, and what a write does to one.
 
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
@@ -114,6 +114,7 @@ fn custom(definition: &Value, version: &Value, storage: &str, revision: u64) -> 
         since: revision,
         schema_text: compressed(declared),
         digest: digest(definition, version),
+        compiled: OnceLock::new(),
     }
 }
 

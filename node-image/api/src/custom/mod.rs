@@ -14,8 +14,9 @@ mod prune;
 mod structural;
 mod value;
 
+use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Value, json};
 
@@ -23,6 +24,7 @@ use crate::validation::unrecognized_formats;
 use crate::walk::{Shape, Walk};
 use crate::{FieldError, Object, Path};
 
+pub use crate::validation::field_path;
 pub use conditions::{CLEANUP_FINALIZER, is_established, mark_deleted, set_condition, status_of};
 pub use definition::kinds_of;
 pub(crate) use definition::{prepare_create, prepare_update};
@@ -59,6 +61,8 @@ pub struct CustomKind {
     schema_text: Vec<u8>,
     /// Differs when anything does that clients see.
     digest: String,
+    /// What the server makes of the schema when it first needs it.
+    compiled: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 /// Where the replicas of a custom resource are.
@@ -175,6 +179,11 @@ impl CustomKind {
             })
         };
         self.columns.iter().map(definition).collect()
+    }
+
+    /// What `make` made of the kind, once.
+    pub fn compiled<T: Any + Send + Sync>(&self, make: impl FnOnce(&Self) -> T) -> Option<&T> {
+        self.compiled.get_or_init(|| Box::new(make(self))).downcast_ref()
     }
 
     /// The version's `openAPIV3Schema`, null if there is none.

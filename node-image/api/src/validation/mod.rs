@@ -42,8 +42,8 @@ use serde_json::Value;
 
 use crate::{FieldError, Kind, Path, custom};
 use check::Errors;
-pub use definition::unrecognized_formats;
 pub(crate) use definition::{approval_of, structural_violations};
+pub use definition::{field_path, unrecognized_formats};
 use names::Problems;
 
 type Create = fn(&mut Errors, &Value);

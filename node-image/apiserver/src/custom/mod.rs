@@ -3,12 +3,13 @@
 
 mod cleanup;
 mod conversion;
+mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use kd_api::custom::{CLEANUP_FINALIZER, kinds_of, status_of};
-use kd_api::{Kind, Kinds, Object, Status};
+use kd_api::{FieldError, Kind, Kinds, Object, Status};
 use kd_store::{Entry, Error, Expect, Transaction, Watch};
 use serde_json::{Value, json};
 
@@ -17,6 +18,20 @@ use crate::server::ApiServer;
 use crate::storage::{Objects, key_of, prefix_of, store_failed};
 
 pub(crate) use conversion::{in_version, is_converted, present, present_all, stored};
+
+/// What the rules of a custom kind, or of a definition, add to what is wrong with an object.
+pub(crate) fn check_rules(
+    kind: &Kind,
+    new: &Value,
+    old: Option<&Value>,
+    errors: Vec<FieldError>,
+) -> Vec<FieldError> {
+    match is_definition(kind) {
+        true if errors.is_empty() => rules::definition_errors(new, old),
+        true => errors,
+        false => rules::check(kind, new, old, errors),
+    }
+}
 
 const GROUP: &str = "apiextensions.k8s.io";
 const PLURAL: &str = "customresourcedefinitions";

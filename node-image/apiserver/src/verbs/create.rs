@@ -97,7 +97,8 @@ fn prepare(server: &ApiServer, kind: &Kind, object: &mut Value) -> Result<(), St
     set_system_fields(server, object);
     apply_defaults(kind, object);
     strategy::prepare_create(kind, object);
-    valid(kind, object.name(), validate_create(kind, object))
+    let errors = validate_create(kind, object);
+    valid(kind, object.name(), custom::check_rules(kind, object, None, errors))
 }
 
 /// Sets what no client chooses.

@@ -239,7 +239,8 @@ fn prepare(kind: &Kind, subresource: &str, new: &mut Value, old: &Value) -> Resu
     apply_defaults(kind, new);
     new.metadata_mut().remove("managedFields");
     strategy::prepare_update(kind, subresource, new, old);
-    valid(kind, old.name(), validate_update(kind, subresource, new, old))
+    let errors = validate_update(kind, subresource, new, old);
+    valid(kind, old.name(), custom::check_rules(kind, new, Some(old), errors))
 }
 
 async fn commit(

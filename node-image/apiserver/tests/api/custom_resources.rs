@@ -385,3 +385,98 @@ async fn definitions_are_validated() {
         (201, vec!["299 - \"unrecognized format \\\"odd\\\"\"".to_owned()])
     );
 }
+
+fn with_rules(rules: Value, more: Value) -> Value {
+    let mut schema = schema();
+    schema["properties"]["spec"]["x-kubernetes-validations"] = rules;
+    for (name, field) in more.as_object().into_iter().flatten() {
+        schema["properties"]["spec"]["properties"][name] = field.clone();
+    }
+    json!([version("v1", schema, json!({}))])
+}
+
+#[tokio::test]
+async fn rules_are_checked() {
+    let server = Server::start().await;
+    let rules = json!([
+        {"rule": "!has(self.replicas) || self.replicas <= 5", "message": "too many"},
+        {"rule": "self.image != 'bad'", "messageExpression": "'no ' + self.image", "fieldPath": ".image",
+            "reason": "FieldValueForbidden"},
+        {"rule": "self.image == oldSelf.image || self.image == 'next'"},
+        {"rule": "!oldSelf.hasValue() || oldSelf.value().cron == self.cron || self.cron != '0'",
+            "optionalOldSelf": true, "message": "no way back"}]);
+    let more = json!({"level": {"type": "integer",
+        "x-kubernetes-validations": [{"rule": "self % 2 == 0", "message": "must be even"}]}});
+    server.define(definition(with_rules(rules, more))).await;
+    let said = |why: &str| format!("CronTab.stable.example.com \"a\" is invalid: {why}");
+    let check = async |spec: Value, why: &str| {
+        let answer = server.ask(&format!("POST {TABS}"), tab("a", spec)).await;
+        refused(answer, 422, &said(why));
+    };
+    check(json!({"cron": "*", "replicas": 6}), "spec: Invalid value: too many").await;
+    check(json!({"cron": "*", "image": "bad"}), "spec.image: Forbidden: no bad").await;
+    check(json!({"cron": "*", "level": 3}), "spec.level: Invalid value: 3: must be even").await;
+    let unchecked = "<nil>: Invalid value: \"null\": some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
+    check(json!({"replicas": 6}), &format!("[spec.cron: Required value, {unchecked}]")).await;
+
+    let mut made = server.tab("a", json!({"cron": "1", "image": "first"})).await;
+    let put = format!("PUT {TABS}/a");
+    made["spec"]["image"] = json!("second");
+    let failed =
+        "spec: Invalid value: failed rule: self.image == oldSelf.image || self.image == 'next'";
+    refused(server.ask(&put, made.clone()).await, 422, &said(failed));
+    made["spec"] = json!({"cron": "0", "image": "next"});
+    let answer = server.ask(&put, made.clone()).await;
+    refused(answer, 422, &said("spec: Invalid value: no way back"));
+    made["spec"]["cron"] = json!("2");
+    assert_eq!(server.ask(&put, made).await.code, 200);
+}
+
+#[tokio::test]
+async fn rules_must_compile() {
+    let server = Server::start().await;
+    let check = async |rules: Value, more: Value, says: &[&str]| {
+        let definition = definition(with_rules(rules, more));
+        let answer = server.ask(&format!("POST {DEFINITIONS}"), definition).await;
+        assert_eq!(answer.code, 422, "{}", answer.body);
+        let message = answer.body["message"].as_str().unwrap_or("");
+        assert!(says.iter().all(|text| message.contains(text)), "{message}");
+    };
+    let place = "spec.validation.openAPIV3Schema.properties[spec]";
+    let at = |rest: &str| format!("{place}.{rest}");
+    let none = json!({});
+    let rule = at("x-kubernetes-validations[0].rule: Invalid value:");
+    let of = json!([{"rule": "self.nothing > 1"}]);
+    check(
+        of,
+        none.clone(),
+        &[&rule, "compilation failed: ERROR: <input>:1:5: undefined field 'nothing'"],
+    )
+    .await;
+    let of = json!([{"rule": "self.image"}]);
+    check(of, none.clone(), &[&rule, "cel expression must evaluate to a bool"]).await;
+    let of = json!([{"rule": "true", "messageExpression": "1"}]);
+    let expression = at("x-kubernetes-validations[0].messageExpression: Invalid value:");
+    check(of, none.clone(), &[&expression, "messageExpression must evaluate to a string"]).await;
+    let of = json!([{"rule": "true", "optionalOldSelf": true}]);
+    check(
+        of,
+        none,
+        &["optionalOldSelf: Invalid value: true: may not be set if oldSelf is not used in rule"],
+    )
+    .await;
+    let more = json!({"names": {"type": "array", "items": {"type": "string",
+        "x-kubernetes-validations": [{"rule": "self == oldSelf"}]}}});
+    let within = format!(
+        "oldSelf cannot be used on the uncorrelatable portion of the schema within {place}.properties[names]"
+    );
+    check(json!([]), more, &[&within]).await;
+    let more = json!({"names": {"type": "array", "items": {"type": "string"}}});
+    let of = json!([{"rule": "self.names.all(a, self.names.all(b, a == b))"}]);
+    check(
+        of,
+        more,
+        &["rule: Forbidden: estimated rule cost exceeds budget by factor of more than 100x"],
+    )
+    .await;
+}

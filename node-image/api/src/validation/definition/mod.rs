@@ -18,6 +18,7 @@ use crate::walk::Walk;
 use crate::{FieldError, Object, Path};
 
 pub(crate) use approval::approval_of;
+pub use rules::field_path;
 pub use schema::unrecognized_formats;
 pub(crate) use structural::violations as structural_violations;
 

@@ -77,7 +77,7 @@ fn leads_somewhere(schema: &Value, path: &str) -> bool {
 }
 
 /// The names of a path of fields; none if it has another form.
-pub(crate) fn field_path(path: &str) -> Option<Vec<String>> {
+pub fn field_path(path: &str) -> Option<Vec<String>> {
     let mut names = Vec::new();
     let mut rest = path.trim();
     while !rest.is_empty() {
