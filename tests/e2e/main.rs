@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod cluster;
+mod custom_resources;
 mod daemon_sets;
 mod harness;
 mod images;
@@ -22,9 +23,10 @@ use std::sync::Arc;
 fn main() {
     let arguments = Arguments::from_args();
     let fixture = Arc::new(Fixture::new());
-    let stories: [(&str, &[Test]); 10] = [
+    let stories: [(&str, &[Test]); 11] = [
         ("bad_input", bad_input::TESTS),
         ("cluster", cluster::TESTS),
+        ("custom_resources", custom_resources::TESTS),
         ("daemon_sets", daemon_sets::TESTS),
         ("images", images::TESTS),
         ("jobs", jobs::TESTS),
