@@ -22,9 +22,10 @@ struct GroupList {
 struct Group {
     name: String,
     preferred_version: Version,
+    versions: Vec<Version>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 struct Version {
     group_version: String,
@@ -62,13 +63,23 @@ impl Discovered {
         self.resources.iter().any(|served| served.same(resource))
     }
 
+    /// Takes in what is not there in a version that comes before.
+    fn add(&mut self, more: Vec<Resource>) {
+        for resource in more {
+            if !self.serves(&resource) {
+                self.resources.push(resource);
+            }
+        }
+    }
+
     /// Whether a resource is certainly not served.
     pub fn lacks(&self, resource: &Resource) -> bool {
         !self.serves(resource) && !self.unavailable.iter().any(|group| *group == resource.group)
     }
 }
 
-/// Every resource that can be listed, watched and deleted, in its preferred version, but events:
+/// Every resource that can be listed, watched and deleted, but events, each in its preferred version,
+/// or in the first that has it:
 /// nothing depends on those. None when the API server does not answer for long.
 pub async fn deletable_resources(client: &Client) -> Option<Discovered> {
     for attempt in 0..ATTEMPTS_MAX {
@@ -86,13 +97,15 @@ async fn discover(client: &Client) -> Result<Discovered> {
     let mut found = Discovered::default();
     found.resources.extend(deletable(client.read("/api/v1", JSON).await?));
     for group in groups.groups {
-        let version = group.preferred_version.group_version;
-        match client.read::<ResourceList>(&format!("/apis/{version}"), JSON).await {
-            Ok(list) => found.resources.extend(deletable(list)),
-            // One aggregated server that is away must not hide all the others.
-            Err(error) => {
-                tracing::debug!(%error, "a group is not available");
-                found.unavailable.push(group.name);
+        let others = group.versions.iter().filter(|version| **version != group.preferred_version);
+        for version in [&group.preferred_version].into_iter().chain(others) {
+            match client.read(&format!("/apis/{}", version.group_version), JSON).await {
+                Ok(list) => found.add(deletable(list)),
+                // One aggregated server that is away must not hide all the others.
+                Err(error) => {
+                    tracing::debug!(%error, "a group is not available");
+                    found.unavailable.push(group.name.clone());
+                }
             }
         }
     }
@@ -137,5 +150,23 @@ mod tests {
         ]}))
         .unwrap();
         assert_eq!(deletable(list), vec![resources::PODS.clone()]);
+    }
+
+    #[test]
+    fn a_resource_is_taken_in_one_version() {
+        let list = |version: &str, names: &[&str]| {
+            let row = |name: &&str| {
+                serde_json::json!({"name": name, "kind": name, "namespaced": true,
+                    "verbs": ["delete", "list", "watch"]})
+            };
+            let rows: Vec<_> = names.iter().map(row).collect();
+            let list = serde_json::json!({"groupVersion": version, "resources": rows});
+            deletable(serde_json::from_value(list).unwrap())
+        };
+        let mut found = Discovered::default();
+        found.add(list("example.com/v1", &["a"]));
+        found.add(list("example.com/v1beta1", &["a", "b"]));
+        let rows = found.resources.iter().map(|r| format!("{} {}", r.version, r.plural));
+        assert_eq!(rows.collect::<Vec<_>>(), ["v1 a", "v1beta1 b"]);
     }
 }
