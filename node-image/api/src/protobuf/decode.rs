@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::instant;
+use super::union::Union;
 use crate::object::{format_micro_time, format_time};
 use crate::schema::{Form, NodeId, Scalar, Schema, SchemaRef, Struct, Wire};
 use crate::wire::{Content, Fields, Malformed, read_varint};
@@ -29,12 +30,16 @@ pub(super) fn text(bytes: &[u8]) -> Result<String, Malformed> {
 }
 
 #[derive(Clone, Copy)]
-struct Reader<'s> {
+pub(super) struct Reader<'s> {
     schema: &'s Schema,
     depth: usize,
 }
 
-impl Reader<'_> {
+impl<'s> Reader<'s> {
+    pub(super) fn schema(self) -> &'s Schema {
+        self.schema
+    }
+
     fn deeper(self) -> Result<Self, Malformed> {
         let depth = self.depth + 1;
         if depth > DEPTH_MAX { Err(Malformed) } else { Ok(Reader { depth, ..self }) }
@@ -57,7 +62,10 @@ impl Reader<'_> {
                 Some(Wire::Field(position)) => {
                     let field = &structure.fields[usize::from(position)];
                     let slot = entries.entry(field.name.as_ref()).or_insert(Value::Null);
-                    inner.field(field.node, content, slot)?;
+                    match Union::of(structure, &field.name) {
+                        Some(union) => union.read(inner, content, slot)?,
+                        None => inner.field(field.node, content, slot)?,
+                    }
                 }
                 // Of a newer version.
                 None => {}
@@ -120,7 +128,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn value(self, id: NodeId, content: Content<'_>) -> Result<Value, Malformed> {
+    pub(super) fn value(self, id: NodeId, content: Content<'_>) -> Result<Value, Malformed> {
         match self.schema.node(id).form {
             Form::Struct(index) => {
                 let mut entries = Map::new();
@@ -154,7 +162,7 @@ fn made(slot: &mut Value, make: impl FnOnce() -> Value) -> &mut Value {
     slot
 }
 
-fn bytes<'b>(content: Content<'b>) -> Result<&'b [u8], Malformed> {
+pub(super) fn bytes<'b>(content: Content<'b>) -> Result<&'b [u8], Malformed> {
     match content {
         Content::Bytes(bytes) => Ok(bytes),
         _ => Err(Malformed),

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::instant;
+use super::union::Union;
 use crate::schema::{Form, NodeId, Scalar, Schema, SchemaRef, Struct, Wire};
 use crate::wire::Message;
 
@@ -38,7 +39,10 @@ fn put_fields(
             Wire::Field(position) => {
                 let field = &structure.fields[usize::from(position)];
                 if let Some(value) = entries.get(field.name.as_ref()).filter(|v| !v.is_null()) {
-                    put(message, number, schema, field.node, value);
+                    match Union::of(structure, &field.name) {
+                        Some(union) => union.put(message, number, schema, value),
+                        None => put(message, number, schema, field.node, value),
+                    }
                 }
             }
         }

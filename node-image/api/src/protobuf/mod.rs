@@ -1,11 +1,12 @@
 //! `application/vnd.kubernetes.protobuf`: objects as the messages of upstream's generated code, made
 //! from JSON values and back by the table of fields. Kinds without a table row of their own (custom
-//! resources) and the definitions of custom resources have no such form.
+//! resources) have no such form.
 
 mod decode;
 mod encode;
 mod instant;
 mod list;
+mod union;
 
 use serde_json::Value;
 
@@ -21,9 +22,6 @@ pub const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
 
 /// What each object begins with.
 const MAGIC: &[u8] = b"k8s\0";
-
-/// Types that are unions in protobuf and anything in JSON.
-const UNSUPPORTED_PACKAGE: &str = "io.k8s.apiextensions-apiserver.";
 
 /// Why bytes are no object.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -115,12 +113,8 @@ fn schema_of(api_version: &str, kind: &str) -> Option<SchemaRef<'static>> {
 }
 
 fn form_of(group: &str, version: &str, kind: &str) -> Option<SchemaRef<'static>> {
-    let name = schema::type_name(group, version, kind);
-    if !is_built_in_group(group) || name.starts_with(UNSUPPORTED_PACKAGE) {
-        return None;
-    }
     // The types of meta.k8s.io and those that belong to every group.
-    schema::of(group, version, kind)
+    is_built_in_group(group).then(|| schema::of(group, version, kind)).flatten()
 }
 
 fn envelope(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {

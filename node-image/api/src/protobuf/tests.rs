@@ -55,6 +55,34 @@ fn round_trips() {
 }
 
 #[test]
+fn unions_of_schemas() {
+    let schema = json!({"type": "object", "nullable": true, "default": {"a": [1, null]}, "enum": ["a", 1],
+        "x-kubernetes-preserve-unknown-fields": true,
+        "properties": {
+            "list": {"type": "array", "items": {"type": "string", "maxLength": 3}},
+            "tuple": {"type": "array", "items": [{"type": "string"}, {"type": "integer"}]},
+            "map": {"type": "object", "additionalProperties": {"type": "number", "minimum": 0.5}},
+            "any": {"type": "object", "additionalProperties": true},
+            "none": {"type": "object", "additionalProperties": false},
+            "needs": {"type": "object", "dependencies": {"a": ["b", "c"], "d": {"type": "object"}}}}});
+    check_round_trip(
+        json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "foos.example.com"},
+        "spec": {"group": "example.com", "scope": "Namespaced", "names": {"plural": "foos", "kind": "Foo"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}]}}),
+    );
+    // Upstream's bytes of `additionalProperties: true` and of `items: {type: a}`.
+    let props = |schema: Value| {
+        let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "spec": {"versions": [{"schema": {"openAPIV3Schema": schema}}]}});
+        encode(&definition).unwrap()
+    };
+    let holds = |bytes: Vec<u8>, part: &[u8]| bytes.windows(part.len()).any(|found| found == part);
+    assert!(holds(props(json!({"additionalProperties": true})), b"\xf2\x01\x02\x08\x01"));
+    assert!(holds(props(json!({"items": {"type": "a"}})), b"\xc2\x01\x05\x0a\x03\x2a\x01a"));
+}
+
+#[test]
 fn empty_times_in_maps_are_entries() {
     let object = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "a"},
         "status": {"disruptedPods": {"p": null}}});
@@ -78,9 +106,8 @@ fn refusals() {
     assert_eq!(decode(b"k8s\0\x0a\x09", ("v1", "Pod")), Err(ProtobufError::Malformed));
     let unknown = decode(b"k8s\0", ("example.com/v1", "Foo"));
     assert!(matches!(unknown, Err(ProtobufError::UnknownKind { .. })));
-    let definition =
-        json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"});
-    assert_eq!(encode(&definition), None);
+    let custom = json!({"apiVersion": "apps.example.com/v1", "kind": "Deployment"});
+    assert_eq!(encode(&custom), None);
 }
 
 #[test]
