@@ -121,10 +121,10 @@ impl Union {
                 (_, (number, content)) if number == props => {
                     found = reader.value(node, content)?;
                 }
-                (Union::Bool, (number, Content::Varint(allows))) if number == other => {
-                    if found.is_null() {
-                        found = (allows != 0).into();
-                    }
+                (Union::Bool, (number, Content::Varint(allows)))
+                    if number == other && found.is_null() =>
+                {
+                    found = (allows != 0).into();
                 }
                 (Union::Array, (number, content)) if number == other => {
                     list.push(reader.value(node, content)?);
