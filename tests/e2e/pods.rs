@@ -289,6 +289,6 @@ fn resources_are_measured_and_changed(fixture: &Fixture) {
     eventually("its limit changes", || {
         (k(&["get", "pod", "busy", "-o", status]).out == "64Mi 0").then_some(())
     });
-    k(&["events"]).ok().prints("ResizeCompleted");
+    eventually("the end is told", || k(&["events"]).out.contains("ResizeCompleted").then_some(()));
     k(&["delete", "pod", "busy"]).ok();
 }
