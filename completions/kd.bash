@@ -142,6 +142,9 @@ _kd() {
             kd__subcmd__node__subcmd__image,inspect)
                 cmd="kd__subcmd__node__subcmd__image__subcmd__inspect"
                 ;;
+            kd__subcmd__node__subcmd__image,prune)
+                cmd="kd__subcmd__node__subcmd__image__subcmd__prune"
+                ;;
             *)
                 ;;
         esac
@@ -833,7 +836,7 @@ _kd() {
             return 0
             ;;
         kd__subcmd__node__subcmd__image)
-            opts="-q -h --quiet --help build inspect"
+            opts="-q -h --quiet --help build inspect prune"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -878,6 +881,20 @@ _kd() {
             ;;
         kd__subcmd__node__subcmd__image__subcmd__inspect)
             opts="-q -h --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kd__subcmd__node__subcmd__image__subcmd__prune)
+            opts="-a -q -h --all --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

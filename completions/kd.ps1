@@ -512,6 +512,7 @@ Register-ArgumentCompleter -Native -CommandName 'kd' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('build', 'build', [CompletionResultType]::ParameterValue, 'Build the image from this executable and load it into the engine')
             [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Print what the engine knows about the image')
+            [CompletionResult]::new('prune', 'prune', [CompletionResultType]::ParameterValue, 'Delete images of other versions of kd that no node uses')
             break
         }
         'kd;node-image;build' {
@@ -526,6 +527,15 @@ Register-ArgumentCompleter -Native -CommandName 'kd' -ScriptBlock {
             break
         }
         'kd;node-image;inspect' {
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;node-image;prune' {
+            [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'Delete the image of this executable, too')
+            [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'Delete the image of this executable, too')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
