@@ -53,6 +53,9 @@ pub fn prepare_update(kind: &Kind, subresource: &str, new: &mut Value, old: &Val
                 ("", "Secret") => secret::merge_string_data(new),
                 ("", "Service") => service::prepare_update(new, old),
                 ("apps", "DaemonSet") => daemon_set::prepare_update(new, old),
+                ("certificates.k8s.io", "CertificateSigningRequest") => {
+                    copy_field(new, old, "spec")
+                }
                 ("apps", "StatefulSet") => drop_max_unavailable(new, old),
                 ("apiextensions.k8s.io", "CustomResourceDefinition") => custom::prepare_update(new),
                 _ => {}

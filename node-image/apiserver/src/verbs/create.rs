@@ -13,9 +13,10 @@ use serde_json::Value;
 use super::owners::Writer;
 use super::write::{Write, valid};
 use super::{Reply, VerbRequest, effects};
+use crate::authz::user_value;
 use crate::custom;
 use crate::pipeline::uuid;
-use crate::request::Operation;
+use crate::request::{Operation, UserInfo};
 use crate::server::ApiServer;
 use crate::storage::{key_of, store_failed};
 
@@ -80,7 +81,8 @@ pub(super) async fn create_owned(
         options,
         dry_run,
     };
-    let mut object = request.admit(write, |object| prepare(&server, &kind, object)).await?;
+    let user = request.exchange.user.clone();
+    let mut object = request.admit(write, |object| prepare(&server, &kind, &user, object)).await?;
     if let Some(owners) = owners {
         object.metadata_mut().insert("managedFields".into(), owners);
     }
@@ -93,12 +95,30 @@ pub(super) async fn create_owned(
 }
 
 /// What the server sets, then whether the object may be stored.
-fn prepare(server: &ApiServer, kind: &Kind, object: &mut Value) -> Result<(), Status> {
+fn prepare(
+    server: &ApiServer,
+    kind: &Kind,
+    user: &UserInfo,
+    object: &mut Value,
+) -> Result<(), Status> {
     set_system_fields(server, object);
     apply_defaults(kind, object);
     strategy::prepare_create(kind, object);
+    if kind.group == "certificates.k8s.io" && kind.kind == "CertificateSigningRequest" {
+        name_requester(object, user);
+    }
     let errors = validate_create(kind, object);
     valid(kind, object.name(), custom::check_rules(kind, object, None, errors))
+}
+
+/// A request for a certificate tells its signer who made it, whatever the client says.
+fn name_requester(object: &mut Value, user: &UserInfo) {
+    for field in ["username", "uid", "groups", "extra"] {
+        object.remove_at(&["spec", field]);
+    }
+    for (field, value) in user_value(user).as_object().into_iter().flatten() {
+        object.set_at(&["spec", field], value.clone());
+    }
 }
 
 /// Sets what no client chooses.

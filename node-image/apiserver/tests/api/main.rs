@@ -6,6 +6,7 @@ mod custom_resources;
 mod deletion;
 mod discovery;
 mod forms;
+mod kinds;
 mod lists;
 mod owners;
 mod policies;
