@@ -26,9 +26,11 @@ pub mod table;
 mod testing;
 pub mod validation;
 mod walk;
+mod warnings;
 mod wire;
 
 pub use field::{FieldError, FieldErrorType, Path};
 pub use kind::{Kind, Kinds, Scope, Subresource};
 pub use object::{Object, OwnerReference};
 pub use status::{Status, StatusCause, StatusDetails};
+pub use warnings::warnings;

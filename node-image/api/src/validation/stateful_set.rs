@@ -47,7 +47,6 @@ fn spec(errors: &mut Errors, spec: &Value, new: bool) {
         let text = "must be greater than or equal to 0";
         errors.push(FieldError::invalid(path.child("ordinals.start"), start, text));
     }
-    not_negative(errors, spec, "revisionHistoryLimit", &path);
     if new {
         optional_text(errors, spec, "serviceName", &path, names::dns_label);
         for (index, claim) in spec.list("volumeClaimTemplates").iter().enumerate() {

@@ -67,10 +67,11 @@ fn matching_template(
         return;
     }
     let labels = &spec["template"]["metadata"]["labels"];
-    if !selector.is_everything() && !selector.is_nothing() && !selector.matches(labels) {
+    // What is not selected at all selects nothing, so it does not match either.
+    if !selector.is_everything() && !selector.matches(labels) {
         let text = "`selector` does not match template `labels`";
-        let shown = if labels.is_null() { json!({}) } else { labels.clone() };
-        errors.push(FieldError::invalid(path.child("metadata").child("labels"), shown, text));
+        let path = path.child("metadata").child("labels");
+        errors.push(FieldError::invalid(path, labels.clone(), text));
     }
     template(errors, &spec["template"], &path);
 }
@@ -242,6 +243,13 @@ mod tests {
         check(
             |s| s["selector"]["matchLabels"]["app"] = json!("b"),
             &[
+                r#"spec.template.metadata.labels: Invalid value: {"app":"a"}: `selector` does not match template `labels`"#,
+            ],
+        );
+        check(
+            |s| s["selector"] = Value::Null,
+            &[
+                "spec.selector: Required value",
                 r#"spec.template.metadata.labels: Invalid value: {"app":"a"}: `selector` does not match template `labels`"#,
             ],
         );

@@ -83,6 +83,7 @@ pub(super) async fn create_owned(
     };
     let user = request.exchange.user.clone();
     let mut object = request.admit(write, |object| prepare(&server, &kind, &user, object)).await?;
+    request.warnings.extend(kd_api::warnings(&kind, &object, None));
     if let Some(owners) = owners {
         object.metadata_mut().insert("managedFields".into(), owners);
     }

@@ -230,6 +230,9 @@ impl Step<'_> {
                 request.admit(write, prepare).await?;
             }
         }
+        if how.admitted && how.subresource.is_empty() {
+            request.warnings.extend(kd_api::warnings(&kind, &new, Some(&self.old)));
+        }
         request.warnings.extend(kd_api::custom::warnings(&kind, &new, &self.old));
         commit(request, &kind, self.entry, &self.old, new, dry_run).await
     }

@@ -132,3 +132,14 @@ async fn requests_for_certificates_are_approved_apart() {
     assert_eq!(approved.code, 200, "{}", approved.body);
     assert_eq!(approved.body["status"]["conditions"][0]["type"], "Approved");
 }
+
+#[tokio::test]
+async fn clients_are_warned() {
+    let server = Server::start().await;
+    let ingress = json!({"metadata": {"name": "a", "annotations": {"kubernetes.io/ingress.class": "x"}},
+        "spec": {"defaultBackend": {"service": {"name": "web", "port": {"number": 80}}}}});
+    let path = "/apis/networking.k8s.io/v1/namespaces/default/ingresses";
+    let made = server.ask(&format!("POST {path}"), ingress).await;
+    assert_eq!(made.code, 201, "{}", made.body);
+    assert!(made.warnings[0].contains("please use 'spec.ingressClassName' instead"));
+}
