@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest};
 use futures::future::{join_all, try_join_all};
-use kd_contract::{PublishedProtocol, ServerSecrets};
+use kd_contract::{HostAlias, PublishedProtocol, ServerSecrets};
 use tokio::sync::OnceCell;
 
 use super::delete::{self, Remains};
@@ -43,6 +43,8 @@ pub struct Options {
     pub api_port: Option<u16>,
     /// The name or address under which clients reach the API server.
     pub api_host: Option<String>,
+    /// Names of hosts that pods and nodes know.
+    pub host_aliases: Vec<HostAlias>,
     /// More ports of this machine that lead into the cluster.
     pub ports: Vec<PortRequest>,
     /// The address range of the cluster's network; one that Docker picks otherwise.
@@ -163,6 +165,7 @@ impl Creation<'_> {
             registry_authorities: read_authorities(&options.registry_authorities)?,
             lacking_capabilities: lacking,
             published: Published::default(),
+            host_aliases: options.host_aliases.clone(),
         };
         let nodes = plan::nodes(&request)?;
         let is_local = self.engine.remote_host().is_none();

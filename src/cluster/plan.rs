@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use kd_contract::pki::{self, ClusterAuthority};
 use kd_contract::{
     API_SERVER_PORT, AuthoritySecrets, BalancedPort, CLUSTER_DOMAIN, DNS_ADDRESS, Durability,
-    LABEL_API_HOST, LABEL_API_PORT, LABEL_CLUSTER, LABEL_SECRETS, LoadBalancerConfig, NodeConfig,
-    NodeIdentity, NodeRole, POD_CIDR, PublishedProtocol, ROLE_LOAD_BALANCER, SERVICE_CIDR,
-    ServerSecrets,
+    HostAlias, LABEL_API_HOST, LABEL_API_PORT, LABEL_CLUSTER, LABEL_SECRETS, LoadBalancerConfig,
+    NodeConfig, NodeIdentity, NodeRole, POD_CIDR, PublishedProtocol, ROLE_LOAD_BALANCER,
+    SERVICE_CIDR, ServerSecrets,
 };
 
 use super::name;
@@ -44,6 +44,8 @@ pub struct Request {
     pub lacking_capabilities: Vec<String>,
     /// Ports besides the API server's.
     pub published: Published,
+    /// Names of hosts that pods and nodes know.
+    pub host_aliases: Vec<HostAlias>,
 }
 
 /// One node of the plan.
@@ -132,6 +134,15 @@ pub fn containers(
     nodes_containers.chain(load_balancer(request, nodes)).collect()
 }
 
+/// As the engine writes them: `NAME:ADDRESS`.
+fn extra_hosts(aliases: &[HostAlias]) -> Vec<String> {
+    let of = |alias: &HostAlias| {
+        let address = alias.ip;
+        alias.hostnames.clone().into_iter().map(move |name| format!("{name}:{address}"))
+    };
+    aliases.iter().flat_map(of).collect()
+}
+
 /// The container that leads ports of this machine to the nodes.
 fn load_balancer(request: &Request, nodes: &[PlannedNode]) -> Option<Result<ContainerSpec>> {
     let published = &request.published.balancer;
@@ -159,6 +170,7 @@ fn load_balancer(request: &Request, nodes: &[PlannedNode]) -> Option<Result<Cont
         config,
         published: published.clone(),
         lacking_capabilities: Vec::new(),
+        extra_hosts: Vec::new(),
     }))
 }
 
@@ -201,6 +213,7 @@ fn node_config(
         durability: Durability::default(),
         insecure_registries: request.insecure_registries.clone(),
         registry_authorities: request.registry_authorities.clone(),
+        host_aliases: request.host_aliases.clone(),
         log: NODE_LOG.to_owned(),
     }
 }
@@ -239,6 +252,7 @@ fn container(request: &Request, node: &PlannedNode, config: &NodeConfig) -> Resu
         config,
         published,
         lacking_capabilities: request.lacking_capabilities.clone(),
+        extra_hosts: extra_hosts(&request.host_aliases),
     })
 }
 
@@ -260,6 +274,7 @@ mod tests {
             registry_authorities: Vec::new(),
             lacking_capabilities: Vec::new(),
             published: Published::default(),
+            host_aliases: Vec::new(),
         }
     }
 

@@ -80,6 +80,8 @@ pub struct ContainerSpec {
     pub published: Vec<PublishedPort>,
     /// Capabilities that the engine cannot give.
     pub lacking_capabilities: Vec<String>,
+    /// Lines of its hosts file: `NAME:ADDRESS`.
+    pub extra_hosts: Vec<String>,
 }
 
 /// A container that was made.
@@ -147,6 +149,7 @@ impl ContainerSpec {
         HostConfig {
             network_mode: Some(self.network.clone()),
             port_bindings: Some(port_bindings(&self.published)),
+            extra_hosts: Some(self.extra_hosts.clone()),
             // A reboot brings clusters back, `kd cluster stop` keeps them stopped.
             restart_policy: Some(RestartPolicy {
                 name: Some(RestartPolicyNameEnum::UNLESS_STOPPED),

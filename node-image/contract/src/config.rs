@@ -44,8 +44,21 @@ pub struct NodeConfig {
     /// More certificate authorities of registries, PEM.
     #[serde(default)]
     pub registry_authorities: Vec<String>,
+    /// Names of hosts that pods and nodes know besides those of DNS.
+    #[serde(default)]
+    pub host_aliases: Vec<HostAlias>,
     /// Log filter (tracing's syntax), e.g. `info`.
     pub log: String,
+}
+
+/// An address with names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostAlias {
+    /// The address.
+    pub ip: std::net::IpAddr,
+    /// Its names.
+    pub hostnames: Vec<String>,
 }
 
 /// What runs on a node.

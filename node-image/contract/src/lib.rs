@@ -7,8 +7,8 @@ mod paths;
 pub mod pki;
 
 pub use config::{
-    AuthoritySecrets, BalancedPort, Durability, LoadBalancerConfig, NodeConfig, NodeIdentity,
-    NodeRole, PublishedProtocol, ServerSecrets,
+    AuthoritySecrets, BalancedPort, Durability, HostAlias, LoadBalancerConfig, NodeConfig,
+    NodeIdentity, NodeRole, PublishedProtocol, ServerSecrets,
 };
 pub use labels::*;
 pub use paths::*;

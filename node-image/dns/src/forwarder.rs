@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::cache::{Asked, Cache};
 use crate::exchange::exchange;
 use crate::message::Transport;
+use crate::rules::NameRules;
 
 /// Exchanges under way at once; each has a socket.
 const EXCHANGES_MAX: usize = 1000;
@@ -27,6 +28,7 @@ type Flight = Shared<BoxFuture<'static, Answer>>;
 #[derive(Clone)]
 pub(crate) struct Forwarder {
     upstreams: watch::Receiver<Vec<SocketAddr>>,
+    rules: watch::Receiver<NameRules>,
     shared: Arc<SharedState>,
 }
 
@@ -37,9 +39,13 @@ struct SharedState {
 }
 
 impl Forwarder {
-    /// A forwarder to whatever the resolvers are at the time of a question.
-    pub(crate) fn new(upstreams: watch::Receiver<Vec<SocketAddr>>) -> Forwarder {
-        Forwarder { upstreams, shared: Arc::default() }
+    /// A forwarder to whatever the resolvers are at the time of a question: those that rules name
+    /// for a domain, or the node's.
+    pub(crate) fn new(
+        upstreams: watch::Receiver<Vec<SocketAddr>>,
+        rules: watch::Receiver<NameRules>,
+    ) -> Forwarder {
+        Forwarder { upstreams, rules, shared: Arc::default() }
     }
 
     /// The answer; None when there is no resolver that answers, or too much to ask at once.
@@ -69,7 +75,8 @@ impl Forwarder {
     }
 
     async fn fly(self, asked: Asked, transport: Transport) -> Answer {
-        let upstreams = self.upstreams.borrow().clone();
+        let named = self.rules.borrow().upstreams(&asked.query.name).map(<[SocketAddr]>::to_vec);
+        let upstreams = named.unwrap_or_else(|| self.upstreams.borrow().clone());
         let answer = exchange(&upstreams, &asked, transport).await.map(Arc::new);
         if let Some(message) = &answer {
             lock(&self.shared.cache).insert(asked.clone(), message.clone(), Instant::now());

@@ -4,6 +4,7 @@
 //! forwarded to the node's own resolvers.
 
 mod cache;
+mod corefile;
 mod error;
 mod exchange;
 mod feed;
@@ -11,6 +12,7 @@ mod forwarder;
 mod message;
 mod resolv_conf;
 mod resolver;
+mod rules;
 mod server;
 mod zone;
 

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use crate::cache::Asked;
 use crate::forwarder::Forwarder;
 use crate::message::{Answer, Request, Transport};
+use crate::rules::NameRules;
 use crate::zone::{Outcome, Zone, alias};
 
 /// Names that stand for names; a longer chain is taken for a loop.
@@ -22,14 +23,19 @@ const START_MAX: Duration = Duration::from_secs(4);
 /// Answers questions.
 pub(crate) struct Resolver {
     zone: watch::Receiver<Zone>,
+    rules: watch::Receiver<NameRules>,
     forwarder: Forwarder,
     turn: AtomicUsize,
 }
 
 impl Resolver {
     /// A resolver over what the zone and the forwarder are at the time of a question.
-    pub(crate) fn new(zone: watch::Receiver<Zone>, forwarder: Forwarder) -> Resolver {
-        Resolver { zone, forwarder, turn: AtomicUsize::new(0) }
+    pub(crate) fn new(
+        zone: watch::Receiver<Zone>,
+        rules: watch::Receiver<NameRules>,
+        forwarder: Forwarder,
+    ) -> Resolver {
+        Resolver { zone, rules, forwarder, turn: AtomicUsize::new(0) }
     }
 
     /// The answer.
@@ -38,6 +44,9 @@ impl Resolver {
             return Answer::code(code);
         }
         let record_type = request.query.query_type;
+        if self.rules.borrow().log {
+            tracing::info!(name = %request.query.name, %record_type, "asked");
+        }
         let mut name = request.query.name.clone();
         let mut chain = Vec::new();
         while chain.len() < ALIASES_MAX {
@@ -66,8 +75,11 @@ impl Resolver {
         Answer::code(ResponseCode::ServFail)
     }
 
-    /// What the zone says; at the start, once it can say something.
+    /// What rules or the zone say; at the start, once the zone can say something.
     async fn look_up(&self, name: &Name, record_type: RecordType) -> Outcome {
+        if let Some(outcome) = self.by_rules(name, record_type) {
+            return outcome;
+        }
         let outcome = self.zone.borrow().resolve(name, record_type);
         if outcome != Outcome::Unknown {
             return outcome;
@@ -77,6 +89,15 @@ impl Resolver {
             Ok(Ok(zone)) => zone.resolve(name, record_type),
             _ => Outcome::Unknown,
         }
+    }
+
+    /// What the cluster's owner says about a name.
+    fn by_rules(&self, name: &Name, record_type: RecordType) -> Option<Outcome> {
+        let rules = self.rules.borrow();
+        if let Some(target) = rules.alias(name) {
+            return Some(Outcome::Alias(target.clone()));
+        }
+        rules.records(name, record_type).map(|records| Outcome::Records(records, Vec::new()))
     }
 
     async fn forward(&self, request: &Request, name: Name, mut chain: Vec<Record>) -> Answer {

@@ -16,8 +16,9 @@ use tokio::time::{sleep, timeout};
 use crate::forwarder::Forwarder;
 use crate::message::{QUERY_BYTES_MAX, Request, Transport};
 use crate::resolver::Resolver;
+use crate::rules::NameRules;
 use crate::zone::Zone;
-use crate::{Error, Result, feed, resolv_conf};
+use crate::{Error, Result, corefile, feed, resolv_conf};
 
 /// Where DNS is asked.
 pub const PORT: u16 = 53;
@@ -37,6 +38,10 @@ pub struct Config {
     pub cluster_domain: String,
     /// The addresses of the DNS Service.
     pub service_addresses: Vec<IpAddr>,
+    /// Addresses of hosts.
+    pub hosts: Vec<(String, IpAddr)>,
+    /// Names that stand for others.
+    pub aliases: Vec<(String, String)>,
     /// The file that names the resolvers for everything outside the cluster.
     pub resolv_conf: PathBuf,
 }
@@ -76,9 +81,15 @@ pub async fn run(config: Config, listeners: Listeners, client: Client) -> Result
     let (upstreams, upstreams_reader) = watch::channel(Vec::new());
     let mut own: Vec<IpAddr> = listeners.addresses().map(|address| address.ip()).collect();
     own.extend(config.service_addresses);
-    let resolver = Resolver::new(zone_reader, Forwarder::new(upstreams_reader));
+    let mut base = NameRules::default();
+    config.hosts.iter().for_each(|(name, address)| base.add_host(name, *address));
+    config.aliases.iter().for_each(|(name, target)| base.add_alias(name, target));
+    let (rules, rules_reader) = watch::channel(base.clone());
+    let forwarder = Forwarder::new(upstreams_reader, rules_reader.clone());
+    let resolver = Resolver::new(zone_reader, rules_reader, forwarder);
     let mut tasks = JoinSet::new();
-    tasks.spawn(feed::follow(client, zone));
+    tasks.spawn(feed::follow(client.clone(), zone));
+    tasks.spawn(corefile::follow(client, base, rules));
     tasks.spawn(resolv_conf::follow(config.resolv_conf, own, upstreams));
     serve(listeners, Arc::new(resolver), &mut tasks);
     while let Some(ended) = tasks.join_next().await {

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use crate::forwarder::Forwarder;
 use crate::message::edns;
 use crate::resolver::Resolver;
+use crate::rules::NameRules;
 use crate::server::serve;
 use crate::zone::Zone;
 use crate::zone::tests::{namespace, service, slice, zone};
@@ -42,7 +43,12 @@ impl Server {
         drop(addresses);
         let (zone, reader) = watch::channel(zone);
         let (_, upstreams) = watch::channel(vec![upstream]);
-        let resolver = Resolver::new(reader, Forwarder::new(upstreams));
+        let mut named = NameRules::default();
+        named.add_host("host.docker.internal", "172.18.0.1".parse().unwrap());
+        named.add_alias("host.kd.internal", "host.docker.internal");
+        let (_, rules) = watch::channel(named);
+        let forwarder = Forwarder::new(upstreams, rules.clone());
+        let resolver = Resolver::new(reader, rules, forwarder);
         serve(listeners, Arc::new(resolver), &mut tasks);
         Server { datagrams, streams, zone, asked, _tasks: tasks }
     }
@@ -296,6 +302,8 @@ async fn the_api_is_followed() {
         cluster_domain: "cluster.local".into(),
         service_addresses: vec!["10.96.0.10".parse().unwrap()],
         resolv_conf: directory.path().join("resolv.conf"),
+        hosts: Vec::new(),
+        aliases: Vec::new(),
     };
     api.put(typed("v1", namespace("n")));
     api.put(typed("v1", service("db", json!({"clusterIP": "None"}))));
@@ -322,4 +330,14 @@ async fn the_api_is_followed() {
 fn typed(version: &str, mut object: Value) -> Value {
     object["apiVersion"] = json!(version);
     object
+}
+
+#[tokio::test]
+async fn the_users_machine_has_a_name() {
+    let server = Server::start(zone(&[])).await;
+    let ok = ResponseCode::NoError;
+    server.check("host.docker.internal.", RecordType::A, ok, &["172.18.0.1"]).await;
+    server.check("host.docker.internal.", RecordType::AAAA, ok, &[]).await;
+    let both = ["host.docker.internal.", "172.18.0.1"];
+    server.check("host.kd.internal.", RecordType::A, ok, &both).await;
 }

@@ -14,7 +14,7 @@ mod services;
 pub use address_pool::AddressPool;
 pub use error::{Error, Result};
 pub use host_routes::HostRoutes;
-pub use node_address::node_addresses;
+pub use node_address::{default_gateway, node_addresses};
 pub use pod_network::{NodeRoute, PodNetwork};
 pub use policies::{Allow, Direction, Peer, Policies, PolicyRules, PortMatch};
 pub use services::{Frontend, Masquerade, Protocol, Refusal, ServicePort, Services};

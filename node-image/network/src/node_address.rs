@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use futures::TryStreamExt;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
-use rtnetlink::packet_route::route::RouteAttribute;
+use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 use rtnetlink::{Handle, RouteMessageBuilder};
 
 use crate::{Error, Result, namespace};
@@ -19,7 +19,27 @@ pub async fn node_addresses() -> Result<Vec<IpAddr>> {
     }
 }
 
+/// The next hop of the default route: on a Docker network the machine that runs the engine.
+pub async fn default_gateway() -> Result<Option<IpAddr>> {
+    let handle = namespace::connect()?;
+    let gateway = |attribute| match attribute {
+        RouteAttribute::Gateway(RouteAddress::Inet(address)) => Some(IpAddr::V4(address)),
+        _ => None,
+    };
+    let route = default_route(&handle).await?;
+    Ok(route.and_then(|route| route.attributes.into_iter().find_map(gateway)))
+}
+
 async fn default_interface(handle: &Handle) -> Result<Option<u32>> {
+    let interface = |attribute| match attribute {
+        RouteAttribute::Oif(index) => Some(index),
+        _ => None,
+    };
+    let route = default_route(handle).await?;
+    Ok(route.and_then(|route| route.attributes.into_iter().find_map(interface)))
+}
+
+async fn default_route(handle: &Handle) -> Result<Option<RouteMessage>> {
     let all = RouteMessageBuilder::<std::net::Ipv4Addr>::new().build();
     let routes: Vec<_> = handle
         .route()
@@ -28,13 +48,7 @@ async fn default_interface(handle: &Handle) -> Result<Option<u32>> {
         .try_collect()
         .await
         .map_err(Error::netlink("list routes"))?;
-    let default = routes.into_iter().find(|r| r.header.destination_prefix_length == 0);
-    Ok(default.and_then(|route| {
-        route.attributes.into_iter().find_map(|attribute| match attribute {
-            RouteAttribute::Oif(index) => Some(index),
-            _ => None,
-        })
-    }))
+    Ok(routes.into_iter().find(|r| r.header.destination_prefix_length == 0))
 }
 
 async fn addresses_of(handle: &Handle, index: u32) -> Result<Vec<IpAddr>> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Node;
 use kd_client::{Keep, Resource, Selectors, Watch, WatchEvent};
-use kd_contract::{KD_BINARY, KUBELET_PORT, NodeConfig, READY_LINE, RUN_DIRECTORY};
+use kd_contract::{HostAlias, KD_BINARY, KUBELET_PORT, NodeConfig, READY_LINE, RUN_DIRECTORY};
 use kd_kubelet::{Kubelet, Pressure};
 use kd_network::HostRoutes;
 use kd_proxy::{GuardedNetwork, PolicyGate};
@@ -28,6 +28,11 @@ const CONTAINERS_STOP_MAX: Duration = Duration::from_secs(3);
 const CGROUP_MOUNT: &str = "/sys/fs/cgroup";
 /// Docker names its resolver here.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// The name of the user's machine, as Docker has it.
+const DOCKER_HOST: &str = "host.docker.internal";
+/// Other names of it.
+const HOST_ALIASES: [&str; 2] = ["host.kd.internal", "host.k3d.internal"];
 
 /// Runs until the process is told to stop; containers go on.
 pub(crate) fn run() -> Result<()> {
@@ -91,9 +96,14 @@ fn client(config: &NodeConfig) -> Result<kube::Client> {
 /// the port for itself must not end the kubelet.
 async fn answer_names(config: NodeConfig, addresses: Vec<IpAddr>, client: kube::Client) {
     let service: Option<IpAddr> = config.dns_address.parse().ok();
+    let mut hosts = aliases_of(&config.host_aliases);
+    hosts.extend(users_machine().await.map(|address| (DOCKER_HOST.to_owned(), address)));
+    let aliases = HOST_ALIASES.map(|alias| (alias.to_owned(), DOCKER_HOST.to_owned()));
     let settings = kd_dns::Config {
         cluster_domain: config.cluster_domain,
         service_addresses: service.into_iter().collect(),
+        hosts,
+        aliases: aliases.to_vec(),
         resolv_conf: RESOLV_CONF.into(),
     };
     let listeners = match kd_dns::Listeners::bind(&addresses, kd_dns::PORT).await {
@@ -103,6 +113,24 @@ async fn answer_names(config: NodeConfig, addresses: Vec<IpAddr>, client: kube::
     if let Err(error) = kd_dns::run(settings, listeners, client.into()).await {
         tracing::error!(%error, "no DNS on this node");
     }
+}
+
+fn aliases_of(aliases: &[HostAlias]) -> Vec<(String, IpAddr)> {
+    let of = |alias: &HostAlias| {
+        let address = alias.ip;
+        alias.hostnames.clone().into_iter().map(move |name| (name, address))
+    };
+    aliases.iter().flat_map(of).collect()
+}
+
+/// The address of the user's machine. An engine in a virtual machine has a resolver that knows it,
+/// and its gateway is another.
+async fn users_machine() -> Option<IpAddr> {
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    if kernel.contains("linuxkit") {
+        return None;
+    }
+    kd_network::default_gateway().await.ok().flatten()
 }
 
 async fn build(

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use kd_contract::HostAlias;
 
 use crate::cluster::create::{self, Options};
 use crate::cluster::name::{self, DEFAULT_CLUSTER};
@@ -53,6 +54,9 @@ pub struct Arguments {
     /// [HOST:][HOSTPORT:]PORT[/PROTOCOL][@NODEFILTER].
     #[arg(long, short, value_name = "MAPPING")]
     port: Vec<String>,
+    /// A host that pods and nodes know by name, such as 192.0.2.7:db.example,db.
+    #[arg(long, value_name = "IP:NAME[,NAME...]", value_parser = host_alias)]
+    host_alias: Vec<HostAlias>,
     /// The address range of the cluster's Docker network, such as 172.28.0.0/16.
     #[arg(long, value_name = "CIDR")]
     subnet: Option<String>,
@@ -88,6 +92,7 @@ impl Arguments {
             image: self.image,
             api_port: self.api_port,
             api_host: self.api_host,
+            host_aliases: self.host_alias,
             ports: ports?.into_iter().flatten().collect(),
             subnet: self.subnet,
             insecure_registries: self.insecure_registry,
@@ -98,6 +103,21 @@ impl Arguments {
             switch_context: !self.no_switch_context,
             kubeconfig: self.kubeconfig,
         })
+    }
+}
+
+/// Reads `IP:NAME[,NAME...]`; an IPv6 address may stand in brackets.
+fn host_alias(text: &str) -> std::result::Result<HostAlias, String> {
+    let (ip, names) = text.rsplit_once(':').ok_or("it is not written IP:NAME[,NAME...]")?;
+    let ip = ip.trim_start_matches('[').trim_end_matches(']');
+    let ip = ip.parse().map_err(|_| format!("{ip:?} is no address"))?;
+    let hostnames: Vec<String> = names.split(',').map(str::to_owned).collect();
+    let is_name = |name: &String| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
+    };
+    match hostnames.iter().all(is_name) {
+        true => Ok(HostAlias { ip, hostnames }),
+        false => Err(format!("{names:?} are no names of hosts")),
     }
 }
 
@@ -130,4 +150,23 @@ fn next_command(options: &Options) -> String {
     }
     next.push_str(&format!(" --context {}", name::context(name)));
     next
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_with_names() {
+        let check = |text: &str, expect: Option<(&str, usize)>| {
+            let parsed = host_alias(text).ok().map(|a| (a.ip.to_string(), a.hostnames.len()));
+            assert_eq!(parsed, expect.map(|(ip, names)| (ip.to_owned(), names)), "{text}");
+        };
+        check("192.0.2.7:db.example,db", Some(("192.0.2.7", 2)));
+        check("[fd00::7]:db", Some(("fd00::7", 1)));
+        check("192.0.2.7", None);
+        check("192.0.2.7:", None);
+        check("db:192.0.2.7", None);
+        check("192.0.2.7:a b", None);
+    }
 }

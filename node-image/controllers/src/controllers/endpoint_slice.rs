@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
 use kd_client::{Change, DeleteOptions, Interest, Key, Object, View, resources};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::backends::{
     Backend, HEADLESS, backends, concerned_services, is_headless, protocol, publishes_not_ready,
@@ -210,12 +210,26 @@ impl Desired<'_> {
         serde_json::from_value(json!({
             "addresses": [address],
             "conditions": {"ready": ready, "serving": backend.ready, "terminating": terminating},
+            "hints": ready.then(|| self.hints(node, zone.as_deref())).flatten(),
             "hostname": backend.hostname(service),
             "nodeName": node,
             "targetRef": backend.target(),
             "zone": zone,
         }))
         .ok()
+    }
+
+    /// Whom a ready endpoint is for, by the Service's `trafficDistribution`.
+    fn hints(&self, node: Option<&str>, zone: Option<&str>) -> Option<Value> {
+        let wanted = self.service.spec.as_ref()?.traffic_distribution.as_deref()?;
+        let named = |name: Option<&str>| name.map(|name| json!([{"name": name}]));
+        match wanted {
+            "PreferClose" | "PreferSameZone" => Some(json!({"forZones": [{"name": zone?}]})),
+            "PreferSameNode" => {
+                Some(json!({"forNodes": [{"name": node?}], "forZones": named(zone)}))
+            }
+            _ => None,
+        }
     }
 
     fn labels(&self) -> BTreeMap<String, String> {
@@ -263,8 +277,6 @@ fn pod_of(endpoint: &Endpoint) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
     use crate::testing::{body, lines, object, plan, view};
 
@@ -321,6 +333,25 @@ mod tests {
         let emptied = reconcile(&all);
         // The ports of no pod are unknown: a placeholder replaces the slice.
         assert_eq!(lines(&emptied), ["create endpointslices a/", "delete endpointslices a/s-1"]);
+    }
+
+    #[test]
+    fn hints_follow_the_distribution() {
+        let check = |wanted: &str, expect: Value| {
+            let zone = object("Node", "", "n", json!({"metadata": {"labels": {ZONE: "z"}}}));
+            let mut service = service();
+            service["spec"]["trafficDistribution"] = wanted.into();
+            let all = [service, zone, pod("p", 1, "True"), pod("q", 2, "False")];
+            let made = reconcile(&all);
+            let endpoints = &body(&made, 0)["endpoints"];
+            assert_eq!(endpoints[0]["hints"], expect);
+            assert_eq!(endpoints[1]["hints"], Value::Null, "not ready");
+        };
+        let (zones, nodes) = (json!([{"name": "z"}]), json!([{"name": "n"}]));
+        check("", Value::Null);
+        check("PreferClose", json!({"forZones": zones}));
+        check("PreferSameZone", json!({"forZones": zones}));
+        check("PreferSameNode", json!({"forNodes": nodes, "forZones": zones}));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Default Roles and RoleBindings of kube-system and kube-public.
 
 use super::RuleRow::{Named, Resources};
-use super::SubjectRow::{ServiceAccount, User};
+use super::SubjectRow::{Group, ServiceAccount, User};
 use super::{BindingRow, EVENTS, READ, RoleRow, role};
 
 /// What a namespace is born with.
@@ -38,6 +38,8 @@ const SYSTEM_ROLES: &[RoleRow] = &[
             Resources("create delete update", "discovery.k8s.io", "endpointslices"),
         ],
     ),
+    // A node's DNS reads what its users say about names.
+    role("kd:node-dns", &[Named(READ, "core", "configmaps", "coredns")]),
     role(
         "extension-apiserver-authentication-reader",
         &[Named(READ, "core", "configmaps", "extension-apiserver-authentication")],
@@ -69,6 +71,7 @@ const SYSTEM_ROLES: &[RoleRow] = &[
 
 const SYSTEM_BINDINGS: &[BindingRow] = &[
     bind("kd:cluster-dns-controller", &[ServiceAccount("cluster-dns-controller")]),
+    bind("kd:node-dns", &[Group("system:nodes")]),
     BindingRow {
         name: "system::extension-apiserver-authentication-reader",
         role: "extension-apiserver-authentication-reader",
