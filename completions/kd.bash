@@ -180,7 +180,7 @@ _kd() {
             return 0
             ;;
         kd__subcmd__cluster__subcmd__create)
-            opts="-n -s -a -i -p -q -h --name --servers --agents --image --timeout --wait --retain --timings --api-port --api-host --port --subnet --insecure-registry --registry-ca --no-kubeconfig-update --kubeconfig-update --no-switch-context --switch-context --kubeconfig --quiet --help"
+            opts="-n -s -a -i -p -q -h --name --servers --agents --image --timeout --wait --retain --timings --api-port --api-host --port --host-alias --subnet --insecure-registry --registry-ca --no-kubeconfig-update --kubeconfig-update --no-switch-context --switch-context --kubeconfig --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -239,6 +239,10 @@ _kd() {
                     return 0
                     ;;
                 -p)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host-alias)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -390,7 +394,7 @@ _kd() {
             return 0
             ;;
         kd__subcmd__create__subcmd__cluster)
-            opts="-n -s -a -i -p -q -h --name --servers --agents --image --timeout --wait --retain --timings --api-port --api-host --port --subnet --insecure-registry --registry-ca --no-kubeconfig-update --kubeconfig-update --no-switch-context --switch-context --kubeconfig --quiet --help"
+            opts="-n -s -a -i -p -q -h --name --servers --agents --image --timeout --wait --retain --timings --api-port --api-host --port --host-alias --subnet --insecure-registry --registry-ca --no-kubeconfig-update --kubeconfig-update --no-switch-context --switch-context --kubeconfig --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -449,6 +453,10 @@ _kd() {
                     return 0
                     ;;
                 -p)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host-alias)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -62,6 +62,7 @@ complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcomman
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l api-port -d 'The API server\'s port on this machine [a free one if none is given]' -r
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l api-host -d 'The name or address under which clients reach the API server' -r
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -s p -l port -d 'A port of this machine that leads into the cluster, such as 8080:80@loadbalancer: [HOST:][HOSTPORT:]PORT[/PROTOCOL][@NODEFILTER]' -r
+complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l host-alias -d 'A host that pods and nodes know by name, such as 192.0.2.7:db.example,db' -r
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l subnet -d 'The address range of the cluster\'s Docker network, such as 172.28.0.0/16' -r
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l insecure-registry -d 'A registry (`host` or `host:port`) that nodes speak to without TLS' -r
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l registry-ca -d 'A file with certificates of authorities that nodes trust for registries, PEM' -r -F
@@ -130,6 +131,7 @@ complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcomma
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l api-port -d 'The API server\'s port on this machine [a free one if none is given]' -r
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l api-host -d 'The name or address under which clients reach the API server' -r
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -s p -l port -d 'A port of this machine that leads into the cluster, such as 8080:80@loadbalancer: [HOST:][HOSTPORT:]PORT[/PROTOCOL][@NODEFILTER]' -r
+complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l host-alias -d 'A host that pods and nodes know by name, such as 192.0.2.7:db.example,db' -r
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l subnet -d 'The address range of the cluster\'s Docker network, such as 172.28.0.0/16' -r
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l insecure-registry -d 'A registry (`host` or `host:port`) that nodes speak to without TLS' -r
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l registry-ca -d 'A file with certificates of authorities that nodes trust for registries, PEM' -r -F
@@ -321,6 +323,7 @@ complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l api-port -d 'The API server\'s port on this machine [a free one if none is given]' -r
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l api-host -d 'The name or address under which clients reach the API server' -r
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -s p -l port -d 'A port of this machine that leads into the cluster, such as 8080:80@loadbalancer: [HOST:][HOSTPORT:]PORT[/PROTOCOL][@NODEFILTER]' -r
+complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l host-alias -d 'A host that pods and nodes know by name, such as 192.0.2.7:db.example,db' -r
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l subnet -d 'The address range of the cluster\'s Docker network, such as 172.28.0.0/16' -r
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l insecure-registry -d 'A registry (`host` or `host:port`) that nodes speak to without TLS' -r
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l registry-ca -d 'A file with certificates of authorities that nodes trust for registries, PEM' -r -F
