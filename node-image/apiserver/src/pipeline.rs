@@ -35,6 +35,16 @@ pub(crate) enum Peer {
     Known(Arc<UserInfo>),
 }
 
+/// The user that this server is to itself.
+pub(crate) const THIS_SERVER: &str = "system:apiserver";
+
+impl Peer {
+    /// Whether it is this server that asks itself.
+    pub(crate) fn is_this_server(&self) -> bool {
+        matches!(self, Peer::Known(user) if user.username == THIS_SERVER)
+    }
+}
+
 /// A request on its way through the stages.
 pub(crate) struct Exchange {
     pub(crate) server: Arc<ApiServer>,

@@ -13,6 +13,7 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use super::ATTEMPTS_MAX;
+use crate::pipeline::THIS_SERVER;
 use crate::request::UserInfo;
 use crate::server::ApiServer;
 use crate::storage::{key_of, resource_prefix};
@@ -86,7 +87,7 @@ async fn delete_collection(
         if namespace.is_empty() { String::new() } else { format!("namespaces/{namespace}/") };
     let path = format!("/apis/{group}/{}/{place}{plural}", kind.version);
     let user = UserInfo {
-        username: "system:apiserver".into(),
+        username: THIS_SERVER.into(),
         groups: vec!["system:masters".into()],
         ..UserInfo::default()
     };

@@ -11,7 +11,9 @@ use crate::storage::prefix_of;
 
 /// DELETE of a collection; answers with the list of what was there.
 pub(super) async fn delete_collection(request: &mut VerbRequest) -> Result<Reply, Status> {
-    let options = DeleteOptions::of(request).await?;
+    let mut options = DeleteOptions::of(request).await?;
+    // The end of a definition's objects is this server's own doing: as upstream, no webhook stops it.
+    options.admitted = request.exchange.peer.is_this_server();
     let selection = Selection::of(request)?;
     let kind = request.kind.clone();
     let snapshot = request.objects().snapshot();

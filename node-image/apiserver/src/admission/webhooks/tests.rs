@@ -382,3 +382,27 @@ async fn custom_resources_come_in_the_version_of_the_rule() {
         server.ask("GET /apis/apiregistration.k8s.io/v1/apiservices/v2.example.com", Value::Null);
     assert_eq!(services.await.body["status"]["conditions"][0]["reason"], "Local");
 }
+
+#[tokio::test]
+async fn the_end_of_a_definition_is_not_stopped() {
+    let (server, _hook, client_config) = start(|review| match &review["kind"] {
+        kind if kind == "ConversionReview" => converted(review),
+        _ => answer(review, json!({"allowed": false})),
+    })
+    .await;
+    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    server.create(definitions, definition(&client_config)).await;
+    let path = "/apis/example.com/v1/namespaces/default/widgets";
+    server.wait(&format!("{path}?limit=1"), |list| list["kind"] == "WidgetList").await;
+    let widget = json!({"apiVersion": "example.com/v1", "kind": "Widget",
+        "metadata": {"name": "w"}, "spec": {"old": "asked"}});
+    server.create(path, widget).await;
+    let hooks = vec![json!({"name": "w.example.com", "clientConfig": client_config,
+        "rules": rule(&["DELETE"], &["widgets"])})];
+    configure(&server, "ValidatingWebhookConfiguration", "w", hooks).await;
+    let refused = server.ask(&format!("DELETE {path}"), Value::Null).await;
+    assert_eq!(refused.code, 400);
+    server.ask(&format!("DELETE {definitions}/widgets.example.com"), Value::Null).await;
+    let gone = format!("{definitions}/widgets.example.com");
+    server.wait(&gone, |answer| answer["code"] == 404).await;
+}
