@@ -18,7 +18,7 @@ use crate::error::Result;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Create a cluster and make it the current context.
-    Create(create::Arguments),
+    Create(Box<create::Arguments>),
     /// Delete clusters with everything that belongs to them.
     #[command(visible_aliases = ["rm", "del"])]
     Delete(delete::Arguments),
@@ -34,7 +34,7 @@ pub enum Command {
 /// Runs a verb.
 pub async fn run(context: &Context, command: Command) -> Result<()> {
     match command {
-        Command::Create(arguments) => create::run(context, arguments).await,
+        Command::Create(arguments) => create::run(context, *arguments).await,
         Command::Delete(arguments) => delete::run(context, arguments).await,
         Command::List(arguments) => list::run(context, arguments).await,
         Command::Start(arguments) => start::run(context, arguments).await,
