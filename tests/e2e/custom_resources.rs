@@ -169,7 +169,7 @@ fn go_with_their_owners_and_namespaces(fixture: &Fixture) {
     let owner =
         format!("{{apiVersion: e2e.kd.example/v1alpha1, kind: Workflow, name: hello, uid: {uid}}}");
     let owned = format!(
-        "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: owned, ownerReferences: [{owner}]}}}}"
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: owned, ownerReferences: [{owner}]}}\n"
     );
     let child =
         WORKFLOW.replace("name: hello}", &format!("name: child, ownerReferences: [{owner}]}}"));

@@ -101,7 +101,7 @@ metadata: {name: c}
 spec:
   schedule: '@every 1s'
   timeZone: Europe/Paris
-  successfulJobsHistoryLimit: 1
+  successfulJobsHistoryLimit: 3
   jobTemplate:
     spec:
       template:
