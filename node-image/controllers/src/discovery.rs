@@ -78,9 +78,9 @@ impl Discovered {
     }
 }
 
-/// Every resource that can be listed, watched and deleted, but events, each in its preferred version,
-/// or in the first that has it:
-/// nothing depends on those. None when the API server does not answer for long.
+/// Every resource that can be listed, watched and deleted, each in its group's preferred version or
+/// the first that has it; without events, which nothing depends on. None when the API server does
+/// not answer for long.
 pub async fn deletable_resources(client: &Client) -> Option<Discovered> {
     for attempt in 0..ATTEMPTS_MAX {
         match discover(client).await {

@@ -459,19 +459,18 @@ impl State {
         };
         let (group, version) = match parts.as_slice() {
             ["apis"] => {
-                let mut groups: Vec<(&str, &str)> = Vec::new();
+                let mut groups: Vec<(&str, Vec<Value>)> = Vec::new();
                 for kind in self.kinds.iter().filter(|k| !k.group.is_empty()) {
-                    if groups.iter().all(|(group, _)| *group != kind.group) {
-                        groups.push((&kind.group, &kind.version));
+                    let name = version_of(&kind.group, &kind.version);
+                    let version = json!({"groupVersion": name, "version": kind.version});
+                    match groups.iter_mut().find(|(group, _)| *group == kind.group) {
+                        Some((_, versions)) if versions.contains(&version) => {}
+                        Some((_, versions)) => versions.push(version),
+                        None => groups.push((&kind.group, vec![version])),
                     }
                 }
-                let groups: Vec<Value> = groups
-                    .into_iter()
-                    .map(|(g, v)| {
-                        json!({"name": g, "preferredVersion": {
-                            "groupVersion": version_of(g, v), "version": v}})
-                    })
-                    .collect();
+                let group = |(name, versions): (&str, Vec<Value>)| json!({"name": name, "preferredVersion": versions[0], "versions": versions});
+                let groups: Vec<Value> = groups.into_iter().map(group).collect();
                 return Ok(json!({"kind": "APIGroupList", "groups": groups}));
             }
             ["api", version] => ("", *version),
