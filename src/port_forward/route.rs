@@ -6,14 +6,14 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures::{Sink, Stream};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use kd_contract::KUBELET_PORT;
 use kube::Client;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
 use super::client::client;
 
@@ -43,9 +43,9 @@ pub struct Route {
 }
 
 /// A WebSocket to a port of the pod.
-pub struct Connected<S> {
+pub struct Connected {
     /// Its messages.
-    pub messages: S,
+    pub messages: WebSocketStream<TokioIo<Upgraded>>,
     /// The other side understands the end of one direction (`v5.channel.k8s.io`).
     pub closes: bool,
 }
@@ -70,18 +70,7 @@ impl Route {
     ///
     /// # Errors
     /// The API server's reason, when there is no way at all.
-    pub async fn connect(
-        &self,
-        port: u16,
-    ) -> Result<
-        Connected<
-            impl Stream<Item = Result<Message, SocketError>>
-            + Sink<Message, Error = SocketError>
-            + Unpin
-            + use<>,
-        >,
-        kube::Error,
-    > {
+    pub async fn connect(&self, port: u16) -> Result<Connected, kube::Error> {
         let PodAddress { namespace, name, .. } = &self.pod;
         if let Some(kubelet) = &self.kubelet
             && !self.kubelet_refuses.load(Ordering::Relaxed)
@@ -97,18 +86,7 @@ impl Route {
     }
 }
 
-async fn open(
-    client: &Client,
-    path: String,
-) -> Result<
-    Connected<
-        impl Stream<Item = Result<Message, SocketError>>
-        + Sink<Message, Error = SocketError>
-        + Unpin
-        + use<>,
-    >,
-    kube::Error,
-> {
+async fn open(client: &Client, path: String) -> Result<Connected, kube::Error> {
     let request = http::Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError)?;
     let socket = client.connect(request).await?;
     let closes = socket.supports_stream_close();
