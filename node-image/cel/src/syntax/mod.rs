@@ -10,6 +10,7 @@ use crate::ast::Expr;
 use crate::deep;
 use crate::error::{CompileError, Issue};
 
+pub(crate) use grammar::RESERVED;
 pub(crate) use macros::MacroSet;
 
 /// The longest text, in characters.
