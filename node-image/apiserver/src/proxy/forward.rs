@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use super::Builder;
 use crate::answer::{Answer, RequestBody};
+use crate::webhook::trust_anyone;
 
 /// A node that does not answer for this long is not there.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -175,62 +176,6 @@ pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
 
 /// TLS that asks nobody who the other side is.
 pub(super) fn unverified(builder: Builder) -> ClientConfig {
-    builder
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier::AnyCertificate::default()))
-        .with_no_client_auth()
-}
-
-mod verifier {
-    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-    use rustls::crypto::{
-        WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
-    };
-    use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-    use rustls::{DigitallySignedStruct, Error, SignatureScheme};
-
-    /// Accepts any certificate whose holder has its key.
-    #[derive(Debug)]
-    pub(super) struct AnyCertificate(WebPkiSupportedAlgorithms);
-
-    impl Default for AnyCertificate {
-        fn default() -> Self {
-            AnyCertificate(ring::default_provider().signature_verification_algorithms)
-        }
-    }
-
-    impl ServerCertVerifier for AnyCertificate {
-        fn verify_server_cert(
-            &self,
-            _: &CertificateDer<'_>,
-            _: &[CertificateDer<'_>],
-            _: &ServerName<'_>,
-            _: &[u8],
-            _: UnixTime,
-        ) -> Result<ServerCertVerified, Error> {
-            Ok(ServerCertVerified::assertion())
-        }
-
-        fn verify_tls12_signature(
-            &self,
-            message: &[u8],
-            certificate: &CertificateDer<'_>,
-            signed: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            verify_tls12_signature(message, certificate, signed, &self.0)
-        }
-
-        fn verify_tls13_signature(
-            &self,
-            message: &[u8],
-            certificate: &CertificateDer<'_>,
-            signed: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            verify_tls13_signature(message, certificate, signed, &self.0)
-        }
-
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            self.0.supported_schemes()
-        }
-    }
+    let verifier = trust_anyone(builder.crypto_provider().clone());
+    builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
 }
