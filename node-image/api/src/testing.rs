@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{Kind, Kinds, custom};
+use crate::{FieldError, Kind, Kinds, custom};
 
 /// A kind of the table.
 pub(crate) fn kind(group: &str, version: &str, name: &str) -> Kind {
@@ -22,4 +22,13 @@ pub(crate) fn custom_kind(version: Value) -> Kind {
         "spec": {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [version]},
         "status": {"acceptedNames": names, "conditions": [{"type": "Established", "status": "True"}]}});
     custom::kinds_of(&definition, 1).remove(0)
+}
+
+/// Checks what a rule says of an object.
+#[track_caller]
+pub(crate) fn check(rule: fn(&mut Vec<FieldError>, &Value), object: Value, want: &[&str]) {
+    let mut errors = Vec::new();
+    rule(&mut errors, &object);
+    let texts: Vec<String> = errors.iter().map(FieldError::to_string).collect();
+    assert_eq!(texts, want, "{object}");
 }

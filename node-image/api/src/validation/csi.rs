@@ -238,14 +238,7 @@ mod tests {
 
     use super::*;
     use crate::defaults::apply_defaults;
-    use crate::testing::kind;
-
-    fn check(rule: fn(&mut Errors, &Value), object: Value, want: &[&str]) {
-        let mut errors = Errors::new();
-        rule(&mut errors, &object);
-        let texts: Vec<String> = errors.iter().map(FieldError::to_string).collect();
-        assert_eq!(texts, want, "{object}");
-    }
+    use crate::testing::{check, kind};
 
     #[test]
     fn drivers() {

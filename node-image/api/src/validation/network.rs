@@ -415,13 +415,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    fn check(rule: fn(&mut Errors, &Value), object: Value, want: &[&str]) {
-        let mut errors = Errors::new();
-        rule(&mut errors, &object);
-        let texts: Vec<String> = errors.iter().map(FieldError::to_string).collect();
-        assert_eq!(texts, want, "{object}");
-    }
+    use crate::testing::check;
 
     #[test]
     fn ingresses() {
