@@ -36,10 +36,12 @@ struct Head {
     status: StatusHead,
 }
 
+/// What is read of a pod's metadata.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct MetadataHead {
-    annotations: BTreeMap<String, String>,
+pub struct MetadataHead {
+    /// Annotations.
+    pub annotations: BTreeMap<String, String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -50,13 +52,17 @@ struct StatusHead {
     container_statuses: Vec<ContainerHead>,
 }
 
+/// What is read of a pod's condition.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct ConditionHead {
+pub struct ConditionHead {
+    /// Its type.
     #[serde(rename = "type")]
-    name: String,
-    status: String,
-    last_transition_time: Option<Timestamp>,
+    pub name: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// When its status changed.
+    pub last_transition_time: Option<Timestamp>,
 }
 
 #[derive(Default, Deserialize)]

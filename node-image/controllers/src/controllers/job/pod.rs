@@ -1,6 +1,5 @@
 //! What a Job asks of its pods.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -8,7 +7,7 @@ use kd_client::Object;
 use serde::Deserialize;
 
 use super::{FAILURE_COUNT, FINALIZER, IGNORED_FAILURE_COUNT, INDEX};
-use crate::pods::PodState;
+use crate::pods::{ConditionHead, MetadataHead, PodState};
 
 /// A pod of a Job.
 pub(super) struct JobPod {
@@ -34,26 +33,11 @@ struct Head {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct MetadataHead {
-    annotations: BTreeMap<String, String>,
-}
-
-#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct StatusHead {
     conditions: Vec<ConditionHead>,
     container_statuses: Vec<ContainerEnd>,
     init_container_statuses: Vec<ContainerEnd>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct ConditionHead {
-    #[serde(rename = "type")]
-    pub name: String,
-    pub status: String,
-    last_transition_time: Option<Timestamp>,
 }
 
 #[derive(Default, Deserialize)]

@@ -36,7 +36,7 @@ pub(super) fn judge(policy: Option<&PodFailurePolicy>, pod: &JobPod) -> Failure 
                 let patterns = rule.on_pod_conditions.iter().flatten();
                 let found = patterns.flat_map(|pattern| {
                     let status = pattern.status.as_deref().unwrap_or("True");
-                    let same = move |c: &&super::pod::ConditionHead| {
+                    let same = move |c: &&crate::pods::ConditionHead| {
                         c.name == pattern.type_ && c.status == status
                     };
                     pod.conditions.iter().find(same)
