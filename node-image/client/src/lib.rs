@@ -7,6 +7,7 @@ mod client;
 mod error;
 mod labels;
 mod object;
+pub mod placement;
 mod recorder;
 mod resource;
 mod view;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::labels::selects_all;
 use k8s_openapi::api::core::v1::{
     NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PodSpec, Taint, Toleration,
 };
-use kd_client::selects_all;
 
 /// Whether a node is one of those that a pod insists on, by nodeSelector and node affinity.
 pub fn accepts(pod: &PodSpec, name: &str, labels: &BTreeMap<String, String>) -> bool {
@@ -26,7 +26,12 @@ pub fn matches_selector(
     selector.node_selector_terms.iter().any(|term| matches_term(term, name, labels))
 }
 
-fn matches_term(term: &NodeSelectorTerm, name: &str, labels: &BTreeMap<String, String>) -> bool {
+/// Whether a node fulfils a term: each of its requirements. An empty term is fulfilled nowhere.
+pub fn matches_term(
+    term: &NodeSelectorTerm,
+    name: &str,
+    labels: &BTreeMap<String, String>,
+) -> bool {
     let expressions = term.match_expressions.as_deref().unwrap_or_default();
     let fields = term.match_fields.as_deref().unwrap_or_default();
     let named = BTreeMap::from([("metadata.name".to_owned(), name.to_owned())]);
@@ -58,19 +63,25 @@ pub fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
     let value = toleration.value.as_deref().unwrap_or_default();
     let have = taint.value.as_deref().unwrap_or_default();
     let numbers = || Some((have.parse::<i64>().ok()?, value.parse::<i64>().ok()?));
-    let covered = match toleration.operator.as_deref().unwrap_or("Equal") {
+    let covered = match toleration.operator.as_deref().unwrap_or_default() {
+        "" | "Equal" => value == have,
         "Exists" => true,
         "Lt" => numbers().is_some_and(|(have, bound)| have < bound),
         "Gt" => numbers().is_some_and(|(have, bound)| have > bound),
-        _ => value == have,
+        _ => false,
     };
     (effect.is_empty() || effect == taint.effect) && (key.is_empty() || key == taint.key) && covered
+}
+
+/// Whether some toleration covers a taint.
+pub fn is_tolerated(tolerations: &[Toleration], taint: &Taint) -> bool {
+    tolerations.iter().any(|toleration| tolerates(toleration, taint))
 }
 
 /// Whether every taint with one of these effects is tolerated.
 pub fn tolerates_all(tolerations: &[Toleration], taints: &[Taint], effects: &[&str]) -> bool {
     let of_concern = taints.iter().filter(|taint| effects.contains(&taint.effect.as_str()));
-    of_concern.into_iter().all(|taint| tolerations.iter().any(|t| tolerates(t, taint)))
+    of_concern.into_iter().all(|taint| is_tolerated(tolerations, taint))
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ mod discovery;
 mod driver;
 mod history;
 mod perform;
-mod placement;
 mod plan;
 mod pods;
 mod share;

@@ -3,9 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{
-    Node, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod,
-};
+use k8s_openapi::api::core::v1::{Node, NodeSelector, Pod};
+use kd_client::placement;
 
 use crate::lifecycle::Stop;
 use crate::pod::PodExt;
@@ -124,15 +123,7 @@ pub fn checked_resources(pod: &Pod, others: &[&Pod], allocatable: &Resources) ->
 }
 
 fn checked_affinity(pod: &Pod, node: &Node) -> Result<(), Stop> {
-    let none = BTreeMap::new();
-    let labels = node.metadata.labels.as_ref().unwrap_or(&none);
-    let selector = pod.spec().node_selector.iter().flatten();
-    let selected = selector.into_iter().all(|(key, value)| labels.get(key) == Some(value));
-    let affinity = pod.spec().affinity.as_ref().and_then(|a| a.node_affinity.as_ref());
-    let required =
-        affinity.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
-    let matched = required.is_none_or(|selector| selects_node(selector, node));
-    match selected && matched {
+    match placement::accepts(pod.spec(), name(node), labels(node)) {
         true => Ok(()),
         false => Err(refused(
             "NodeAffinity",
@@ -141,39 +132,18 @@ fn checked_affinity(pod: &Pod, node: &Node) -> Result<(), Stop> {
     }
 }
 
-/// Whether a node is one of those that a selector means: its terms are alternatives.
+/// Whether a node is one of those that a selector means.
 pub fn selects_node(selector: &NodeSelector, node: &Node) -> bool {
-    let none = BTreeMap::new();
-    let labels = node.metadata.labels.as_ref().unwrap_or(&none);
-    selector.node_selector_terms.iter().any(|term| term_matches(term, labels, node))
+    placement::matches_selector(selector, name(node), labels(node))
 }
 
-fn term_matches(term: &NodeSelectorTerm, labels: &BTreeMap<String, String>, node: &Node) -> bool {
-    let expressions = term.match_expressions.as_deref().unwrap_or_default();
-    let fields = term.match_fields.as_deref().unwrap_or_default();
-    let name = node.metadata.name.as_ref();
-    // An empty term matches nothing.
-    (!expressions.is_empty() || !fields.is_empty())
-        && expressions.iter().all(|r| requirement_matches(r, labels.get(&r.key)))
-        && fields.iter().all(|r| requirement_matches(r, name.filter(|_| r.key == "metadata.name")))
+fn name(node: &Node) -> &str {
+    node.metadata.name.as_deref().unwrap_or_default()
 }
 
-fn requirement_matches(requirement: &NodeSelectorRequirement, value: Option<&String>) -> bool {
-    let values = requirement.values.as_deref().unwrap_or_default();
-    let listed = value.is_some_and(|v| values.contains(v));
-    let numbers = || {
-        let bound: i64 = values.first()?.parse().ok()?;
-        Some((value?.parse::<i64>().ok()?, bound))
-    };
-    match requirement.operator.as_str() {
-        "In" => listed,
-        "NotIn" => !listed,
-        "Exists" => value.is_some(),
-        "DoesNotExist" => value.is_none(),
-        "Gt" => numbers().is_some_and(|(v, bound)| v > bound),
-        "Lt" => numbers().is_some_and(|(v, bound)| v < bound),
-        _ => false,
-    }
+fn labels(node: &Node) -> &BTreeMap<String, String> {
+    const NONE: &BTreeMap<String, String> = &BTreeMap::new();
+    node.metadata.labels.as_ref().unwrap_or(NONE)
 }
 
 type HostPort = (String, String, i32);
@@ -209,20 +179,10 @@ fn host_ports(pod: &Pod) -> Vec<HostPort> {
 fn checked_taints(pod: &Pod, node: &Node) -> Result<(), Stop> {
     let taints = node.spec.as_ref().and_then(|s| s.taints.as_deref()).unwrap_or_default();
     let tolerations = pod.spec().tolerations.as_deref().unwrap_or_default();
-    for taint in taints.iter().filter(|t| t.effect == "NoExecute") {
-        let tolerated = tolerations.iter().any(|t| {
-            let text = |t: &Option<String>| t.clone().unwrap_or_default();
-            let (key, effect, operator) = (text(&t.key), text(&t.effect), text(&t.operator));
-            (effect.is_empty() || effect == taint.effect)
-                && (key == taint.key || (key.is_empty() && operator == "Exists"))
-                && (operator == "Exists"
-                    || t.value.clone().unwrap_or_default() == text(&taint.value))
-        });
-        if !tolerated {
-            let message =
-                "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate";
-            return Err(refused("TaintToleration", message));
-        }
+    if !placement::tolerates_all(tolerations, taints, &["NoExecute"]) {
+        let message =
+            "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate";
+        return Err(refused("TaintToleration", message));
     }
     Ok(())
 }

@@ -9,10 +9,10 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kd_api::selector::Selector;
+use kd_client::placement::matches_selector;
 use kd_client::{Key, label_selector, selects};
 
 use crate::node::NodeFacts;
-use crate::plugins::matches_selector;
 
 /// The node that a provisioner is to make a claim's volume for.
 pub const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
@@ -206,7 +206,9 @@ impl VolumeFacts {
     }
 
     fn allows(&self, node: &NodeFacts) -> bool {
-        self.affinity.as_ref().is_none_or(|selector| matches_selector(selector, node))
+        self.affinity
+            .as_ref()
+            .is_none_or(|selector| matches_selector(selector, &node.name, &node.labels))
     }
 
     /// Whether it has what the claim asks for, whoever it belongs to.

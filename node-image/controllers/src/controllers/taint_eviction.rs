@@ -3,10 +3,10 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod, PodCondition, Taint, Toleration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kd_client::placement::tolerates;
 use kd_client::{Change, DeleteOptions, EventType, Interest, Key, Object, View, resources};
 
 use crate::controller::{itself, shared};
-use crate::placement::tolerates;
 use crate::{Controller, Plan, Step, Target, event};
 
 pub(super) struct TaintEviction;

@@ -10,7 +10,8 @@ mod signals;
 pub(crate) use run::run_eviction;
 pub use signals::{Condition, Level, Levels, Pressures, Signal};
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Taint};
+use kd_client::placement::is_tolerated;
 
 use crate::lifecycle::Stop;
 use crate::pod::PodExt;
@@ -43,15 +44,12 @@ pub fn admit_under_pressure(pod: &Pod, pressures: &Pressures) -> Result<(), Stop
 }
 
 fn tolerates_memory_pressure(pod: &Pod) -> bool {
-    const TAINT: &str = "node.kubernetes.io/memory-pressure";
-    pod.spec().tolerations.iter().flatten().any(|toleration| {
-        let text = |field: &Option<String>| field.clone().unwrap_or_default();
-        let (key, effect, operator) =
-            (text(&toleration.key), text(&toleration.effect), text(&toleration.operator));
-        (effect.is_empty() || effect == "NoSchedule")
-            && (key == TAINT || (key.is_empty() && operator == "Exists"))
-            && (operator == "Exists" || text(&toleration.value).is_empty())
-    })
+    let taint = Taint {
+        key: "node.kubernetes.io/memory-pressure".into(),
+        effect: "NoSchedule".into(),
+        ..Taint::default()
+    };
+    is_tolerated(pod.spec().tolerations.as_deref().unwrap_or_default(), &taint)
 }
 
 #[cfg(test)]

@@ -15,7 +15,6 @@ mod volume_restrictions;
 
 use crate::plugin::Plugin;
 
-pub use node_affinity::matches_selector;
 pub use volume_binding::claims_of;
 
 /// Every plugin, in the order in which upstream filters: the first refusal of a node is the one told.

@@ -1,9 +1,7 @@
 //! NodeAffinity: node labels and names that a pod insists on or prefers, by nodeSelector and by
 //! node affinity.
 
-use std::collections::BTreeMap;
-
-use k8s_openapi::api::core::v1::{NodeSelector, NodeSelectorRequirement, NodeSelectorTerm};
+use kd_client::placement::{matches_selector, matches_term};
 use kd_client::selects_all;
 
 use crate::cluster::Cluster;
@@ -23,37 +21,7 @@ pub(super) fn accepts(pod: &PodFacts, node: &NodeFacts) -> bool {
     let required =
         affinity.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
     selects_all(&pod.wishes.node_selector, &node.labels)
-        && required.is_none_or(|selector| matches_selector(selector, node))
-}
-
-/// Terms are alternatives; the requirements of a term all have to hold. An empty term holds nowhere.
-pub fn matches_selector(selector: &NodeSelector, node: &NodeFacts) -> bool {
-    selector.node_selector_terms.iter().any(|term| matches_term(term, node))
-}
-
-fn matches_term(term: &NodeSelectorTerm, node: &NodeFacts) -> bool {
-    let expressions = term.match_expressions.as_deref().unwrap_or_default();
-    let fields = term.match_fields.as_deref().unwrap_or_default();
-    let named = BTreeMap::from([("metadata.name".to_owned(), node.name.clone())]);
-    let empty = expressions.is_empty() && fields.is_empty();
-    !empty
-        && expressions.iter().all(|r| holds(r, &node.labels))
-        && fields.iter().all(|r| holds(r, &named))
-}
-
-fn holds(requirement: &NodeSelectorRequirement, labels: &BTreeMap<String, String>) -> bool {
-    let value = labels.get(&requirement.key);
-    let values = requirement.values.as_deref().unwrap_or_default();
-    let number = || Some((value?.parse::<i64>().ok()?, values.first()?.parse::<i64>().ok()?));
-    match requirement.operator.as_str() {
-        "In" => value.is_some_and(|value| values.contains(value)),
-        "NotIn" => !value.is_some_and(|value| values.contains(value)),
-        "Exists" => value.is_some(),
-        "DoesNotExist" => value.is_none(),
-        "Gt" => number().is_some_and(|(have, bound)| have > bound),
-        "Lt" => number().is_some_and(|(have, bound)| have < bound),
-        _ => false,
-    }
+        && required.is_none_or(|selector| matches_selector(selector, &node.name, &node.labels))
 }
 
 impl Plugin for NodeAffinity {
@@ -93,8 +61,10 @@ impl Prepared for Wanted<'_> {
         let affinity = self.0.wishes.affinity.as_ref().and_then(|a| a.node_affinity.as_ref());
         let preferred =
             affinity.and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref());
-        let matching =
-            preferred.into_iter().flatten().filter(|p| matches_term(&p.preference, node));
+        let matching = preferred
+            .into_iter()
+            .flatten()
+            .filter(|p| matches_term(&p.preference, &node.name, &node.labels));
         matching.map(|p| i64::from(p.weight)).sum()
     }
 }

@@ -1,8 +1,8 @@
 //! NodeUnschedulable: a cordoned node takes only pods that tolerate it.
 
 use k8s_openapi::api::core::v1::Taint;
+use kd_client::placement::is_tolerated;
 
-use super::taint_toleration::tolerates;
 use crate::cluster::Cluster;
 use crate::node::NodeFacts;
 use crate::plugin::{ClusterEvent, Plugin, Prepared, Refusal};
@@ -30,7 +30,7 @@ impl Plugin for NodeUnschedulable {
         _: &'a Cluster,
         pod: &'a PodFacts,
     ) -> Result<Option<Box<dyn Prepared + 'a>>, Refusal> {
-        let tolerated = pod.wishes.tolerations.iter().any(|t| tolerates(t, &cordon()));
+        let tolerated = is_tolerated(&pod.wishes.tolerations, &cordon());
         Ok((!tolerated).then(|| Box::new(Intolerant) as Box<dyn Prepared>))
     }
 

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use k8s_openapi::api::core::v1::TopologySpreadConstraint;
 use kd_api::selector::Selector;
+use kd_client::placement::is_tolerated;
 use kd_client::{label_selector, selects};
 
 use super::node_affinity;
-use super::taint_toleration::tolerates;
 use crate::cluster::Cluster;
 use crate::node::NodeFacts;
 use crate::plugin::{ClusterEvent, Normalize, Plugin, Prepared, Refusal};
@@ -121,7 +121,7 @@ impl<'a> Constraint<'a> {
         let hard = node.taints.iter().filter(|t| t.effect != "PreferNoSchedule");
         (!self.by_affinity || node_affinity::accepts(pod, node))
             && (!self.by_taints
-                || hard.into_iter().all(|t| pod.wishes.tolerations.iter().any(|x| tolerates(x, t))))
+                || hard.into_iter().all(|t| is_tolerated(&pod.wishes.tolerations, t)))
     }
 
     /// Whether a pod counts.

@@ -2,6 +2,7 @@
 //! PreferNoSchedule.
 
 use k8s_openapi::api::core::v1::{Taint, Toleration};
+use kd_client::placement::is_tolerated;
 
 use crate::cluster::Cluster;
 use crate::node::NodeFacts;
@@ -11,31 +12,6 @@ use crate::pod::PodFacts;
 pub(super) struct TaintToleration;
 
 struct Tolerations<'a>(&'a [Toleration]);
-
-/// Whether a toleration covers a taint.
-pub(super) fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    let text = |value: &Option<String>| value.clone().unwrap_or_default();
-    let (effect, key, value) =
-        (text(&toleration.effect), text(&toleration.key), text(&toleration.value));
-    let have = taint.value.as_deref().unwrap_or_default();
-    let same_value = match toleration.operator.as_deref().unwrap_or("") {
-        "" | "Equal" => value == have,
-        "Exists" => true,
-        "Lt" => compare(have, &value, |have, bound| have < bound),
-        "Gt" => compare(have, &value, |have, bound| have > bound),
-        _ => false,
-    };
-    (effect.is_empty() || effect == taint.effect)
-        && (key.is_empty() || key == taint.key)
-        && same_value
-}
-
-fn compare(have: &str, bound: &str, holds: impl Fn(i64, i64) -> bool) -> bool {
-    match (have.parse(), bound.parse()) {
-        (Ok(have), Ok(bound)) => holds(have, bound),
-        _ => false,
-    }
-}
 
 impl Plugin for TaintToleration {
     fn name(&self) -> &'static str {
@@ -66,7 +42,7 @@ impl Plugin for TaintToleration {
 
 impl Tolerations<'_> {
     fn cover(&self, taint: &Taint) -> bool {
-        self.0.iter().any(|toleration| tolerates(toleration, taint))
+        is_tolerated(self.0, taint)
     }
 }
 

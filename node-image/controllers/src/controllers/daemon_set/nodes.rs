@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Affinity, NodeSelector, PodSpec, Taint};
+use kd_client::placement::{accepts, tolerates_all};
 use kd_client::{Change, Object};
 use serde::Deserialize;
-
-use crate::placement::{accepts, tolerates_all};
 
 /// A node as a DaemonSet sees it.
 pub(super) struct NodeFit {
