@@ -18,10 +18,22 @@ pub struct NodeConfig {
     /// Names and addresses the API server's certificate must hold besides those the node knows
     /// (`localhost`, `127.0.0.1`, a `--api-host`).
     pub api_server_names: Vec<String>,
-    /// Pod address range of the cluster.
+    /// Pod address ranges of the cluster, one of a family, separated by commas, the first one first.
     pub pod_cidr: String,
-    /// Service address range of the cluster.
+    /// Service address ranges of the cluster, in the same form.
     pub service_cidr: String,
+    /// Ranges outside of the cluster to which pods keep their own addresses.
+    #[serde(default)]
+    pub non_masquerade_cidrs: Vec<String>,
+    /// How packets get to other nodes' pods.
+    #[serde(default)]
+    pub network_backend: NetworkBackend,
+    /// Pods are on the network of somebody's CNI plugins.
+    #[serde(default)]
+    pub disable_default_cni: bool,
+    /// Somebody else leads Services' packets.
+    #[serde(default)]
+    pub disable_kube_proxy: bool,
     /// DNS domain of the cluster.
     pub cluster_domain: String,
     /// Address of the DNS service.
@@ -29,12 +41,18 @@ pub struct NodeConfig {
     /// Labels of the Node object.
     #[serde(default)]
     pub node_labels: std::collections::BTreeMap<String, String>,
+    /// Taints that the Node object is created with: `key=value:effect`.
+    #[serde(default)]
+    pub node_taints: Vec<String>,
     /// The cluster's CA certificate, PEM.
     pub ca_certificate: String,
     /// Who this node is.
     pub identity: NodeIdentity,
     /// On servers only.
     pub secrets: Option<ServerSecrets>,
+    /// On servers: how the API server is configured beyond its defaults.
+    #[serde(default)]
+    pub api_server_files: ApiServerFiles,
     /// How hard the store syncs.
     #[serde(default)]
     pub durability: Durability,
@@ -44,11 +62,34 @@ pub struct NodeConfig {
     /// More certificate authorities of registries, PEM.
     #[serde(default)]
     pub registry_authorities: Vec<String>,
+    /// The kubelet's flags, `name=value`.
+    #[serde(default)]
+    pub kubelet_flags: Vec<String>,
     /// Names of hosts that pods and nodes know besides those of DNS.
     #[serde(default)]
     pub host_aliases: Vec<HostAlias>,
+    /// Nodes that are only objects, kept by the server.
+    #[serde(default)]
+    pub simulated_nodes: usize,
+    /// How the scheduler is configured, where it is.
+    #[serde(default)]
+    pub scheduler: Option<crate::scheduler::SchedulerConfiguration>,
+    /// Whether pods are left to a scheduler of the user's.
+    #[serde(default)]
+    pub disable_scheduler: bool,
+    /// What does not run.
+    #[serde(default)]
+    pub disabled: Vec<Component>,
     /// Log filter (tracing's syntax), e.g. `info`.
     pub log: String,
+}
+
+/// A part of a node that a cluster can be without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Component {
+    /// The reverse proxy for Ingresses and Gateways.
+    Ingress,
 }
 
 /// An address with names.
@@ -62,7 +103,7 @@ pub struct HostAlias {
 }
 
 /// What runs on a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NodeRole {
     /// Control plane and kubelet.
@@ -100,6 +141,22 @@ pub struct ServerSecrets {
     pub front_proxy: Option<AuthoritySecrets>,
 }
 
+/// The texts of files that configure the API server, as they were when the cluster was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ApiServerFiles {
+    /// `audit.k8s.io` Policy.
+    pub audit_policy: Option<String>,
+    /// `apiserver.config.k8s.io` AuthenticationConfiguration.
+    pub authentication: Option<String>,
+    /// `apiserver.config.k8s.io` AuthorizationConfiguration.
+    pub authorization: Option<String>,
+    /// `apiserver.config.k8s.io` EncryptionConfiguration.
+    pub encryption: Option<String>,
+    /// The kubeconfigs that these name, by path.
+    pub kubeconfigs: std::collections::BTreeMap<String, String>,
+}
+
 /// An authority with its key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -108,6 +165,17 @@ pub struct AuthoritySecrets {
     pub certificate: String,
     /// Its key, PEM.
     pub key: String,
+}
+
+/// How packets get to other nodes' pods.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NetworkBackend {
+    /// Nodes are each other's next hops.
+    #[default]
+    HostRoutes,
+    /// In VXLAN datagrams.
+    Vxlan,
 }
 
 /// How hard the store syncs.

@@ -5,10 +5,12 @@ mod config;
 mod labels;
 mod paths;
 pub mod pki;
+pub mod scheduler;
 
 pub use config::{
-    AuthoritySecrets, BalancedPort, Durability, HostAlias, LoadBalancerConfig, NodeConfig,
-    NodeIdentity, NodeRole, PublishedProtocol, ServerSecrets,
+    ApiServerFiles, AuthoritySecrets, BalancedPort, Component, Durability, HostAlias,
+    LoadBalancerConfig, NetworkBackend, NodeConfig, NodeIdentity, NodeRole, PublishedProtocol,
+    ServerSecrets,
 };
 pub use labels::*;
 pub use paths::*;

@@ -6,6 +6,8 @@ pub const KD_BINARY: &str = "/kd";
 pub const NODE_CONFIG_ENV: &str = "KD_NODE_CONFIG";
 /// Environment variable that carries the [`crate::LoadBalancerConfig`] as JSON.
 pub const LOAD_BALANCER_CONFIG_ENV: &str = "KD_LOAD_BALANCER_CONFIG";
+/// The program that prints a node's rules for Services.
+pub const SERVICE_RULES_PROGRAM: &str = "service-rules";
 /// The program that a load balancer's container runs.
 pub const LOAD_BALANCER_PROGRAM: &str = "load-balancer";
 /// The node's own persistent state: a Docker volume mounted here.
@@ -16,6 +18,8 @@ pub const IMAGES_DIRECTORY: &str = "/var/lib/kd-images";
 pub const IMAGES_VOLUME: &str = "kd-images";
 /// The control plane's store.
 pub const STORE_DIRECTORY: &str = "/var/lib/kd/store";
+/// The API server's audit log, where it is asked for.
+pub const AUDIT_LOG: &str = "/var/log/kubernetes/audit.log";
 /// Certificates and keys of this node.
 pub const PKI_DIRECTORY: &str = "/var/lib/kd/pki";
 /// What lives only as long as the container: sockets, namespaces.
@@ -29,10 +33,20 @@ pub const API_SERVER_PORT: u16 = 6443;
 pub const KUBELET_PORT: u16 = 10250;
 /// Pod address range of a cluster.
 pub const POD_CIDR: &str = "10.244.0.0/16";
+/// IPv6 pod address range of a cluster.
+pub const POD_CIDR_V6: &str = "fd00:10:244::/56";
 /// Service address range of a cluster.
 pub const SERVICE_CIDR: &str = "10.96.0.0/16";
+/// IPv6 service address range of a cluster.
+pub const SERVICE_CIDR_V6: &str = "fd00:10:96::/112";
 /// Prefix length of one node's pod range.
 pub const NODE_CIDR_PREFIX: u8 = 24;
+/// Prefix length of one node's IPv6 pod range.
+pub const NODE_CIDR_PREFIX_V6: u8 = 64;
+/// Where CNI configurations are on a node.
+pub const CNI_CONFIGURATIONS: &str = "/etc/cni/net.d";
+/// Where CNI plugins are on a node.
+pub const CNI_PLUGINS: &str = "/opt/cni/bin";
 /// DNS domain of a cluster.
 pub const CLUSTER_DOMAIN: &str = "cluster.local";
 /// Address of the cluster's DNS service.

@@ -1,6 +1,7 @@
 //! The cluster's certificates. Identity is by name, never by a Docker address of the day, so
 //! clusters survive a reboot that gives every container another address.
 
+mod request;
 mod subject;
 
 use std::net::IpAddr;
@@ -13,6 +14,8 @@ use rcgen::{
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
     SanType, SigningKey,
 };
+
+pub use request::{Order, RequestError};
 
 /// How long certificates live. A development cluster must not expire under its user.
 const VALIDITY: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -96,7 +99,8 @@ impl ClusterAuthority {
         let operation = || format!("sign the certificate of {common_name:?}");
         let name = subject::name(common_name, organizations);
         let sign = |bytes: &[u8]| self.issuer.key().sign(bytes);
-        let der = subject::replaced(certificate.der(), &name, sign).map_err(failed(operation()))?;
+        let der = subject::replaced(certificate.der(), &[(subject::SUBJECT, &name)], sign)
+            .map_err(failed(operation()))?;
         let der = der.ok_or(rcgen::Error::CouldNotParseCertificate).map_err(failed(operation()))?;
         Ok(Issued { certificate_pem: pem(&der), key_pem: key.serialize_pem() })
     }

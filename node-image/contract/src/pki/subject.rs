@@ -1,5 +1,6 @@
-//! Subjects with several organizations: one group each. rcgen keeps one value per attribute, so the
-//! subject of what it issued is written anew, in DER, and signed again.
+//! Parts of certificates that rcgen cannot write: subjects with several organizations (it keeps one
+//! value per attribute), and keys of any algorithm. Such a part is put into what it issued, in DER,
+//! which is then signed again.
 
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
@@ -13,7 +14,9 @@ const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 const ORGANIZATION: &[u8] = &[0x55, 0x04, 0x0a];
 /// Which part of what is signed the subject is: behind version, serial number, algorithm, issuer
 /// and validity.
-const SUBJECT_POSITION: usize = 5;
+pub(super) const SUBJECT: usize = 5;
+/// Behind the subject.
+pub(super) const PUBLIC_KEY: usize = 6;
 
 /// The name of a user in groups.
 pub(super) fn name(common_name: &str, organizations: &[&str]) -> Vec<u8> {
@@ -27,14 +30,14 @@ pub(super) fn name(common_name: &str, organizations: &[&str]) -> Vec<u8> {
     element(SEQUENCE, &parts.concat())
 }
 
-/// A certificate with another subject; `sign` signs as its issuer does. `None` when the DER is none
-/// of a certificate.
+/// A certificate with other parts (by place); `sign` signs as its issuer does. `None` when the DER
+/// is none of a certificate.
 pub(super) fn replaced<E>(
     certificate: &[u8],
-    subject: &[u8],
+    others: &[(usize, &[u8])],
     sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>,
 ) -> Result<Option<Vec<u8>>, E> {
-    let Some((signed, algorithm)) = signed_part(certificate, subject) else { return Ok(None) };
+    let Some((signed, algorithm)) = signed_part(certificate, others) else { return Ok(None) };
     let mut signature = vec![0];
     signature.extend(sign(&signed)?);
     let parts = [signed, algorithm, element(BIT_STRING, &signature)];
@@ -42,11 +45,13 @@ pub(super) fn replaced<E>(
 }
 
 /// What is to be signed, and by which algorithm.
-fn signed_part(certificate: &[u8], subject: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+fn signed_part(certificate: &[u8], others: &[(usize, &[u8])]) -> Option<(Vec<u8>, Vec<u8>)> {
     let outer = elements(split(certificate)?.content)?;
     let [signed, algorithm, _] = outer.as_slice() else { return None };
     let mut parts = elements(split(signed)?.content)?;
-    *parts.get_mut(SUBJECT_POSITION)? = subject;
+    for (place, other) in others {
+        *parts.get_mut(*place)? = other;
+    }
     Some((element(SEQUENCE, &parts.concat()), algorithm.to_vec()))
 }
 
