@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::Dialect;
+use super::{Dialect, metrics};
 use crate::custom::{self, definition_name};
 use crate::kind::is_built_in_group;
 use crate::schema::{self, Extra, Field, Form, Node, NodeId, Scalar, Schema, Struct};
 use crate::{Kind, Kinds};
 
-const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
+pub(super) const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 /// The type of any patch's body.
 pub(super) const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
 /// A type with texts for what all objects have.
@@ -22,6 +22,9 @@ const EVERYWHERE: [&str; 2] = ["DeleteOptions", "WatchEvent"];
 /// The name of a type: of a built-in group its own or, if it has none, that of `meta/v1`; of any
 /// other group that of a custom kind.
 pub(super) fn name_of(group: &str, version: &str, kind: &str) -> String {
+    if let Some(name) = metrics::name_of(group, kind) {
+        return name;
+    }
     if schema::is_registered(group, version, kind) {
         return schema::type_name(group, version, kind);
     }
@@ -74,6 +77,11 @@ impl Definitions {
                     waiting.push(definition_name(&kind.group, &kind.version, &kind.kind));
                 }
             }
+            if let Some(found) = metrics::find(&name)
+                && !names.contains(&name)
+            {
+                waiting.extend(found.references());
+            }
             names.insert(name);
         }
         names.into_iter().collect()
@@ -84,9 +92,10 @@ impl Definitions {
         if let Some((kind, is_list)) = self.custom.get(name) {
             return self.custom_schema(kind, *is_list);
         }
-        let mut schema = match self.structure(name) {
-            Some(structure) => self.structure_schema(structure),
-            None => leaf_schema(name, self.dialect),
+        let mut schema = match (self.structure(name), metrics::find(name)) {
+            (Some(structure), _) => self.structure_schema(structure),
+            (None, Some(found)) => found.schema(self.dialect),
+            (None, None) => leaf_schema(name, self.dialect),
         };
         if let Some(text) = self.text(name, "") {
             schema.insert("description".into(), text.into());

@@ -37,7 +37,7 @@ pub(super) fn document<'n>(
 }
 
 /// An entry of a map: name and value.
-fn named(name: &str, value: Message) -> Message {
+pub(super) fn named(name: &str, value: Message) -> Message {
     let mut out = Message::default();
     out.string(1, name);
     out.message(2, value);
@@ -171,44 +171,44 @@ fn security_item(value: &Value) -> Message {
     only(API_KEY, out)
 }
 
-fn extensions(out: &mut Message, number: u32, value: &Value) {
+pub(super) fn extensions(out: &mut Message, number: u32, value: &Value) {
     for (name, extension) in entries(value).filter(|(name, _)| name.starts_with("x-")) {
         out.message(number, named(name, yaml(extension)));
     }
 }
 
 /// An Any.
-fn yaml(value: &Value) -> Message {
+pub(super) fn yaml(value: &Value) -> Message {
     let mut out = Message::default();
     out.string(2, &value.to_string());
     out
 }
 
 /// A message with one field.
-fn only(number: u32, value: Message) -> Message {
+pub(super) fn only(number: u32, value: Message) -> Message {
     let mut out = Message::default();
     out.message(number, value);
     out
 }
 
-fn text<'v>(value: &'v Value, key: &str) -> &'v str {
+pub(super) fn text<'v>(value: &'v Value, key: &str) -> &'v str {
     value[key].as_str().unwrap_or("")
 }
 
-fn flag(value: &Value, key: &str) -> bool {
+pub(super) fn flag(value: &Value, key: &str) -> bool {
     value[key].as_bool().unwrap_or(false)
 }
 
-fn strings(out: &mut Message, number: u32, value: &Value, key: &str) {
+pub(super) fn strings(out: &mut Message, number: u32, value: &Value, key: &str) {
     for text in elements(value, key).filter_map(Value::as_str) {
         out.string(number, text);
     }
 }
 
-fn elements<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = &'v Value> {
+pub(super) fn elements<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = &'v Value> {
     value[key].as_array().into_iter().flatten()
 }
 
-fn entries(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
+pub(super) fn entries(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
     value.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value))
 }

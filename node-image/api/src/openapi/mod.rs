@@ -1,9 +1,11 @@
 //! OpenAPI documents of the kinds that are served, made on demand: version 3 per group and version
-//! with its index, version 2 as JSON and as gnostic's protobuf. Written piece by piece, because as
+//! with its index, and version 2; both as JSON and as gnostic's protobuf. Written piece by piece, because as
 //! one tree of values they would take tens of megabytes.
 
 mod definitions;
 mod gnostic;
+mod gnostic_v3;
+mod metrics;
 mod operations;
 mod parameters;
 mod render;
@@ -12,7 +14,6 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::kind::METRICS_GROUP;
 use crate::{Kind, Kinds};
 use definitions::Definitions;
 use operations::Route;
@@ -40,7 +41,7 @@ impl Dialect {
 /// `/openapi/v3`: where the document of each group and version is, by content.
 pub fn v3_index(kinds: &Kinds) -> Value {
     let mut paths = Map::new();
-    for group in kinds.groups().iter().filter(|group| is_described(&group.name)) {
+    for group in kinds.groups() {
         for version in &group.versions {
             let path = root_path(&group.name, version);
             let path = path.trim_start_matches('/');
@@ -61,7 +62,7 @@ pub fn v3_hash(kinds: &Kinds, group: &str, version: &str) -> String {
 /// `/openapi/v3/api/v1`, `/openapi/v3/apis/<group>/<version>`; `None` when nothing is served there.
 pub fn v3(kinds: &Kinds, group: &str, version: &str) -> Option<Bytes> {
     let rows: Vec<&Kind> = kinds.kinds_of(group, version).map(|kind| kind.as_ref()).collect();
-    if rows.is_empty() || !is_described(group) {
+    if rows.is_empty() {
         return None;
     }
     let definitions = Definitions::new(kinds, Dialect::V3);
@@ -84,6 +85,20 @@ pub fn v3(kinds: &Kinds, group: &str, version: &str) -> Option<Bytes> {
     out.entry("securitySchemes", &security_scheme());
     out.close();
     Some(out.finish())
+}
+
+/// The same document as gnostic's `openapi.v3.Document`.
+pub fn v3_protobuf(kinds: &Kinds, group: &str, version: &str) -> Option<Bytes> {
+    let rows: Vec<&Kind> = kinds.kinds_of(group, version).map(|kind| kind.as_ref()).collect();
+    if rows.is_empty() {
+        return None;
+    }
+    let definitions = Definitions::new(kinds, Dialect::V3);
+    let routes = operations::routes(&rows);
+    let names = definitions.reachable(roots(&rows, &routes));
+    let paths = routes.iter().map(|route| (route.path.as_str(), render::v3(route)));
+    let schemas = names.iter().map(|name| (name.as_str(), definitions.render(name)));
+    Some(gnostic_v3::document(&info(), paths, schemas, &security_scheme()).into())
 }
 
 /// What changes exactly when the version 2 document changes: its ETag.
@@ -156,16 +171,10 @@ pub fn v2_protobuf(kinds: &Kinds, foreign: &Foreign) -> Bytes {
 }
 
 fn v2_parts(kinds: &Kinds, definitions: &Definitions) -> (Vec<Route>, Vec<String>) {
-    let described = kinds.iter().filter(|kind| is_described(&kind.group));
-    let rows: Vec<&Kind> = described.map(|kind| kind.as_ref()).collect();
+    let rows: Vec<&Kind> = kinds.iter().map(|kind| kind.as_ref()).collect();
     let routes = operations::routes(&rows);
     let names = definitions.reachable(roots(&rows, &routes));
     (routes, names)
-}
-
-/// Whether there are schemas of a group: its kinds are otherwise only answered.
-fn is_described(group: &str) -> bool {
-    group != METRICS_GROUP
 }
 
 /// The types that the operations name, and the kinds themselves.

@@ -93,7 +93,7 @@ fn schemas() {
 
 #[test]
 fn references_are_resolved() {
-    let kinds = Kinds::known();
+    let kinds = Kinds::built_in();
     let mut documents: Vec<Bytes> = vec![v2_json(&kinds, &Foreign::default())];
     for group in kinds.groups() {
         documents
@@ -131,7 +131,26 @@ fn hashes_follow_the_rows() {
 
 #[test]
 fn protobuf_begins_as_a_document() {
-    let document = v2_protobuf(&Kinds::built_in(), &Foreign::default());
+    let kinds = Kinds::built_in();
+    let document = v2_protobuf(&kinds, &Foreign::default());
     assert_eq!(document[..5], *b"\x0a\x032.0");
     assert!(document.len() > 100_000);
+    let document = v3_protobuf(&kinds, "apps", "v1").unwrap();
+    assert_eq!(document[..7], *b"\x0a\x053.0.0");
+    assert!(document.len() > 100_000);
+    assert!(v3_protobuf(&kinds, "apps", "v2").is_none());
+}
+
+#[test]
+fn metrics_are_described() {
+    let document = v3(&Kinds::built_in(), "metrics.k8s.io", "v1beta1").unwrap();
+    let document: Value = serde_json::from_slice(&document).unwrap();
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    let kinds: Vec<&str> = schemas
+        .values()
+        .filter_map(|schema| schema["x-kubernetes-group-version-kind"][0]["kind"].as_str())
+        .collect();
+    for kind in ["NodeMetrics", "NodeMetricsList", "PodMetrics", "PodMetricsList"] {
+        assert!(kinds.contains(&kind), "{kinds:?}");
+    }
 }

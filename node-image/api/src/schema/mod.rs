@@ -2,6 +2,7 @@
 //! when first asked. It drives strict decoding, pruning, strategic merge, apply and OpenAPI.
 
 mod arena;
+mod expanded;
 mod fields;
 mod kind;
 mod reference;
@@ -16,6 +17,7 @@ use crate::Kind;
 
 pub(crate) use arena::{Extra, Field, Form, Node, NodeId, Scalar, Struct, Wire};
 pub use arena::{ListType, Schema};
+pub use expanded::expanded;
 pub use kind::KindSchema;
 pub use reference::SchemaRef;
 

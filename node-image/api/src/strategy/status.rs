@@ -81,7 +81,10 @@ pub(super) fn take(kind: &Kind, new: &mut Value, old: &Value) {
     }
 }
 
-/// Custom resources keep all metadata; built-in kinds let a status writer touch labels and
+/// What of the metadata kinds keep that mean their status to be all that its writer changes.
+const METADATA: &[&str] = &["annotations", "finalizers", "labels", "ownerReferences"];
+
+/// Custom resources keep all metadata; most built-in kinds let a status writer touch labels and
 /// annotations, as the kubelet does for its node.
 fn keep_metadata(kind: &Kind, new: &mut Value, old: &Value) {
     let names = (kind.group.as_str(), kind.kind.as_str());
@@ -97,7 +100,11 @@ fn keep_metadata(kind: &Kind, new: &mut Value, old: &Value) {
     let fields: &[&str] = match names {
         ("", "Pod") => &["ownerReferences"],
         ("apps", "Deployment") => &["labels"],
-        ("networking.k8s.io", "Ingress") | ("certificates.k8s.io", _) => &["labels", "annotations"],
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy")
+        | ("apiregistration.k8s.io", "APIService")
+        | ("flowcontrol.apiserver.k8s.io", _)
+        | ("resource.k8s.io", "ResourceClaim")
+        | ("storage.k8s.io", "VolumeAttachment") => METADATA,
         _ => &[],
     };
     if let Some(metadata) = new.object_mut("metadata") {
