@@ -51,6 +51,16 @@ pub enum Error {
         /// The newest this program knows.
         supported: i64,
     },
+    /// A value cannot be encrypted or decrypted.
+    #[error("cannot {operation} the value of {key}: {reason}")]
+    Sealed {
+        /// What was tried.
+        operation: &'static str,
+        /// Whose value it is.
+        key: String,
+        /// Why it failed.
+        reason: String,
+    },
     /// A thread or a file could not be had.
     #[error("cannot {operation}")]
     Io {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kd_store::{
-    Durability, Error, Event, Expect, HistoryLimits, MemoryStore, Snapshot, SqliteStore, Store,
-    Transaction,
+    Durability, Error, Event, Expect, HistoryLimits, MemoryStore, Seal, Snapshot, SqliteStore,
+    Store, Transaction,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -16,10 +16,40 @@ trait Subject {
     type Store: Store;
     fn open(&self, limits: HistoryLimits) -> Self::Store;
     const KEEPS: bool;
+    /// How its copies are sealed.
+    fn seal() -> Option<Arc<dyn Seal>> {
+        None
+    }
 }
 
 struct Memory;
 struct Sqlite(tempfile::TempDir, Durability);
+struct Sealed(tempfile::TempDir);
+
+/// Turns every bit over.
+struct Inverted;
+
+impl Seal for Inverted {
+    fn seal(&self, _: &str, value: &Bytes) -> Result<Bytes, String> {
+        Ok(value.iter().map(|byte| !byte).collect())
+    }
+
+    fn open(&self, key: &str, stored: Bytes) -> Result<(Bytes, bool), String> {
+        Ok((self.seal(key, &stored)?, false))
+    }
+}
+
+impl Subject for Sealed {
+    type Store = SqliteStore;
+    const KEEPS: bool = true;
+    fn open(&self, limits: HistoryLimits) -> SqliteStore {
+        let path = self.0.path().join("log.db");
+        SqliteStore::open_sealed(&path, Durability::Process, limits, Sealed::seal()).unwrap()
+    }
+    fn seal() -> Option<Arc<dyn Seal>> {
+        Some(Arc::new(Inverted))
+    }
+}
 
 impl Subject for Memory {
     type Store = MemoryStore;
@@ -45,13 +75,18 @@ async fn conformance<S: Subject>(subject: impl Fn() -> S) {
     compaction(&subject().open(HistoryLimits::default())).await;
     limits(&subject().open(HistoryLimits { events_max: 10, bytes_max: 1 << 20 })).await;
     slow_watch(&subject().open(HistoryLimits::default())).await;
-    backup(&subject().open(HistoryLimits::default())).await;
+    backup(&subject().open(HistoryLimits::default()), S::seal()).await;
     if S::KEEPS {
         reopen(&subject()).await;
     }
     for seed in 0..4 {
         concurrent(Arc::new(subject().open(HistoryLimits::default())), seed).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn sealed() {
+    conformance(|| Sealed(tempfile::tempdir().unwrap())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -237,7 +272,7 @@ async fn slow_watch(store: &impl Store) {
     assert!(matches!(error, Error::Compacted { .. }), "{error} after {seen}");
 }
 
-async fn backup(store: &impl Store) {
+async fn backup(store: &impl Store, seal: Option<Arc<dyn Seal>>) {
     store.create("/a".into(), bytes("x")).await.unwrap();
     store.update("/a".into(), bytes("y"), 1).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -245,7 +280,8 @@ async fn backup(store: &impl Store) {
     store.backup(&path).await.unwrap();
     assert!(store.backup(&path).await.is_err(), "never over another file");
     store.create("/later".into(), bytes("")).await.unwrap();
-    let copy = SqliteStore::open(&path, Durability::Process, HistoryLimits::default()).unwrap();
+    let limits = HistoryLimits::default();
+    let copy = SqliteStore::open_sealed(&path, Durability::Process, limits, seal).unwrap();
     assert_eq!(copy.revision(), 2);
     assert_eq!(copy.get("/a").unwrap().value, "y");
     assert!(copy.get("/later").is_none());

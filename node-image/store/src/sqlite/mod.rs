@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::hub::{HistoryLimits, Hub};
-use crate::{Error, Revision, Snapshot, Store, Transaction, Watch};
+use crate::{Error, Revision, Seal, Snapshot, Store, Transaction, Watch};
 use log::Log;
 pub(crate) use log::write_copy;
 use writer::{Job, run};
@@ -50,8 +50,18 @@ impl SqliteStore {
         durability: Durability,
         limits: HistoryLimits,
     ) -> Result<SqliteStore, Error> {
+        SqliteStore::open_sealed(path, durability, limits, None)
+    }
+
+    /// The same of a log whose values are sealed. Those that are to be sealed anew are, at once.
+    pub fn open_sealed(
+        path: &Path,
+        durability: Durability,
+        limits: HistoryLimits,
+        seal: Option<Arc<dyn Seal>>,
+    ) -> Result<SqliteStore, Error> {
         let lock = lock(path)?;
-        let (log, contents) = Log::open(path, durability)?;
+        let (log, contents) = Log::open(path, durability, seal)?;
         let hub = Hub::new(limits, contents.snapshot, contents.history, contents.compacted);
         let hub = Arc::new(hub);
         let (jobs, queue) = mpsc::channel(JOBS_MAX);
