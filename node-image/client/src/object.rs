@@ -1,12 +1,15 @@
 //! An object as components keep it: its encoded bytes and its parsed metadata. Typed structs take
 //! several times the memory of the bytes and are made on demand.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
+use memchr::memmem;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::Resource;
 use crate::resource::resources;
@@ -119,8 +122,8 @@ pub enum Keep {
     Full,
     /// Its metadata; asks the server for no more (PartialObjectMetadata).
     Metadata,
-    /// All of it where the rule says so, metadata of the rest.
-    Only(fn(&Metadata) -> bool),
+    /// All of it where the rule says so of its metadata and its JSON, metadata of the rest.
+    Only(fn(&Metadata, &[u8]) -> bool),
     /// All of it in the event that tells it; only its metadata is remembered after that.
     Once,
 }
@@ -174,9 +177,10 @@ impl Object {
         let full = match keep {
             Keep::Full | Keep::Once => true,
             Keep::Metadata => false,
-            Keep::Only(rule) => rule(&metadata),
+            Keep::Only(rule) => rule(&metadata, bytes),
         };
-        Ok(Object { metadata, observed, node, bytes: full.then(|| bytes.into()) })
+        let bytes = full.then(|| without_managed_fields(bytes).into());
+        Ok(Object { metadata, observed, node, bytes })
     }
 
     /// The same object without its bytes.
@@ -199,7 +203,7 @@ impl Object {
         self.node.as_deref()
     }
 
-    /// Its JSON, unless only the metadata is kept.
+    /// Its JSON, without `managedFields`, unless only the metadata is kept.
     pub fn bytes(&self) -> Option<&[u8]> {
         self.bytes.as_deref()
     }
@@ -219,9 +223,69 @@ impl Object {
     }
 }
 
+const MANAGED_FIELDS: &[u8] = b"\"managedFields\":";
+
+/// An object's JSON without what says who wrote which field, which is up to half of it and nothing to
+/// components. The server keeps it when a write leaves it out.
+fn without_managed_fields(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let whole = Cow::Borrowed(bytes);
+    if memmem::find(bytes, MANAGED_FIELDS).is_none() {
+        return whole;
+    }
+    let managed = serde_json::from_slice::<Managed<'_>>(bytes).ok();
+    let Some(value) = managed.and_then(|head| head.metadata.managed_fields) else { return whole };
+    let start = value.get().as_ptr() as usize - bytes.as_ptr() as usize;
+    let mut end = start + value.get().len();
+    let Some(mut start) = start.checked_sub(MANAGED_FIELDS.len()) else { return whole };
+    if bytes.get(start..start + MANAGED_FIELDS.len()) != Some(MANAGED_FIELDS) {
+        return whole;
+    }
+    // One of the commas around goes as well.
+    match (bytes.get(start.wrapping_sub(1)), bytes.get(end)) {
+        (Some(b','), _) => start -= 1,
+        (_, Some(b',')) => end += 1,
+        _ => {}
+    }
+    Cow::Owned([&bytes[..start], &bytes[end..]].concat())
+}
+
+#[derive(Deserialize)]
+struct Managed<'a> {
+    #[serde(borrow)]
+    metadata: ManagedMetadata<'a>,
+}
+
+#[derive(Deserialize)]
+struct ManagedMetadata<'a> {
+    #[serde(borrow, rename = "managedFields")]
+    managed_fields: Option<&'a RawValue>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn managed_fields_are_not_kept() {
+        let check = |json: &str, expect: &str| {
+            let got = without_managed_fields(json.as_bytes());
+            assert_eq!(std::str::from_utf8(&got).unwrap(), expect);
+        };
+        let fields = r#""managedFields":[{"fieldsV1":{"f:a":{}}}]"#;
+        check(
+            &format!(r#"{{"metadata":{{"name":"a",{fields}}}}}"#),
+            r#"{"metadata":{"name":"a"}}"#,
+        );
+        check(
+            &format!(r#"{{"metadata":{{{fields},"name":"a"}}}}"#),
+            r#"{"metadata":{"name":"a"}}"#,
+        );
+        check(&format!(r#"{{"metadata":{{{fields}}}}}"#), r#"{"metadata":{}}"#);
+        let elsewhere = format!(r#"{{"metadata":{{"name":"a"}},"data":{{{fields}}}}}"#);
+        check(&elsewhere, &elsewhere);
+        let spaced = r#"{"metadata":{"managedFields" : []}}"#;
+        check(spaced, spaced);
+    }
 
     fn parse(resource: &Resource, json: serde_json::Value, keep: Keep) -> Object {
         let bytes = serde_json::to_vec(&json).unwrap();
@@ -244,7 +308,7 @@ mod tests {
         assert!(pod.decode::<k8s_openapi::api::core::v1::Pod>().is_some());
         let head = parse(&resources::CONFIG_MAPS, json.clone(), Keep::Metadata);
         assert_eq!((head.node(), head.bytes()), (None, None));
-        let named = parse(&resources::CONFIG_MAPS, json, Keep::Only(|m| m.name == "p"));
+        let named = parse(&resources::CONFIG_MAPS, json, Keep::Only(|m, _| m.name == "p"));
         assert!(named.bytes().is_some());
     }
 }

@@ -126,17 +126,23 @@ pub mod resources {
 
     known! {
         API_SERVICES = "apiregistration.k8s.io" "apiservices" "APIService" false;
+        CERTIFICATE_SIGNING_REQUESTS = "certificates.k8s.io" "certificatesigningrequests" "CertificateSigningRequest" false;
         CLUSTER_ROLES = "rbac.authorization.k8s.io" "clusterroles" "ClusterRole" false;
         CONFIG_MAPS = "" "configmaps" "ConfigMap" true;
         CONTROLLER_REVISIONS = "apps" "controllerrevisions" "ControllerRevision" true;
         CRON_JOBS = "batch" "cronjobs" "CronJob" true;
+        CSI_DRIVERS = "storage.k8s.io" "csidrivers" "CSIDriver" false;
+        CSI_NODES = "storage.k8s.io" "csinodes" "CSINode" false;
+        CSI_STORAGE_CAPACITIES = "storage.k8s.io" "csistoragecapacities" "CSIStorageCapacity" true;
         CUSTOM_RESOURCE_DEFINITIONS = "apiextensions.k8s.io" "customresourcedefinitions" "CustomResourceDefinition" false;
         DAEMON_SETS = "apps" "daemonsets" "DaemonSet" true;
         DEPLOYMENTS = "apps" "deployments" "Deployment" true;
+        DEVICE_CLASSES = "resource.k8s.io" "deviceclasses" "DeviceClass" false;
         ENDPOINTS = "" "endpoints" "Endpoints" true;
         ENDPOINT_SLICES = "discovery.k8s.io" "endpointslices" "EndpointSlice" true;
         EVENTS = "" "events" "Event" true;
         EVENTS_V1 = "events.k8s.io" "events" "Event" true;
+        IP_ADDRESSES = "networking.k8s.io" "ipaddresses" "IPAddress" false;
         JOBS = "batch" "jobs" "Job" true;
         LEASES = "coordination.k8s.io" "leases" "Lease" true;
         NAMESPACES = "" "namespaces" "Namespace" false;
@@ -148,12 +154,19 @@ pub mod resources {
         PRIORITY_CLASSES = "scheduling.k8s.io" "priorityclasses" "PriorityClass" false;
         REPLICATION_CONTROLLERS = "" "replicationcontrollers" "ReplicationController" true;
         REPLICA_SETS = "apps" "replicasets" "ReplicaSet" true;
+        RESOURCE_CLAIMS = "resource.k8s.io" "resourceclaims" "ResourceClaim" true;
+        RESOURCE_CLAIM_TEMPLATES = "resource.k8s.io" "resourceclaimtemplates" "ResourceClaimTemplate" true;
         RESOURCE_QUOTAS = "" "resourcequotas" "ResourceQuota" true;
+        RESOURCE_SLICES = "resource.k8s.io" "resourceslices" "ResourceSlice" false;
         SECRETS = "" "secrets" "Secret" true;
         SERVICES = "" "services" "Service" true;
+        SERVICE_CIDRS = "networking.k8s.io" "servicecidrs" "ServiceCIDR" false;
         SERVICE_ACCOUNTS = "" "serviceaccounts" "ServiceAccount" true;
         STATEFUL_SETS = "apps" "statefulsets" "StatefulSet" true;
         STORAGE_CLASSES = "storage.k8s.io" "storageclasses" "StorageClass" false;
+        SUBJECT_ACCESS_REVIEWS = "authorization.k8s.io" "subjectaccessreviews" "SubjectAccessReview" false;
+        VOLUME_ATTACHMENTS = "storage.k8s.io" "volumeattachments" "VolumeAttachment" false;
+        VOLUME_ATTRIBUTES_CLASSES = "storage.k8s.io" "volumeattributesclasses" "VolumeAttributesClass" false;
     }
 }
 

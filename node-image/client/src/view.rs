@@ -77,6 +77,11 @@ impl View {
             .flat_map(move |c| range(c, namespace))
     }
 
+    /// How many objects of a resource there are.
+    pub fn count(&self, resource: &Resource) -> usize {
+        self.contents(&resource.group, &resource.plural).map_or(0, |c| c.objects.len())
+    }
+
     /// What names the object of this uid as its owner.
     pub fn owned_by(&self, uid: &str) -> impl Iterator<Item = (&Arc<Resource>, &Arc<Object>)> {
         self.owned.get(uid).into_iter().flatten().filter_map(|(resource, key)| {
@@ -292,7 +297,7 @@ mod tests {
         assert_eq!(view.owned_by("u").count(), 1);
         assert_eq!(view.controlled_by(&resources::PODS, "v").count(), 1);
         assert_eq!(view.list::<Pod>(Some("a")).len(), 1);
-        assert_eq!(view.list::<Pod>(None).len(), 2);
+        assert_eq!((view.list::<Pod>(None).len(), view.count(&resources::PODS)), (2, 2));
         assert!(view.get::<Pod>("b", "q").is_some() && view.get::<Pod>("b", "p").is_none());
         assert_eq!((view.revision(&resources::PODS), before.revision(&resources::PODS)), (4, 3));
         assert_eq!(before.owned_by("u").count(), 2, "a View does not change");

@@ -36,6 +36,8 @@ struct State {
     log: Vec<Entry>,
     /// Requests by method and path, watches apart.
     requests: Vec<String>,
+    /// Writes by the last part of their path.
+    endings: HashMap<String, usize>,
     /// Answers to give instead, by method and path.
     refusals: HashMap<String, (u16, String)>,
 }
@@ -74,6 +76,7 @@ impl FakeApi {
             objects: BTreeMap::new(),
             log: Vec::new(),
             requests: Vec::new(),
+            endings: HashMap::new(),
             refusals: HashMap::new(),
         };
         let (changed, _) = watch::channel(1);
@@ -142,6 +145,11 @@ impl FakeApi {
         state.requests.iter().filter(|r| !r.starts_with("GET")).cloned().collect()
     }
 
+    /// How many writes so far went to paths that end so.
+    pub fn writes_of(&self, ending: &str) -> usize {
+        self.lock().endings.get(ending).copied().unwrap_or(0)
+    }
+
     /// Waits until a condition on the server's state holds; it is looked at after every write.
     pub async fn until(&self, holds: impl Fn(&FakeApi) -> bool) {
         let mut changes = self.changed.subscribe();
@@ -173,6 +181,11 @@ impl FakeApi {
         let name = format!("{} {path}", head.method);
         let refusal = state.refusals.get(&name).cloned();
         state.requests.push(name);
+        if head.method != Method::GET
+            && let Some(last) = path.rfind('/')
+        {
+            *state.endings.entry(path[last..].to_owned()).or_insert(0) += 1;
+        }
         let content_type = head.headers.get(http::header::CONTENT_TYPE);
         let patch = content_type.and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
         let answer = match (refusal, asked) {
@@ -233,11 +246,15 @@ impl Lines {
     fn next_line(&mut self) -> Option<Bytes> {
         let state = self.api.lock();
         let ours = |entry: &&Entry| {
-            entry.revision > self.from
-                && (&entry.place.0, &entry.place.1) == (&self.place.0, &self.place.1)
+            (&entry.place.0, &entry.place.1) == (&self.place.0, &self.place.1)
                 && (self.place.2.is_empty() || entry.place.2 == self.place.2)
         };
-        let entry = state.log.iter().find(ours)?;
+        let next = state.log.partition_point(|entry| entry.revision <= self.from);
+        let Some(entry) = state.log[next..].iter().find(ours) else {
+            // What others wrote need not be looked at again.
+            self.from = state.log.last().map_or(self.from, |last| last.revision.max(self.from));
+            return None;
+        };
         self.from = entry.revision;
         let line = json!({"type": entry.event, "object": entry.object});
         Some(Bytes::from(format!("{line}\n")))
