@@ -123,10 +123,22 @@ pub struct SandboxSpec {
     pub host_ipc: bool,
     /// One PID namespace for all containers (`shareProcessNamespace`).
     pub share_process_namespace: bool,
+    /// A user namespace of the pod's own, with these ids of the node (`hostUsers: false`).
+    #[serde(default)]
+    pub user_namespace: Option<IdRange>,
     /// Sysctls to set in the sandbox's namespaces.
     pub sysctls: BTreeMap<String, String>,
     /// Free-form, kept verbatim.
     pub annotations: BTreeMap<String, String>,
+}
+
+/// User and group ids of the node that are 0 and up in a pod.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdRange {
+    /// The node's id of the pod's root.
+    pub first: u32,
+    /// How many.
+    pub length: u32,
 }
 
 /// Who a sandbox belongs to.
@@ -287,6 +299,9 @@ pub struct Security {
     pub read_only_root: bool,
     /// System call filter.
     pub seccomp: Seccomp,
+    /// The AppArmor profile; none when empty. One that the kernel does not have is an error.
+    #[serde(default)]
+    pub app_armor: String,
     /// Do not mask /proc paths (procMount: Unmasked).
     pub unmasked_proc: bool,
 }
@@ -529,6 +544,8 @@ pub trait Runtime: Send + Sync + 'static {
     async fn container_stats(&self, id: &str) -> Result<Stats>;
     /// Use of a whole sandbox.
     async fn sandbox_stats(&self, id: &str) -> Result<Stats>;
+    /// Makes a control group, by its path relative to the node's own, or changes its limits.
+    async fn set_group(&self, group: &str, resources: Resources) -> Result<()>;
     /// Use of a control group by its path relative to the node's own; empty is the node's own.
     async fn group_stats(&self, group: &str) -> Result<Stats>;
     /// What a container has written over its image.

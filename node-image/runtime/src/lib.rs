@@ -12,6 +12,7 @@ mod protocol;
 mod record;
 mod shim;
 mod sys;
+mod user_namespace;
 
 pub use container::mount_image;
 pub use disk_use::disk_use;

@@ -2,7 +2,7 @@
 
 mod node;
 
-use kd_runtime::{Mount, Propagation, Runtime, Seccomp};
+use kd_runtime::{IdRange, Mount, Propagation, Runtime, Seccomp};
 use node::{run, shell};
 
 #[test]
@@ -334,5 +334,96 @@ fn mounts_travel_as_asked() {
         for path in [volume.join("down"), volume.join("up"), volume] {
             umount2(&path, MntFlags::MNT_DETACH).unwrap();
         }
+    });
+}
+
+#[test]
+fn ids_of_a_user_namespace() {
+    const FIRST: u32 = 0x4000_0000;
+    run(|node| async move {
+        let volume = node.path("volume");
+        std::fs::create_dir(&volume).unwrap();
+        std::fs::write(volume.join("of-root"), "x").unwrap();
+        let mut spec = node.sandbox_spec();
+        spec.user_namespace = Some(IdRange { first: FIRST, length: 1 << 16 });
+        spec.sysctls.insert("net.ipv4.ip_forward".into(), "1".into());
+        let sandbox = node.runtime.create_sandbox(spec).await.unwrap().id;
+        let script = "cat /proc/self/uid_map /proc/self/gid_map; stat -c %u /bin /v/of-root /srv/web; \
+                      mkdir /new && touch /new/x /dev/shm/x /v/y && stat -c %u:%g /new/x /v/y; \
+                      chown 7:8 /v/y; mount -t tmpfs x /mnt 2>/dev/null || echo no mounts; \
+                      umount /proc/sys 2>/dev/null || echo masked; \
+                      echo seen > /dev/stdout; cat /proc/sys/net/ipv4/ip_forward; hostname; \
+                      echo x > /dev/null && echo null; sleep 1000";
+        let mut main = shell(script);
+        main.mounts =
+            vec![Mount { source: volume.clone(), target: "/v".into(), ..Mount::default() }];
+        let id = node.start_in(&sandbox, main).await;
+        let exec = async |script: &str| {
+            let command = ["sh", "-c", script].map(str::to_owned).to_vec();
+            let output = node.runtime.exec_sync(&id, command, Some(node::WAIT_MAX)).await.unwrap();
+            String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+        };
+        exec("while ! pidof sleep >/dev/null; do :; done 2>/dev/null").await;
+        let map = format!("0 {FIRST} 65536");
+        let log = node.log(&id).await;
+        let log: Vec<String> =
+            log.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        assert_eq!(
+            log,
+            [
+                &map,
+                &map,
+                "0",
+                "0",
+                "0",
+                "0:0",
+                "0:0",
+                "no mounts",
+                "masked",
+                "seen",
+                "1",
+                "pod",
+                "null"
+            ]
+        );
+        use std::os::unix::fs::MetadataExt;
+        let written = std::fs::metadata(volume.join("y")).unwrap();
+        assert_eq!((written.uid(), written.gid()), (7, 8), "volumes keep the pod's ids");
+        let pid = node.runtime.container(&id).await.unwrap().pid.unwrap();
+        assert_eq!(std::fs::metadata(format!("/proc/{pid}")).unwrap().uid(), FIRST);
+        let seen = exec(
+            "id -u; stat -c %u /v/y; cat /proc/self/uid_map | wc -l; kill -0 1 && echo killable",
+        )
+        .await;
+        assert_eq!(seen, "0\n7\n1\nkillable\n");
+
+        // With the right to mount, mounts belong to the pod.
+        let mut able =
+            shell("mkdir -p /m && mount -t tmpfs x /m && echo mounted; id -u > /dev/stderr");
+        able.name = "able".into();
+        able.security.add_capabilities = vec!["SYS_ADMIN".into()];
+        able.security.run_as_user = Some(0);
+        let id = node.start_in(&sandbox, able).await;
+        assert_eq!(node.exit(&id).await.code, 0);
+        assert!(node.log(&id).await.contains("mounted"), "{}", node.log(&id).await);
+    });
+}
+
+#[test]
+fn user_namespaces_with_a_terminal_and_shared_processes() {
+    run(|node| async move {
+        let mut spec = node.sandbox_spec();
+        spec.user_namespace = Some(IdRange { first: 0x5000_0000, length: 1 << 16 });
+        spec.share_process_namespace = true;
+        let sandbox = node.runtime.create_sandbox(spec).await.unwrap().id;
+        let mut spec =
+            shell("stat -c %u /dev/pts/0; tty; cat /proc/1/comm; stat -c %u /proc/1; id -u");
+        spec.tty = true;
+        spec.security.run_as_user = Some(33);
+        spec.security.seccomp = Seccomp::RuntimeDefault;
+        let id = node.start_in(&sandbox, spec).await;
+        assert_eq!(node.exit(&id).await.code, 0);
+        let log = node.log(&id).await.replace('\r', "");
+        assert_eq!(log, "33\n/dev/pts/0\npause\n0\n33\n");
     });
 }

@@ -12,6 +12,7 @@ use crate::cgroup::DeviceRule;
 use crate::interface::Device;
 use crate::sys::mount;
 use crate::sys::path::{Create, ensure_in_root, open_in_root};
+use crate::user_namespace::{UserNamespace, host_id};
 
 /// Name, major, minor.
 const NODES: &[(&str, u32, u32)] = &[
@@ -109,7 +110,11 @@ fn walk(directory: &Path, found: &mut Vec<Found>) {
 }
 
 /// Makes the nodes and links of /dev, and the devices found.
-pub fn make(root: BorrowedFd<'_>, devices: &[Found]) -> Result<(), Failed> {
+pub fn make(
+    root: BorrowedFd<'_>,
+    devices: &[Found],
+    user: Option<&UserNamespace>,
+) -> Result<(), Failed> {
     let directory = open_in_root(root, Path::new("/dev"), OFlag::O_PATH | OFlag::O_DIRECTORY)
         .step(|| "open /dev".into())?;
     for (name, major, minor) in NODES {
@@ -120,7 +125,7 @@ pub fn make(root: BorrowedFd<'_>, devices: &[Found]) -> Result<(), Failed> {
             mode: 0o666,
             owner: (0, 0),
         };
-        make_one(root, &device)?;
+        make_one(root, &device, user)?;
     }
     for (name, target) in LINKS {
         match nix::unistd::symlinkat(*target, directory.as_fd(), *name) {
@@ -128,10 +133,14 @@ pub fn make(root: BorrowedFd<'_>, devices: &[Found]) -> Result<(), Failed> {
             other => other.step(|| format!("make /dev/{name}"))?,
         }
     }
-    devices.iter().try_for_each(|device| make_one(root, device))
+    devices.iter().try_for_each(|device| make_one(root, device, user))
 }
 
-fn make_one(root: BorrowedFd<'_>, device: &Found) -> Result<(), Failed> {
+fn make_one(
+    root: BorrowedFd<'_>,
+    device: &Found,
+    user: Option<&UserNamespace>,
+) -> Result<(), Failed> {
     let path = &device.target;
     let operation = || format!("make device {}", path.display());
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
@@ -146,7 +155,8 @@ fn make_one(root: BorrowedFd<'_>, device: &Found) -> Result<(), Failed> {
         Err(nix::Error::EPERM) => return bind(root, device),
         other => other.step(operation)?,
     }
-    let owner = (Some(device.owner.0.into()), Some(device.owner.1.into()));
+    let owner = (host_id(user, device.owner.0), host_id(user, device.owner.1));
+    let owner = (Some(owner.0.into()), Some(owner.1.into()));
     let flags = nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW;
     nix::unistd::fchownat(parent.as_fd(), name, owner.0, owner.1, flags).step(operation)
 }

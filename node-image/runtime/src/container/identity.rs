@@ -30,16 +30,19 @@ const EXEC_FAILED_CODE: i32 = 255;
 pub struct Identity {
     capabilities: Set,
     no_new_privileges: bool,
+    app_armor: String,
     filters: Vec<BpfProgram>,
 }
 
 impl Identity {
     /// Works out capabilities and filters; reads the node's files, so it comes before the child
     /// enters the container.
-    pub fn of(security: &Security) -> Result<Self, Failed> {
+    pub fn of(security: &Security, in_user_namespace: bool) -> Result<Self, Failed> {
         let wanted = capabilities::wanted(security)
             .map_err(|name| Failed::invalid(format!("unknown capability {name:?}")))?;
-        let capabilities = wanted & capabilities::bounding();
+        // A user namespace has them all, for what belongs to it.
+        let most = if in_user_namespace { wanted } else { capabilities::bounding() };
+        let capabilities = wanted & most;
         let seccomp = match security.privileged {
             true => &crate::interface::Seccomp::Unconfined,
             false => &security.seccomp,
@@ -47,12 +50,14 @@ impl Identity {
         Ok(Self {
             capabilities,
             no_new_privileges: security.no_new_privileges,
+            app_armor: security.app_armor.clone(),
             filters: seccomp::filters(seccomp, capabilities)?,
         })
     }
 
     /// Becomes the user with exactly these rights.
     fn assume(&self, user: &ContainerUser) -> Result<(), Failed> {
+        self.confine().step(|| format!("apply AppArmor profile {:?}", self.app_armor))?;
         capabilities::limit(self.capabilities).step(|| "limit capabilities".into())?;
         if !self.no_new_privileges {
             // Without no_new_privs a filter needs a right that we are about to lose.
@@ -69,6 +74,25 @@ impl Identity {
             self.install_filters()?;
         }
         Ok(())
+    }
+
+    /// The next program runs under the profile
+    /// (<https://docs.kernel.org/admin-guide/LSM/apparmor.html>).
+    fn confine(&self) -> io::Result<()> {
+        if self.app_armor.is_empty() {
+            return Ok(());
+        }
+        let order = format!("exec {}", self.app_armor);
+        match std::fs::write("/proc/self/attr/apparmor/exec", &order) {
+            // Kernels before 5.8 have one place for all modules.
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && !Path::new("/proc/self/attr/apparmor").exists() =>
+            {
+                std::fs::write("/proc/self/attr/exec", &order)
+            }
+            other => other,
+        }
     }
 
     fn install_filters(&self) -> Result<(), Failed> {
@@ -102,10 +126,8 @@ pub fn run(
     process: &Process,
     user: &User,
     identity: &Identity,
-    streams: Streams,
     reporter: &Reporter,
 ) -> Result<Infallible, Failed> {
-    connect(streams, &user.ids, reporter)?;
     let mut environment = process.environment.clone();
     if !environment.iter().any(|entry| entry.starts_with("HOME=")) {
         environment.push(format!("HOME={}", user.home));
@@ -144,8 +166,8 @@ fn c_strings(list: &[String]) -> Result<Vec<CString>, Failed> {
         .map_err(|_| Failed::invalid("an argument or variable contains a NUL byte"))
 }
 
-/// Makes the streams descriptors 0, 1 and 2.
-fn connect(streams: Streams, user: &ContainerUser, reporter: &Reporter) -> Result<(), Failed> {
+/// Makes the streams descriptors 0, 1 and 2, and theirs who is `owner` on the node.
+pub fn connect(streams: Streams, owner: u32, reporter: &Reporter) -> Result<(), Failed> {
     let operation = || "connect standard streams".to_owned();
     let null =
         || std::fs::File::options().read(true).write(true).open("/dev/null").map(OwnedFd::from);
@@ -161,7 +183,7 @@ fn connect(streams: Streams, user: &ContainerUser, reporter: &Reporter) -> Resul
         }
     };
     for stream in [&stdin, &stdout, &stderr] {
-        own(stream, user).step(operation)?;
+        own(stream, owner).step(operation)?;
     }
     nix::unistd::dup2_stdin(&stdin).step(operation)?;
     nix::unistd::dup2_stdout(&stdout).step(operation)?;
@@ -169,14 +191,14 @@ fn connect(streams: Streams, user: &ContainerUser, reporter: &Reporter) -> Resul
 }
 
 /// Lets the user open /dev/stdout and its like again.
-fn own(stream: &OwnedFd, user: &ContainerUser) -> io::Result<()> {
+fn own(stream: &OwnedFd, owner: u32) -> io::Result<()> {
     let status = nix::sys::stat::fstat(stream)?;
     let null = libc::makedev(1, 3);
     let shared = status.st_mode & libc::S_IFMT == libc::S_IFCHR && status.st_rdev == null;
-    if shared || i64::from(status.st_uid) == user.uid {
+    if shared || status.st_uid == owner {
         return Ok(());
     }
-    let uid = nix::unistd::Uid::from_raw(user.uid as libc::uid_t);
+    let uid = nix::unistd::Uid::from_raw(owner);
     match nix::unistd::fchown(stream, Some(uid), None) {
         // A stream on a read-only file system keeps its owner.
         Err(nix::Error::EROFS | nix::Error::EPERM | nix::Error::EINVAL) => Ok(()),

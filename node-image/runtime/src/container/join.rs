@@ -11,6 +11,7 @@ use super::report::{Failed, Reporter, Step};
 use super::{Streams, User};
 use crate::interface::ExecSpec;
 use crate::record::{ContainerRecord, Process};
+use crate::user_namespace::{UserNamespace, host_id};
 
 /// What a command is made of.
 pub struct Join<'a> {
@@ -22,6 +23,8 @@ pub struct Join<'a> {
     pub target: &'a OwnedFd,
     /// The command.
     pub spec: &'a ExecSpec,
+    /// The pod's user namespace.
+    pub namespace: Option<&'a UserNamespace>,
 }
 
 /// Runs in the child; never returns.
@@ -36,7 +39,7 @@ impl Join<'_> {
         reporter.wait().step(|| "wait for the shim".into())?;
         nix::unistd::setsid().step(|| "start session".into())?;
         set_oom_score(self.record.spec.resources.oom_score_adj);
-        let identity = Identity::of(&self.record.spec.security)?;
+        let identity = Identity::of(&self.record.spec.security, self.namespace.is_some())?;
         // The shim is in the pod's network, IPC and UTS namespaces, and the fork put us into the
         // PID namespace.
         let namespaces = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWCGROUP;
@@ -50,6 +53,10 @@ impl Join<'_> {
         if self.spec.tty && !process.environment.iter().any(|entry| entry.starts_with("TERM=")) {
             process.environment.push("TERM=xterm".into());
         }
-        identity::run(&process, self.user, &identity, streams, reporter)
+        identity::connect(streams, host_id(self.namespace, self.user.ids.uid as u32), reporter)?;
+        if let Some(namespace) = self.namespace {
+            namespace.enter().step(|| "enter the user namespace".into())?;
+        }
+        identity::run(&process, self.user, &identity, reporter)
     }
 }

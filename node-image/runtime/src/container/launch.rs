@@ -16,6 +16,7 @@ use crate::record::ContainerRecord;
 use crate::sys::mount;
 use crate::sys::path::{Create, ensure_in_root};
 use crate::sys::process::exit_now;
+use crate::user_namespace::{UserNamespace, host_id};
 
 /// What a first process is made of.
 pub struct Launch<'a> {
@@ -25,6 +26,8 @@ pub struct Launch<'a> {
     pub cgroups: &'a Cgroups,
     /// The container.
     pub record: &'a ContainerRecord,
+    /// The pod's user namespace.
+    pub user: Option<&'a UserNamespace>,
 }
 
 /// Runs in the child; never returns.
@@ -52,11 +55,17 @@ impl Launch<'_> {
         die_with_parent().step(|| "tie process to its shim".into())?;
         nix::unistd::setsid().step(|| "start session".into())?;
         set_oom_score(spec.resources.oom_score_adj);
-        let identity = Identity::of(security)?;
+        let identity = Identity::of(security, self.user.is_some())?;
         let found = devices::find(&spec.devices, security.privileged)?;
-        let volumes = mounts::open_volumes(&spec.mounts)?;
+        let volumes = mounts::open_volumes(&spec.mounts, self.user)?;
         cut_off().step(|| "make mounts private".into())?;
         let files = self.layout.container(&self.record.id);
+        if let Some(user) = self.user {
+            root::map_layers(&self.record.layers, user).step(|| "map the image's ids".into())?;
+            user.make_files_as_root().step(|| "make files as the container's root".into())?;
+            // Changing an id forgets this.
+            die_with_parent().step(|| "tie process to its shim".into())?;
+        }
         let root = root::mount_root(&files, &self.record.layers)
             .step(|| "mount root file system".into())?;
         let at = root.as_fd();
@@ -66,14 +75,14 @@ impl Launch<'_> {
             path if path.exists() => path,
             _ => "/dev/shm".into(),
         };
-        mounts::mount_special(at, &shared_memory, security.privileged)?;
+        mounts::mount_special(at, &shared_memory, security.privileged, self.user)?;
         // On cgroup v1 the shim's part takes as long as all that is above.
         reporter.wait().step(|| "wait for the shim".into())?;
         if !security.privileged {
             nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP).step(|| "unshare cgroups".into())?;
         }
         mounts::mount_cgroups(at, self.cgroups, security.privileged)?;
-        devices::make(at, &found)?;
+        devices::make(at, &found, self.user)?;
         mounts::mount_volumes(at, volumes)?;
         if !security.privileged && !security.unmasked_proc {
             mounts::mask(at)?;
@@ -86,7 +95,11 @@ impl Launch<'_> {
         }
         root::enter(&root).step(|| "enter root file system".into())?;
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
-        identity::run(process, &user, &identity, streams, reporter)
+        identity::connect(streams, host_id(self.user, user.ids.uid as u32), reporter)?;
+        if let Some(namespace) = self.user {
+            namespace.enter_with_mounts().step(|| "enter the user namespace".into())?;
+        }
+        identity::run(process, &user, &identity, reporter)
     }
 }
 

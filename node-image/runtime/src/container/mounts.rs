@@ -14,7 +14,10 @@ use crate::cgroup::Cgroups;
 use crate::interface::{Mount, Propagation};
 use crate::sys::mount::{self, NODEV, NOEXEC, NOSUID, RDONLY, STRICTATIME};
 use crate::sys::path::{Create, ensure_in_root, open_in_root};
+use crate::user_namespace::{UserNamespace, host_id};
 
+/// The group of terminals.
+const TERMINAL_GROUP: u32 = 5;
 const QUIET: u64 = NOSUID | NOEXEC | NODEV;
 
 /// A file system of the kernel.
@@ -40,7 +43,7 @@ const SPECIAL: &[Special] = &[
     special(
         "/dev/pts",
         c"devpts",
-        "source=devpts,newinstance,ptmxmode=0666,mode=0620,gid=5",
+        "source=devpts,newinstance,ptmxmode=0666,mode=0620",
         NOSUID | NOEXEC,
     ),
     special("/dev/mqueue", c"mqueue", "", QUIET),
@@ -74,7 +77,10 @@ pub struct Volume<'a> {
 }
 
 /// Takes the sources of all volumes.
-pub fn open_volumes(mounts: &[Mount]) -> Result<Vec<Volume<'_>>, Failed> {
+pub fn open_volumes<'a>(
+    mounts: &'a [Mount],
+    user: Option<&UserNamespace>,
+) -> Result<Vec<Volume<'a>>, Failed> {
     mounts
         .iter()
         .map(|mount| {
@@ -82,9 +88,19 @@ pub fn open_volumes(mounts: &[Mount]) -> Result<Vec<Volume<'_>>, Failed> {
             let operation = || format!("open volume {}", source.display());
             let is_directory = std::fs::metadata(source).step(operation)?.is_dir();
             let tree = mount::clone_tree(source).step(operation)?;
+            if let Some(user) = user.filter(|_| !(mount.read_only && is_overlay(source))) {
+                let operation = || format!("map the ids of volume {}", source.display());
+                user.map_mount(&tree, true).step(operation)?;
+            }
             Ok(Volume { mount, tree, is_directory })
         })
         .collect()
+}
+
+/// overlayfs cannot map ids. What is only read, such as an image's files, shows without.
+fn is_overlay(path: &Path) -> bool {
+    nix::sys::statfs::statfs(path)
+        .is_ok_and(|found| found.filesystem_type() == nix::sys::statfs::OVERLAYFS_SUPER_MAGIC)
 }
 
 /// Mounts the kernel's file systems and the pod's shared memory.
@@ -92,6 +108,7 @@ pub fn mount_special(
     root: BorrowedFd<'_>,
     shared_memory: &Path,
     privileged: bool,
+    user: Option<&UserNamespace>,
 ) -> Result<(), Failed> {
     for entry in SPECIAL {
         let operation = || format!("mount {}", entry.target);
@@ -99,7 +116,11 @@ pub fn mount_special(
             ensure_in_root(root, Path::new(entry.target), Create::Directory).step(operation)?;
         let read_only = entry.target == "/sys" && !privileged;
         let attributes = entry.attributes | if read_only { RDONLY } else { 0 };
-        match mount::mount_new(entry.kind, entry.options, attributes, target.as_fd()) {
+        let mut options = entry.options.to_owned();
+        if entry.kind == c"devpts" {
+            options.push_str(&format!(",gid={}", host_id(user, TERMINAL_GROUP)));
+        }
+        match mount::mount_new(entry.kind, &options, attributes, target.as_fd()) {
             // A kernel without POSIX message queues.
             Err(error) if entry.kind == c"mqueue" && error.raw_os_error() == Some(libc::ENODEV) => {
             }
@@ -132,8 +153,7 @@ pub fn mount_cgroups(
         mount::mount_new(c"cgroup2", "", attributes, top.as_fd()).step(operation)?;
         return Ok(());
     }
-    let tmpfs =
-        mount::mount_new(c"tmpfs", "source=tmpfs,mode=755", QUIET, top.as_fd()).step(operation)?;
+    mount::mount_new(c"tmpfs", "source=tmpfs,mode=755", QUIET, top.as_fd()).step(operation)?;
     for (name, options) in hierarchies {
         let path = Path::new(TOP).join(name);
         let target = place(&path)?;
@@ -141,7 +161,7 @@ pub fn mount_cgroups(
         mount::mount_new(c"cgroup", &options, QUIET | read_only, target.as_fd())
             .step(|| format!("mount {}", path.display()))?;
     }
-    mount::change(tmpfs.as_fd(), false, QUIET | read_only, MsFlags::empty()).step(operation)
+    Ok(())
 }
 
 /// Attaches the volumes.
@@ -197,7 +217,7 @@ fn hide(root: BorrowedFd<'_>, target: &OwnedFd) -> io::Result<()> {
     let kind = nix::sys::stat::fstat(target)?.st_mode & libc::S_IFMT;
     if kind == libc::S_IFDIR {
         let options = "source=tmpfs,size=0,nr_inodes=1";
-        return mount::mount_new(c"tmpfs", options, RDONLY | QUIET, target.as_fd()).map(drop);
+        return mount::mount_new(c"tmpfs", options, RDONLY, target.as_fd()).map(drop);
     }
     let null = open_in_root(root, Path::new("/dev/null"), OFlag::O_PATH)?;
     mount::attach(mount::clone_at(null.as_fd())?.as_fd(), target.as_fd())

@@ -13,6 +13,21 @@ use nix::sys::stat::Mode;
 use crate::layout::ContainerLayout;
 use crate::sys::mount::{self, FileSystem};
 use crate::sys::unsupported;
+use crate::user_namespace::UserNamespace;
+
+/// The part of a page for names of layers; the rest is for the other options.
+const LAYERS_TEXT_MAX: usize = 3000;
+
+/// Puts the image's layers over themselves, with the ids that the pod has on the node. This process has
+/// mounts of its own.
+pub fn map_layers(layers: &[PathBuf], user: &UserNamespace) -> io::Result<()> {
+    for layer in layers {
+        let tree = mount::clone_one(layer)?;
+        user.map_mount(&tree, false)?;
+        attach(tree, layer)?;
+    }
+    Ok(())
+}
 
 /// Mounts the root at `layout.root()`; returns its directory, opened (`O_PATH`).
 pub fn mount_root(layout: &ContainerLayout, layers: &[PathBuf]) -> io::Result<OwnedFd> {
@@ -30,7 +45,8 @@ pub fn mount_root(layout: &ContainerLayout, layers: &[PathBuf]) -> io::Result<Ow
     open_path(&layout.root())
 }
 
-/// The root directory's own mode comes from the upper layer, which we have just made.
+/// The root directory's own mode and owner (as mapped) come from the upper layer, which we have just
+/// made.
 fn copy_mode(layers: &[PathBuf], upper: &Path) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, chown};
     let Some(top) = layers.first() else {
@@ -61,8 +77,31 @@ fn attach(detached: OwnedFd, target: &Path) -> io::Result<()> {
     mount::attach(detached.as_fd(), open_path(target)?.as_fd())
 }
 
-/// By mount(2), whose options fit one page: the layers are named relative to their common parent.
+/// By mount(2), whose options fit one page: the layers are named relative to their common parent, and by
+/// numbers when that is too much.
 fn overlay_by_text(layout: &ContainerLayout, layers: &[PathBuf]) -> io::Result<()> {
+    let length: usize = layers.iter().map(|layer| layer.as_os_str().len() + 1).sum();
+    if length > LAYERS_TEXT_MAX {
+        return overlay_of(layout, &numbered(layers, &layout.root())?);
+    }
+    overlay_of(layout, layers)
+}
+
+/// Shows the layers under short names, on a file system of this process's own mount namespace.
+fn numbered(layers: &[PathBuf], place: &Path) -> io::Result<Vec<PathBuf>> {
+    let none = None::<&str>;
+    nix::mount::mount(Some("layers"), place, Some("tmpfs"), MsFlags::empty(), none)?;
+    let mut named = Vec::with_capacity(layers.len());
+    for (number, layer) in layers.iter().enumerate() {
+        let name = place.join(number.to_string());
+        std::fs::create_dir(&name)?;
+        nix::mount::mount(Some(layer), &name, none, MsFlags::MS_BIND, none)?;
+        named.push(name);
+    }
+    Ok(named)
+}
+
+fn overlay_of(layout: &ContainerLayout, layers: &[PathBuf]) -> io::Result<()> {
     let parent = common_parent(layers);
     let mut options = OsString::from("lowerdir=");
     for (index, layer) in layers.iter().enumerate() {

@@ -12,6 +12,7 @@ mod stream;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::interface::{
     Result, Runtime, RuntimeEvent, SandboxSpec, SandboxStatus, Session, Stats,
 };
 use crate::layout::Layout;
+use crate::shim;
 use objects::{Container, Sandbox};
 
 /// Events kept for a slow subscriber; after more it lists again.
@@ -61,6 +63,8 @@ pub struct NodeRuntime(Arc<Inner>);
 
 struct Inner {
     config: RuntimeConfig,
+    /// The shim's program, from where nobody can write to it; its path does where that cannot be.
+    program: Option<OwnedFd>,
     layout: Layout,
     cgroups: Cgroups,
     images: Arc<dyn Images>,
@@ -82,6 +86,7 @@ impl NodeRuntime {
         let cgroups = Cgroups::detect(&config.cgroup_mount, &config.cgroup_base)
             .map_err(system("find the control groups"))?;
         let inner = Arc::new(Inner {
+            program: shim::read_only_program(&config.shim.program).ok(),
             config,
             layout,
             cgroups,
@@ -245,6 +250,12 @@ impl Runtime for NodeRuntime {
     async fn sandbox_stats(&self, id: &str) -> Result<Stats> {
         let sandbox = self.0.sandbox(id)?;
         self.0.sandbox_stats(&sandbox).await
+    }
+
+    async fn set_group(&self, group: &str, resources: Resources) -> Result<()> {
+        let (cgroups, group) = (self.0.cgroups.clone(), group.to_owned());
+        let operation = format!("set up the control group {group}");
+        blocking(operation, move || cgroups.create(&group, &resources)).await
     }
 
     async fn group_stats(&self, group: &str) -> Result<Stats> {

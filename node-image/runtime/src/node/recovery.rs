@@ -9,7 +9,7 @@ use super::containers::remove_files;
 use super::objects::{Container, Live, NODE_LOST_CODE, Sandbox};
 use super::{Inner, blocking, lock};
 use crate::interface::{Error, Result};
-use crate::layout::Layout;
+use crate::layout::{Layout, SHIM_SOCKET};
 use crate::record::{self, ContainerRecord, SandboxRecord};
 use crate::shim;
 
@@ -64,7 +64,7 @@ async fn recover_sandbox(
     if stopped {
         return Ok(());
     }
-    if node_lives && inner.connect(&sandbox).is_ok() {
+    if node_lives && reach(inner, &sandbox).map_err(system)? {
         for container in lock(&sandbox.containers).iter() {
             container.refresh(&inner.layout).map_err(system)?;
         }
@@ -73,6 +73,26 @@ async fn recover_sandbox(
     let _turn = sandbox.turn.lock().await;
     let code = if node_lives { SHIM_LOST_CODE } else { NODE_LOST_CODE };
     inner.account_for(&sandbox, code).await
+}
+
+/// Connects to the shim of a sandbox. False when there is none: neither now nor later, because a shim that
+/// comes late finds its socket's place taken.
+fn reach(inner: &Arc<Inner>, sandbox: &Arc<Sandbox>) -> io::Result<bool> {
+    let missing = match inner.connect(sandbox) {
+        Ok(()) => return Ok(true),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    };
+    let socket = inner.layout.sandbox_run(&sandbox.id).join(SHIM_SOCKET);
+    if !missing {
+        return Ok(false);
+    }
+    match std::fs::File::create_new(socket) {
+        // It has come in between.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Ok(inner.connect(sandbox).is_ok())
+        }
+        other => other.map(|_| false),
+    }
 }
 
 fn read_records(layout: &Layout) -> io::Result<(Vec<SandboxRecord>, Vec<ContainerRecord>)> {

@@ -1,7 +1,7 @@
 //! Creating, stopping and removing sandboxes.
 
 use std::io;
-use std::os::fd::{AsFd, FromRawFd, IntoRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -65,7 +65,12 @@ impl Inner {
         ];
         let options =
             shim::OPTIONS.iter().zip(values).flat_map(|(name, value)| [(*name).as_ref(), value]);
-        let output = tokio::process::Command::new(&command.program)
+        let program = match &self.program {
+            Some(program) => format!("/proc/self/fd/{}", program.as_raw_fd()).into(),
+            None => command.program.clone(),
+        };
+        let output = tokio::process::Command::new(program)
+            .arg0(&command.program)
             .args(&command.arguments)
             .args(options)
             .stdin(std::process::Stdio::null())

@@ -16,6 +16,7 @@ use crate::protocol::Failure;
 use crate::record::{self, ContainerRecord, SandboxRecord, Started};
 use crate::sys::message;
 use crate::sys::process::fork_into;
+use crate::user_namespace::UserNamespace;
 
 /// What the kubelet shows when a program never ran.
 const START_ERROR_CODE: i32 = 128;
@@ -37,6 +38,15 @@ pub enum Phase {
     },
     /// Nothing of it is left but output.
     Ended,
+}
+
+/// Where a container is: its node and its pod.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    pub layout: &'a Layout,
+    pub cgroups: &'a Cgroups,
+    pub sandbox: &'a SandboxRecord,
+    pub user: Option<&'a UserNamespace>,
 }
 
 /// A container that was asked to start.
@@ -66,13 +76,12 @@ impl Container {
     /// Forks the first process of a container, into the PID namespace of a process if one is given
     /// (with the shim's own).
     pub fn start(
-        layout: &Layout,
-        cgroups: &Cgroups,
-        sandbox: &SandboxRecord,
+        place: &Place<'_>,
         record: ContainerRecord,
         pid_namespace: Option<(&OwnedFd, &OwnedFd)>,
         caller: (u64, u64),
     ) -> Result<Self, Failure> {
+        let Place { layout, cgroups, sandbox, user } = *place;
         let group = format!("{}/{}", sandbox.spec.cgroup_parent, record.id);
         let failed = |operation: &str| {
             let operation = operation.to_owned();
@@ -82,7 +91,7 @@ impl Container {
         let log = Log::open(&record.log_path).map_err(failed("open the log"))?;
         let ends = Ends::open(&record).map_err(failed("open the streams"))?;
         let (ours, theirs) = message::pair().map_err(failed("open the streams"))?;
-        let launch = Launch { layout, cgroups, record: &record };
+        let launch = Launch { layout, cgroups, record: &record, user };
         let namespaces = namespaces(sandbox, &record);
         let cgroup = cgroups.open(&group);
         let pid =

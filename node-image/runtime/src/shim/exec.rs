@@ -6,12 +6,10 @@ use std::os::fd::OwnedFd;
 
 use nix::sched::CloneFlags;
 
-use super::container::{Container, fork_inside, has_pid_namespaces, pipe, release};
-use crate::cgroup::Cgroups;
+use super::container::{Container, Place, fork_inside, has_pid_namespaces, pipe, release};
 use crate::container::{self, Join, Streams};
 use crate::interface::ExecSpec;
 use crate::protocol::{Failure, Reply};
-use crate::record::SandboxRecord;
 use crate::sys::message;
 use crate::sys::process::pidfd_open;
 
@@ -31,13 +29,13 @@ pub struct Exec {
 impl Exec {
     /// Forks a command into a running container.
     pub fn start(
-        cgroups: &Cgroups,
-        sandbox: &SandboxRecord,
+        place: &Place<'_>,
         own_namespace: &OwnedFd,
         container: &Container,
         spec: &ExecSpec,
         caller: (u64, u64),
     ) -> Result<Self, Failure> {
+        let Place { cgroups, sandbox, user, .. } = *place;
         let failed =
             |operation: &'static str| move |error: io::Error| Failure::system(operation, &error);
         let target = pidfd_open(container.pid).map_err(failed("open the container's process"))?;
@@ -46,7 +44,8 @@ impl Exec {
         let mut descriptors = Vec::new();
         let streams =
             open_streams(spec, &mut reply, &mut descriptors).map_err(failed("open the streams"))?;
-        let join = Join { record: &container.record, user: &container.user, target: &target, spec };
+        let (record, who) = (&container.record, &container.user);
+        let join = Join { record, user: who, target: &target, spec, namespace: user };
         let namespace = has_pid_namespaces(sandbox).then_some((&target, own_namespace));
         let cgroup = cgroups.open(&container.group);
         let pid = fork_inside(namespace, CloneFlags::empty(), cgroup.as_ref())

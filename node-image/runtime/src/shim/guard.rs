@@ -4,7 +4,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -13,6 +13,14 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 
 use crate::sys::mount;
 
+/// A read-only mount of a program, attached nowhere. Whoever starts the shim from it saves the shim from
+/// starting itself again.
+pub fn read_only(program: &Path) -> io::Result<OwnedFd> {
+    let tree = mount::clone_one(program)?;
+    mount::change(tree.as_fd(), false, mount::RDONLY, MsFlags::empty())?;
+    Ok(tree)
+}
+
 /// Starts this program again, with the same arguments, from a read-only mount of it; returns when
 /// that has been done, or cannot be.
 pub fn run_from_read_only_mount() -> io::Result<()> {
@@ -20,8 +28,7 @@ pub fn run_from_read_only_mount() -> io::Result<()> {
     if statvfs(program)?.flags().contains(FsFlags::ST_RDONLY) {
         return Ok(());
     }
-    let tree = mount::clone_one(&std::fs::read_link(program)?)?;
-    mount::change(tree.as_fd(), false, mount::RDONLY, MsFlags::empty())?;
+    let tree = read_only(&std::fs::read_link(program)?)?;
     let list =
         |items: Vec<Vec<u8>>| items.into_iter().map(CString::new).collect::<Result<Vec<_>, _>>();
     let arguments = list(std::env::args_os().map(|item| item.as_bytes().to_vec()).collect())?;

@@ -17,6 +17,7 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+pub use guard::read_only as read_only_program;
 pub use sandbox::release;
 
 use crate::cgroup::Cgroups;

@@ -15,6 +15,7 @@ use crate::layout::Layout;
 use crate::record::SandboxRecord;
 use crate::sys::check;
 use crate::sys::process::{exit_now, fork_into, prctl, reset_signals};
+use crate::user_namespace::{UserNamespace, host_id};
 
 /// What every pod with its own network gets unless it says otherwise: any user may listen on low
 /// ports and send pings.
@@ -22,14 +23,17 @@ const SYSCTLS: &[(&str, &str)] =
     &[("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")];
 
 /// Makes everything a sandbox holds. On an error the caller calls [`release`].
-pub fn prepare(layout: &Layout, cgroups: &Cgroups, record: &SandboxRecord) -> Result<(), String> {
+pub fn prepare(
+    layout: &Layout,
+    cgroups: &Cgroups,
+    record: &SandboxRecord,
+) -> Result<Option<UserNamespace>, String> {
     let spec = &record.spec;
     let named = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
     cgroups
         .create(&spec.cgroup_parent, &spec.resources)
         .map_err(named("create the pod's cgroup"))?;
-    nix::sched::unshare(namespaces(spec))
-        .map_err(|error| format!("create the pod's namespaces: {error}"))?;
+    let user = make_namespaces(spec).map_err(named("create the pod's namespaces"))?;
     if !spec.host_network {
         raise_loopback().map_err(named("bring up the loopback interface"))?;
         let pin = layout.network_namespace(&record.id);
@@ -42,13 +46,22 @@ pub fn prepare(layout: &Layout, cgroups: &Cgroups, record: &SandboxRecord) -> Re
     }
     if !spec.host_ipc {
         let path = layout.shared_memory(&record.id);
-        mount_shared_memory(&path).map_err(named("mount the pod's shared memory"))?;
+        mount_shared_memory(&path, user.as_ref())
+            .map_err(named("mount the pod's shared memory"))?;
     }
     set_sysctls(spec)?;
     if spec.share_process_namespace && !spec.host_pid {
-        start_pod_init(cgroups, record).map_err(named("start the pod's init process"))?;
+        start_pod_init(cgroups, record, user.as_ref())
+            .map_err(named("start the pod's init process"))?;
     }
-    Ok(())
+    Ok(user)
+}
+
+fn make_namespaces(spec: &SandboxSpec) -> io::Result<Option<UserNamespace>> {
+    match spec.user_namespace {
+        Some(ids) => UserNamespace::make(ids, namespaces(spec)).map(Some),
+        None => Ok(nix::sched::unshare(namespaces(spec)).map(|()| None)?),
+    }
 }
 
 /// Unmounts what [`prepare`] mounted; what is not there is fine.
@@ -76,11 +89,12 @@ fn pin_namespace(namespace: &Path, pin: &Path) -> io::Result<()> {
     Ok(nix::mount::mount(Some(namespace), pin, none, MsFlags::MS_BIND, none)?)
 }
 
-fn mount_shared_memory(path: &PathBuf) -> io::Result<()> {
+fn mount_shared_memory(path: &PathBuf, user: Option<&UserNamespace>) -> io::Result<()> {
     std::fs::create_dir(path)?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC | MsFlags::MS_NODEV;
-    let options = Some("mode=1777,size=65536k");
-    Ok(nix::mount::mount(Some("shm"), path, Some("tmpfs"), flags, options)?)
+    let root = host_id(user, 0);
+    let options = format!("mode=1777,size=65536k,uid={root},gid={root}");
+    Ok(nix::mount::mount(Some("shm"), path, Some("tmpfs"), flags, Some(options.as_str()))?)
 }
 
 fn raise_loopback() -> io::Result<()> {
@@ -126,13 +140,20 @@ fn sysctl_path(name: &str) -> PathBuf {
 
 /// The first process of a shared PID namespace: it reaps, and its end is the namespace's. The
 /// shim's later children are born into the namespace.
-fn start_pod_init(cgroups: &Cgroups, record: &SandboxRecord) -> io::Result<()> {
+fn start_pod_init(
+    cgroups: &Cgroups,
+    record: &SandboxRecord,
+    user: Option<&UserNamespace>,
+) -> io::Result<()> {
     let group = format!("{}/{}", record.spec.cgroup_parent, record.id);
     cgroups.create(&group, &Resources::default())?;
     let cgroup = cgroups.open(&group);
     // SAFETY: the shim has one thread.
     let pid = unsafe { fork_into(CloneFlags::CLONE_NEWPID, cgroup.as_ref().map(AsFd::as_fd)) }?;
     if pid == 0 {
+        if user.is_some_and(|user| user.enter().is_err()) {
+            exit_now(1);
+        }
         reap_forever();
     }
     if cgroup.is_none() {

@@ -8,7 +8,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use super::container::{Container, Phase, has_pid_namespaces, owns_pid_namespace, receive_report};
+use super::container::{
+    Container, Phase, Place, has_pid_namespaces, owns_pid_namespace, receive_report,
+};
 use super::exec::Exec;
 use super::failure::{exec_error, start_error};
 use super::{attach, sandbox};
@@ -20,6 +22,7 @@ use crate::protocol::{self, Call, Failure, Message, Reply, Request};
 use crate::record::{self, ContainerRecord, SandboxRecord};
 use crate::sys::message;
 use crate::sys::process::{self, Ended};
+use crate::user_namespace::UserNamespace;
 
 /// A client and the number of its call.
 type Caller = (u64, u64);
@@ -44,6 +47,7 @@ pub struct Service {
     layout: Layout,
     cgroups: Cgroups,
     record: SandboxRecord,
+    user: Option<UserNamespace>,
     /// Our own PID namespace, to come back to after forking into a container's.
     namespace: OwnedFd,
     listener: OwnedFd,
@@ -71,17 +75,17 @@ impl Service {
             Ok((namespace, SignalFd::with_flags(&mask, flags)?))
         };
         let (namespace, signals) = setup().map_err(|error| format!("signals: {error}"))?;
-        let prepared = sandbox::prepare(&layout, &cgroups, &record).and_then(|()| {
-            message::listen(&layout.sandbox_run(&record.id), SHIM_SOCKET)
-                .map_err(|error| format!("listen: {error}"))
-        });
-        let listener = prepared.inspect_err(|_| {
+        // First: whoever finds no socket claims its place, and then nothing must be made any more.
+        let listener = message::listen(&layout.sandbox_run(&record.id), SHIM_SOCKET)
+            .map_err(|error| format!("listen: {error}"))?;
+        let user = sandbox::prepare(&layout, &cgroups, &record).inspect_err(|_| {
             let _ = sandbox::release(&layout, &record.id);
         })?;
         Ok(Self {
             layout,
             cgroups,
             record,
+            user,
             namespace,
             listener,
             signals,
@@ -268,8 +272,13 @@ impl Service {
             .ok_or_else(|| Failure::NotFound(id.to_owned()))?;
         let target = self.pid_target(&record)?;
         let namespace = target.as_ref().map(|target| (target, &self.namespace));
-        let (layout, cgroups) = (&self.layout, &self.cgroups);
-        let container = Container::start(layout, cgroups, &self.record, record, namespace, caller)?;
+        let place = Place {
+            layout: &self.layout,
+            cgroups: &self.cgroups,
+            sandbox: &self.record,
+            user: self.user.as_ref(),
+        };
+        let container = Container::start(&place, record, namespace, caller)?;
         self.containers.insert(id.to_owned(), container);
         Ok(None)
     }
@@ -312,8 +321,13 @@ impl Service {
     fn exec(&mut self, caller: Caller, id: &str, spec: ExecSpec) -> Answer {
         self.running(id)?;
         let Some(container) = self.containers.get(id) else { return Ok(None) };
-        let exec =
-            Exec::start(&self.cgroups, &self.record, &self.namespace, container, &spec, caller)?;
+        let place = Place {
+            layout: &self.layout,
+            cgroups: &self.cgroups,
+            sandbox: &self.record,
+            user: self.user.as_ref(),
+        };
+        let exec = Exec::start(&place, &self.namespace, container, &spec, caller)?;
         self.execs.insert(exec.pid, (exec, spec));
         Ok(None)
     }

@@ -24,13 +24,17 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     )?)
 }
 
-/// Listens on `directory/name`. The path goes through the directory's descriptor, because a socket
-/// address holds 108 bytes only.
+/// Listens on `directory/name`, which appears when connections are taken, and must not be there. The
+/// path goes through the directory's descriptor, because a socket address holds 108 bytes only.
 pub fn listen(directory: &Path, name: &str) -> io::Result<OwnedFd> {
-    let (socket, address, _directory) = prepare(directory, name)?;
+    let (new, name) = (directory.join(format!("{name}.new")), directory.join(name));
+    let new_name = new.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let (socket, address, _directory) = prepare(directory, new_name)?;
     nix::sys::socket::bind(socket.as_raw_fd(), &address)?;
     nix::sys::socket::listen(&socket, Backlog::new(16)?)?;
     set_nonblocking(&socket, true)?;
+    std::fs::hard_link(&new, &name)?;
+    std::fs::remove_file(&new)?;
     Ok(socket)
 }
 

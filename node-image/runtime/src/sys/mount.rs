@@ -20,6 +20,7 @@ pub const NOEXEC: u64 = 0x8;
 /// Update access times always.
 pub const STRICTATIME: u64 = 0x20;
 
+const MOUNT_ATTR_IDMAP: u64 = 0x0010_0000;
 const OPEN_TREE_CLONE: libc::c_uint = 1;
 const OPEN_TREE_CLOEXEC: libc::c_uint = libc::O_CLOEXEC as libc::c_uint;
 const AT_RECURSIVE: libc::c_uint = 0x8000;
@@ -78,6 +79,41 @@ struct MountAttributes {
     user_namespace: u64,
 }
 
+/// Maps the ids of a detached mount (and of those below it) by a user namespace (Linux 5.12).
+pub fn map_ids(
+    mount: BorrowedFd<'_>,
+    recursive: bool,
+    user_namespace: BorrowedFd<'_>,
+) -> io::Result<()> {
+    let attributes = MountAttributes {
+        set: MOUNT_ATTR_IDMAP,
+        user_namespace: user_namespace.as_raw_fd() as u64,
+        ..MountAttributes::default()
+    };
+    set_attributes(mount, recursive, &attributes)
+}
+
+fn set_attributes(
+    mount: BorrowedFd<'_>,
+    recursive: bool,
+    attributes: &MountAttributes,
+) -> io::Result<()> {
+    let flags = libc::AT_EMPTY_PATH as libc::c_uint | if recursive { AT_RECURSIVE } else { 0 };
+    // SAFETY: the path is a static C string; `attributes` lives through the call and its size is
+    // the one passed.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &raw const *attributes,
+            size_of::<MountAttributes>(),
+        )
+    })
+    .map(drop)
+}
+
 /// Changes attributes or propagation of an attached mount. Before Linux 5.12 the older call does
 /// it, which cannot make submounts read-only.
 pub fn change(
@@ -88,24 +124,11 @@ pub fn change(
 ) -> io::Result<()> {
     let attributes =
         MountAttributes { set, propagation: propagation.bits(), ..MountAttributes::default() };
-    let flags = libc::AT_EMPTY_PATH as libc::c_uint | if recursive { AT_RECURSIVE } else { 0 };
-    // SAFETY: the path is a static C string; `attributes` lives through the call and its size is
-    // the one passed.
-    let result = check(unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            mount.as_raw_fd(),
-            c"".as_ptr(),
-            flags,
-            &raw const attributes,
-            size_of::<MountAttributes>(),
-        )
-    });
-    match result {
+    match set_attributes(mount, recursive, &attributes) {
         Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {
             change_by_path(mount, recursive, set, propagation)
         }
-        other => other.map(drop),
+        other => other,
     }
 }
 

@@ -4,6 +4,8 @@
 // Each test file uses a part of it.
 #![allow(dead_code)]
 
+pub mod bundle;
+
 use std::future::Future;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -216,7 +218,7 @@ pub fn shell(script: &str) -> ContainerSpec {
     }
 }
 
-async fn open(directory: &Path, cgroups: &Path, cgroup_base: &str) -> NodeRuntime {
+pub async fn open(directory: &Path, cgroups: &Path, cgroup_base: &str) -> NodeRuntime {
     let config = RuntimeConfig {
         state: directory.join("state"),
         run: directory.join("run"),
@@ -241,7 +243,7 @@ fn make_layers(directory: &Path) {
     std::fs::copy(BUSYBOX, bottom.join("bin/busybox")).expect("busybox");
     let applets = "sh true false cat echo id sleep ls grep head tail stat mkdir rm mount umount \
                    hostname kill ps env pwd readlink chown chmod touch dd nc wc tr stty tty date \
-                   unshare test ping df mknod awk sed seq printf ln cp sort";
+                   unshare test ping df pidof mknod awk sed seq printf ln cp sort";
     for applet in applets.split_whitespace() {
         std::os::unix::fs::symlink("busybox", bottom.join("bin").join(applet)).expect("applet");
     }
