@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
+use crate::Family;
 use crate::nftables::{
     ACKNOWLEDGE, Attributes, NetfilterSocket, REQUEST, attribute, body_attributes, message,
 };
@@ -12,7 +13,6 @@ use crate::nftables::{
 const SUBSYSTEM: u16 = 1;
 const GET: u16 = 1;
 const DELETE: u16 = 2;
-const IPV4: u8 = 2;
 const UDP: u8 = 17;
 const TUPLE_ORIGINAL: u16 = 1;
 const TUPLE_REPLY: u16 = 2;
@@ -21,32 +21,35 @@ const TUPLE_REPLY: u16 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct FlowTarget {
     /// Any address that no other target names, if there is none.
-    pub address: Option<Ipv4Addr>,
+    pub address: Option<IpAddr>,
     pub port: u16,
 }
 
 /// One tracked UDP flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Flow {
-    target: SocketAddrV4,
+    target: SocketAddr,
     /// What answers.
-    answering: SocketAddrV4,
+    answering: SocketAddr,
 }
 
 /// Forgets the UDP flows to these targets that are answered by others than the endpoints.
-pub(crate) fn forget_udp(targets: &HashMap<FlowTarget, Vec<SocketAddrV4>>) -> io::Result<()> {
+pub(crate) fn forget_udp(
+    family: Family,
+    targets: &HashMap<FlowTarget, Vec<SocketAddr>>,
+) -> io::Result<()> {
     let socket = NetfilterSocket::open()?;
-    let entries = socket.dump(SUBSYSTEM << 8 | GET, Attributes::default())?;
+    let entries = socket.dump(SUBSYSTEM << 8 | GET, family, Attributes::default())?;
     for entry in &entries {
         let Some(tuple) = body_attributes(entry).find(|(kind, _)| *kind == TUPLE_ORIGINAL) else {
             continue;
         };
-        if !flow(entry).is_some_and(|flow| is_stale(&flow, targets)) {
+        if !flow(family, entry).is_some_and(|flow| is_stale(&flow, targets)) {
             continue;
         }
         let which = Attributes::default().nested_bytes(TUPLE_ORIGINAL, tuple.1);
         let flags = REQUEST | ACKNOWLEDGE;
-        let delete = message(SUBSYSTEM << 8 | DELETE, flags, 1, IPV4, 0, which);
+        let delete = message(SUBSYSTEM << 8 | DELETE, flags, 1, family.number(), 0, which);
         match socket.exchange(&delete, 1) {
             // It ended by itself.
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
@@ -56,8 +59,8 @@ pub(crate) fn forget_udp(targets: &HashMap<FlowTarget, Vec<SocketAddrV4>>) -> io
     Ok(())
 }
 
-fn is_stale(flow: &Flow, targets: &HashMap<FlowTarget, Vec<SocketAddrV4>>) -> bool {
-    let (address, port) = (Some(*flow.target.ip()), flow.target.port());
+fn is_stale(flow: &Flow, targets: &HashMap<FlowTarget, Vec<SocketAddr>>) -> bool {
+    let (address, port) = (Some(flow.target.ip()), flow.target.port());
     if let Some(endpoints) = targets.get(&FlowTarget { address, port }) {
         return !endpoints.contains(&flow.answering);
     }
@@ -69,20 +72,23 @@ fn is_stale(flow: &Flow, targets: &HashMap<FlowTarget, Vec<SocketAddrV4>>) -> bo
     })
 }
 
-fn flow(entry: &[u8]) -> Option<Flow> {
-    const SOURCE_ADDRESS: u16 = 1;
-    const DESTINATION_ADDRESS: u16 = 2;
+fn flow(family: Family, entry: &[u8]) -> Option<Flow> {
+    // CTA_IP_V4_SRC, CTA_IP_V4_DST, then the same for IPv6.
+    let (source_address, destination_address) = match family {
+        Family::V4 => (1, 2),
+        Family::V6 => (3, 4),
+    };
     const SOURCE_PORT: u16 = 2;
     const DESTINATION_PORT: u16 = 3;
     let tuple = |kind| body_attributes(entry).find(|(found, _)| *found == kind).map(|(_, t)| t);
     Some(Flow {
-        target: end(tuple(TUPLE_ORIGINAL)?, DESTINATION_ADDRESS, DESTINATION_PORT)?,
-        answering: end(tuple(TUPLE_REPLY)?, SOURCE_ADDRESS, SOURCE_PORT)?,
+        target: end(tuple(TUPLE_ORIGINAL)?, destination_address, DESTINATION_PORT)?,
+        answering: end(tuple(TUPLE_REPLY)?, source_address, SOURCE_PORT)?,
     })
 }
 
 /// One end of a UDP tuple.
-fn end(tuple: &[u8], address: u16, port: u16) -> Option<SocketAddrV4> {
+fn end(tuple: &[u8], address: u16, port: u16) -> Option<SocketAddr> {
     const ADDRESSES: u16 = 1;
     const LAYER_4: u16 = 2;
     const PROTOCOL: u16 = 1;
@@ -90,9 +96,13 @@ fn end(tuple: &[u8], address: u16, port: u16) -> Option<SocketAddrV4> {
     if attribute(layer_4, PROTOCOL)? != [UDP] {
         return None;
     }
-    let address: [u8; 4] = attribute(attribute(tuple, ADDRESSES)?, address)?.try_into().ok()?;
+    let address = attribute(attribute(tuple, ADDRESSES)?, address)?;
+    let address = match <[u8; 4]>::try_from(address) {
+        Ok(v4) => IpAddr::from(v4),
+        Err(_) => IpAddr::from(<[u8; 16]>::try_from(address).ok()?),
+    };
     let port: [u8; 2] = attribute(layer_4, port)?.try_into().ok()?;
-    Some(SocketAddrV4::new(address.into(), u16::from_be_bytes(port)))
+    Some(SocketAddr::new(address, u16::from_be_bytes(port)))
 }
 
 #[cfg(test)]
@@ -101,8 +111,8 @@ mod tests {
 
     #[test]
     fn flows_to_what_is_gone_are_stale() {
-        let address = Some(Ipv4Addr::new(10, 96, 0, 10));
-        let endpoint: SocketAddrV4 = "10.244.0.2:53".parse().unwrap();
+        let address = Some(IpAddr::from([10, 96, 0, 10]));
+        let endpoint: SocketAddr = "10.244.0.2:53".parse().unwrap();
         let targets = HashMap::from([
             (FlowTarget { address, port: 53 }, vec![endpoint]),
             (FlowTarget { address: None, port: 30053 }, vec![endpoint]),

@@ -1,22 +1,29 @@
-//! The node's own addresses.
+//! The node's own addresses, and the interface that leads out.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use futures::TryStreamExt;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
-use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
+use rtnetlink::packet_route::link::LinkAttribute;
+use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
 use rtnetlink::{Handle, RouteMessageBuilder};
 
 use crate::{Error, Result, namespace};
 
+/// The interface that the default route leaves by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Uplink {
+    pub index: u32,
+    pub mtu: Option<u32>,
+    /// Its global addresses, IPv4 first.
+    pub addresses: Vec<IpAddr>,
+}
+
 /// The global addresses of the interface that the default route leaves by, IPv4 first: what other
 /// nodes reach this one at. Empty when there is no default route.
 pub async fn node_addresses() -> Result<Vec<IpAddr>> {
-    let handle = namespace::connect()?;
-    match default_interface(&handle).await? {
-        Some(index) => addresses_of(&handle, index).await,
-        None => Ok(Vec::new()),
-    }
+    let found = uplink(&namespace::connect()?).await?;
+    Ok(found.map(|uplink| uplink.addresses).unwrap_or_default())
 }
 
 /// The next hop of the default route: on a Docker network the machine that runs the engine.
@@ -24,31 +31,55 @@ pub async fn default_gateway() -> Result<Option<IpAddr>> {
     let handle = namespace::connect()?;
     let gateway = |attribute| match attribute {
         RouteAttribute::Gateway(RouteAddress::Inet(address)) => Some(IpAddr::V4(address)),
+        RouteAttribute::Gateway(RouteAddress::Inet6(address)) => Some(IpAddr::V6(address)),
         _ => None,
     };
     let route = default_route(&handle).await?;
     Ok(route.and_then(|route| route.attributes.into_iter().find_map(gateway)))
 }
 
-async fn default_interface(handle: &Handle) -> Result<Option<u32>> {
+/// The interface that leads out, if there is one.
+pub(crate) async fn uplink(handle: &Handle) -> Result<Option<Uplink>> {
     let interface = |attribute| match attribute {
         RouteAttribute::Oif(index) => Some(index),
         _ => None,
     };
     let route = default_route(handle).await?;
-    Ok(route.and_then(|route| route.attributes.into_iter().find_map(interface)))
+    let index = route.and_then(|route| route.attributes.into_iter().find_map(interface));
+    let Some(index) = index else { return Ok(None) };
+    let link = handle.link().get().match_index(index).execute().try_next().await;
+    let link = link.map_err(Error::netlink("look at the node's interface"))?;
+    let mtu = link.and_then(|link| {
+        link.attributes.into_iter().find_map(|attribute| match attribute {
+            LinkAttribute::Mtu(mtu) => Some(mtu),
+            _ => None,
+        })
+    });
+    Ok(Some(Uplink { index, mtu, addresses: addresses_of(handle, index).await? }))
 }
 
+/// IPv4's, or IPv6's where there is no other.
 async fn default_route(handle: &Handle) -> Result<Option<RouteMessage>> {
-    let all = RouteMessageBuilder::<std::net::Ipv4Addr>::new().build();
-    let routes: Vec<_> = handle
-        .route()
-        .get(all)
-        .execute()
-        .try_collect()
-        .await
-        .map_err(Error::netlink("list routes"))?;
-    Ok(routes.into_iter().find(|r| r.header.destination_prefix_length == 0))
+    for all in [
+        RouteMessageBuilder::<Ipv4Addr>::new().build(),
+        RouteMessageBuilder::<Ipv6Addr>::new().build(),
+    ] {
+        let routes: Vec<RouteMessage> = handle
+            .route()
+            .get(all)
+            .execute()
+            .try_collect()
+            .await
+            .map_err(Error::netlink("list routes"))?;
+        let is_default = |route: &RouteMessage| {
+            // A host without IPv6 has a route that refuses.
+            route.header.destination_prefix_length == 0 && route.header.kind == RouteType::Unicast
+        };
+        if let Some(route) = routes.into_iter().find(is_default) {
+            return Ok(Some(route));
+        }
+    }
+    Ok(None)
 }
 
 async fn addresses_of(handle: &Handle, index: u32) -> Result<Vec<IpAddr>> {

@@ -4,15 +4,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
+use crate::family::octets;
 use crate::nftables::{
     ChainHook, ElementData, End, Expression, Holds, STATE_ESTABLISHED, STATE_RELATED, Table,
-    TableChange, Verdict, address, in_range,
+    TableChange, TableName, Verdict, address, in_range,
 };
-use crate::{Error, Protocol, Result};
+use crate::{Error, Family, Protocol, Result};
 
 const TABLE: &str = "kd-policies";
 const DESTINATION_PORT_OFFSET: u32 = 2;
@@ -27,9 +28,9 @@ pub enum Peer {
     /// Those of a range, but not of its exceptions.
     Range {
         /// The range.
-        range: Ipv4Net,
+        range: IpNet,
         /// Parts of it that are left out.
-        except: Vec<Ipv4Net>,
+        except: Vec<IpNet>,
     },
 }
 
@@ -66,7 +67,7 @@ pub struct Direction {
     /// What policies allow, by a name of at most 200 bytes.
     pub policies: BTreeMap<String, BTreeSet<Allow>>,
     /// The policies of each pod that has any: what none of them allows does not pass.
-    pub pods: BTreeMap<Ipv4Addr, BTreeSet<String>>,
+    pub pods: BTreeMap<IpAddr, BTreeSet<String>>,
 }
 
 /// All policies of a node's pods.
@@ -77,38 +78,53 @@ pub struct PolicyRules {
     /// What leaves pods.
     pub egress: Direction,
     /// The members of groups that rules name.
-    pub groups: BTreeMap<String, BTreeSet<Ipv4Addr>>,
+    pub groups: BTreeMap<String, BTreeSet<IpAddr>>,
     /// The ports of groups that rules name.
-    pub port_groups: BTreeMap<String, BTreeSet<(Ipv4Addr, Protocol, u16)>>,
+    pub port_groups: BTreeMap<String, BTreeSet<(IpAddr, Protocol, u16)>>,
 }
 
 /// Programs policies into this network namespace.
 #[derive(Debug, Default)]
 pub struct Policies {
-    /// None: nothing is known of what is in the kernel.
-    applied: Option<Table>,
+    /// By family. None: nothing is known of what is in the kernel.
+    applied: [Option<Table>; 2],
 }
 
 impl Policies {
     /// Makes exactly these policies. Writes only what changed; all of it the first time and after
     /// an error.
     pub fn set(&mut self, rules: &PolicyRules) -> Result<()> {
-        let wanted = table(rules);
-        let known = self.applied.take();
-        if known.as_ref() != Some(&wanted) {
-            let written = write(known.as_ref(), &wanted);
-            written.map_err(Error::of("program the network policies"))?;
+        let mut outcome = Ok(());
+        for (family, applied) in Family::ALL.into_iter().zip(&mut self.applied) {
+            let wanted = table(family, rules);
+            let known = applied.take();
+            let written = match known.as_ref() == Some(&wanted) {
+                true => Ok(()),
+                false => write(family, known.as_ref(), &wanted),
+            };
+            match written {
+                // A kernel may lack a family that nobody uses.
+                Err(source) if family == Family::V4 || has_hooks(&wanted) => {
+                    let operation = "program the network policies".to_owned();
+                    outcome = outcome.and(Err(Error { operation, source }));
+                }
+                _ => *applied = Some(wanted),
+            }
         }
-        self.applied = Some(wanted);
-        Ok(())
+        outcome
     }
 }
 
-fn write(known: Option<&Table>, wanted: &Table) -> io::Result<()> {
-    let changed = known.map(|known| TableChange::between(known, wanted).apply(TABLE));
+fn has_hooks(table: &Table) -> bool {
+    table.chains.values().any(|chain| chain.hook.is_some())
+}
+
+fn write(family: Family, known: Option<&Table>, wanted: &Table) -> io::Result<()> {
+    let name = TableName { family, name: TABLE };
+    let changed = known.map(|known| TableChange::between(known, wanted).apply(name));
     match changed {
         Some(Ok(())) => Ok(()),
-        _ => TableChange::whole(wanted).replace(TABLE),
+        _ => TableChange::whole(wanted).replace(name),
     }
 }
 
@@ -137,28 +153,30 @@ const EGRESS: Side = Side {
     hooks: &[("egress", ChainHook::FORWARD_FILTER), ("egress-to-node", ChainHook::INPUT_FILTER)],
 };
 
-fn table(rules: &PolicyRules) -> Table {
+fn table(family: Family, rules: &PolicyRules) -> Table {
     let mut table = Table::default();
+    let length = family.address_length();
     for (name, members) in &rules.groups {
         let set = group_name(name);
-        table.set(&set, 4, Holds::Nothing);
-        for member in members {
-            table.element(&set, member.octets().to_vec(), ElementData::None);
+        table.set(&set, length, Holds::Nothing);
+        for member in members.iter().filter(|member| Family::of(member) == family) {
+            table.element(&set, octets(*member), ElementData::None);
         }
     }
     for (name, members) in &rules.port_groups {
         let set = port_group_name(name);
-        table.set(&set, 12, Holds::Nothing);
+        table.set(&set, length + 8, Holds::Nothing);
+        let members = members.iter().filter(|(member, ..)| Family::of(member) == family);
         for (address, protocol, port) in members {
-            let mut key = address.octets().to_vec();
+            let mut key = octets(*address);
             key.extend_from_slice(&[protocol.number(), 0, 0, 0]);
             key.extend_from_slice(&port.to_be_bytes());
             key.extend_from_slice(&[0, 0]);
             table.element(&set, key, ElementData::None);
         }
     }
-    direction(&mut table, &INGRESS, &rules.ingress);
-    direction(&mut table, &EGRESS, &rules.egress);
+    direction(family, &mut table, &INGRESS, &rules.ingress);
+    direction(family, &mut table, &EGRESS, &rules.egress);
     table
 }
 
@@ -170,14 +188,20 @@ fn port_group_name(name: &str) -> String {
     format!("ports/{name}")
 }
 
-fn direction(table: &mut Table, side: &Side, direction: &Direction) {
+fn direction(family: Family, table: &mut Table, side: &Side, direction: &Direction) {
+    let mut pods = direction.pods.iter().filter(|(pod, _)| Family::of(pod) == family).peekable();
+    if pods.peek().is_none() {
+        // Without policies no packet pays for them.
+        return;
+    }
     for (name, allowed) in &direction.policies {
         let chain = table.chain(&format!("{}/{name}", side.name), None);
-        chain.rules = allowed.iter().map(|allow| allow_rule(side, allow)).collect();
+        let allowed = allowed.iter().filter(|allow| is_of_family(&allow.peer, family));
+        chain.rules = allowed.map(|allow| allow_rule(family, side, allow)).collect();
     }
     let map = format!("{}-pods", side.name);
-    table.set(&map, 4, Holds::Verdicts);
-    for (pod, policies) in &direction.pods {
+    table.set(&map, family.address_length(), Holds::Verdicts);
+    for (pod, policies) in pods {
         let name = format!("{}-of/{pod}", side.name);
         let jump = |policy| Verdict::Jump(format!("{}/{policy}", side.name));
         let mut rules: Vec<_> =
@@ -185,34 +209,38 @@ fn direction(table: &mut Table, side: &Side, direction: &Direction) {
         rules.push(vec![Expression::Decide(Verdict::Drop)]);
         table.chain(&name, None).rules = rules;
         let verdict = ElementData::Verdict(Verdict::Goto(name));
-        table.element(&map, pod.octets().to_vec(), verdict);
-    }
-    if direction.pods.is_empty() {
-        // Without policies no packet pays for them.
-        return;
+        table.element(&map, octets(*pod), verdict);
     }
     let mut known = vec![Expression::ConnectionState { into: 0 }];
     known.extend(Expression::any_bit(0, STATE_ESTABLISHED | STATE_RELATED));
     known.push(Expression::Decide(Verdict::Accept));
-    let judged = vec![address(side.own, 0), Expression::LookupVerdict { set: map, key: 0 }];
+    let judged = vec![address(family, side.own, 0), Expression::LookupVerdict { set: map, key: 0 }];
     for (name, hook) in side.hooks {
         table.chain(name, Some(*hook)).rules = vec![known.clone(), judged.clone()];
     }
 }
 
+fn is_of_family(peer: &Peer, family: Family) -> bool {
+    match peer {
+        Peer::Anybody | Peer::Group(_) => true,
+        Peer::Range { range, .. } => Family::of_range(range) == family,
+    }
+}
+
 /// Accepting ends only the base chain of one direction: the other one's is asked, too.
-fn allow_rule(side: &Side, allow: &Allow) -> Vec<Expression> {
+fn allow_rule(family: Family, side: &Side, allow: &Allow) -> Vec<Expression> {
     let mut rule = Vec::new();
     match &allow.peer {
         Peer::Anybody => {}
         Peer::Group(name) => rule.extend([
-            address(side.peer, 0),
+            address(family, side.peer, 0),
             Expression::Lookup { set: group_name(name), key: 0, into: None },
         ]),
         Peer::Range { range, except } => {
-            rule.extend(in_range(side.peer, range.trunc(), true, 0));
-            let outside = |range: &Ipv4Net| in_range(side.peer, range.trunc(), false, 0);
-            rule.extend(except.iter().flat_map(outside));
+            rule.extend(in_range(side.peer, *range, true, 0));
+            let outside = |range: &IpNet| in_range(side.peer, *range, false, 0);
+            let except = except.iter().filter(|part| Family::of_range(part) == family);
+            rule.extend(except.flat_map(outside));
         }
     }
     let port =
@@ -238,9 +266,9 @@ fn allow_rule(side: &Side, allow: &Allow) -> Vec<Expression> {
             }
         }
         PortMatch::Group(name) => rule.extend([
-            address(End::Destination, 0),
-            Expression::Layer4Protocol { into: 1 },
-            port(2),
+            address(family, End::Destination, 0),
+            Expression::Layer4Protocol { into: family.registers() },
+            port(family.registers() + 1),
             Expression::Lookup { set: port_group_name(name), key: 0, into: None },
         ]),
     }
@@ -255,7 +283,7 @@ mod tests {
     fn rules() -> PolicyRules {
         let port = PortMatch::Range { protocol: Protocol::Tcp, first: 80, last: 80 };
         let allow = Allow { peer: Peer::Group("web".into()), port };
-        let pod = Ipv4Addr::new(10, 244, 0, 2);
+        let pod = IpAddr::from([10, 244, 0, 2]);
         PolicyRules {
             ingress: Direction {
                 policies: BTreeMap::from([("p".to_owned(), BTreeSet::from([allow]))]),
@@ -268,19 +296,20 @@ mod tests {
 
     #[test]
     fn no_policies_no_hooks() {
-        let empty = table(&PolicyRules::default());
+        let empty = table(Family::V4, &PolicyRules::default());
         assert!(empty.chains.is_empty());
-        let hooked: Vec<String> = table(&rules())
+        let hooked: Vec<String> = table(Family::V4, &rules())
             .chains
             .into_iter()
             .filter_map(|(name, chain)| chain.hook.map(|_| name))
             .collect();
         assert_eq!(hooked, ["ingress"], "egress is nobody's matter here");
+        assert!(!has_hooks(&table(Family::V6, &rules())), "nor is the other family");
     }
 
     #[test]
     fn a_pods_chain_ends_in_a_drop() {
-        let table = table(&rules());
+        let table = table(Family::V4, &rules());
         let chain = &table.chains["ingress-of/10.244.0.2"].rules;
         let jump = Verdict::Jump("ingress/p".into());
         let expect = [jump, Verdict::Drop].map(|verdict| vec![Expression::Decide(verdict)]);
@@ -290,9 +319,9 @@ mod tests {
     #[test]
     fn a_member_more_is_one_element() {
         let (old, mut more) = (rules(), rules());
-        let member = Ipv4Addr::new(10, 244, 0, 3);
+        let member = IpAddr::from([10, 244, 0, 3]);
         more.groups.get_mut("web").unwrap().insert(member);
-        let change = TableChange::between(&table(&old), &table(&more));
+        let change = TableChange::between(&table(Family::V4, &old), &table(Family::V4, &more));
         assert_eq!(change.written(), 1);
     }
 }

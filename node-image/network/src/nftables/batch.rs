@@ -6,7 +6,7 @@ use super::element::{Element, encode};
 use super::expression::Expression;
 use super::message::{Attributes, message};
 use super::socket::{ACKNOWLEDGE, APPEND, CREATE, NetfilterSocket, REQUEST};
-use super::table::{ChainHook, SetSpec};
+use super::table::{ChainHook, SetSpec, TableName};
 
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
@@ -21,26 +21,25 @@ const NEW_SET: u16 = 9;
 const DELETE_SET: u16 = 11;
 const NEW_ELEMENTS: u16 = 12;
 const DELETE_ELEMENTS: u16 = 14;
-const IPV4: u8 = 2;
 /// Elements per message: the list is one attribute of at most 64 KiB.
 const ELEMENTS_MAX: usize = 400;
 
 /// Changes to one table, applied together.
 pub(super) struct Batch {
-    table: &'static str,
+    table: TableName,
     messages: Vec<Vec<u8>>,
 }
 
 impl Batch {
     /// A batch that changes a table.
-    pub(super) fn change(table: &'static str) -> Batch {
+    pub(super) fn change(table: TableName) -> Batch {
         Batch { table, messages: Vec::new() }
     }
 
     /// A batch that replaces the whole table: what was in it before is gone once this is applied.
-    pub(super) fn replace(table: &'static str) -> Batch {
+    pub(super) fn replace(table: TableName) -> Batch {
         let mut batch = Batch::change(table);
-        let name = || Attributes::default().string(1, table);
+        let name = || Attributes::default().string(1, table.name);
         // Creating it first lets the delete succeed when it was not there.
         batch.push(NEW_TABLE, CREATE, name());
         batch.push(DELETE_TABLE, 0, name());
@@ -117,13 +116,20 @@ impl Batch {
 
     /// The table and something in it.
     fn named(&self, kind: u16, name: &str) -> Attributes {
-        Attributes::default().string(1, self.table).string(kind, name)
+        Attributes::default().string(1, self.table.name).string(kind, name)
     }
 
     fn push(&mut self, kind: u16, flags: u16, attributes: Attributes) {
         let sequence = self.messages.len() as u32 + 1;
         let kind = SUBSYSTEM << 8 | kind;
         let flags = REQUEST | ACKNOWLEDGE | flags;
-        self.messages.push(message(kind, flags, sequence, IPV4, 0, attributes));
+        self.messages.push(message(
+            kind,
+            flags,
+            sequence,
+            self.table.family.number(),
+            0,
+            attributes,
+        ));
     }
 }

@@ -6,6 +6,7 @@ use super::batch::SUBSYSTEM;
 use super::expression::{Verdict, value};
 use super::message::{Attributes, attribute, attributes, body_attributes};
 use super::socket::NetfilterSocket;
+use super::table::TableName;
 
 const GET_ELEMENTS: u16 = 13;
 const ELEMENT_KEY: u16 = 1;
@@ -50,11 +51,11 @@ pub(super) fn encode(element: &Element) -> Attributes {
     }
 }
 
-/// What a map of passing elements holds now; a map that is not there holds nothing.
-pub(crate) fn passing_elements(table: &str, map: &str) -> io::Result<Vec<Element>> {
-    let wanted = Attributes::default().string(1, table).string(2, map);
+/// What a set or map holds now; one that is not there holds nothing.
+pub(crate) fn elements(table: TableName, set: &str) -> io::Result<Vec<Element>> {
+    let wanted = Attributes::default().string(1, table.name).string(2, set);
     let kind = SUBSYSTEM << 8 | GET_ELEMENTS;
-    let bodies = match NetfilterSocket::open()?.dump(kind, wanted) {
+    let bodies = match NetfilterSocket::open()?.dump(kind, table.family, wanted) {
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(Vec::new()),
         bodies => bodies?,
     };
@@ -68,15 +69,29 @@ fn elements_of(body: &[u8]) -> Vec<Element> {
 }
 
 fn decode(element: &[u8]) -> Option<Element> {
-    let bytes = |kind| attribute(attribute(element, kind)?, 1);
+    const VALUE: u16 = 1;
+    const VERDICT: u16 = 2;
     let milliseconds = |kind| {
         let value: [u8; 8] = attribute(element, kind)?.try_into().ok()?;
         Some(u64::from_be_bytes(value))
     };
-    let data = ElementData::Passing {
-        value: bytes(ELEMENT_DATA)?.to_vec(),
-        lifetime_ms: milliseconds(ELEMENT_TIMEOUT)?,
-        left_ms: milliseconds(ELEMENT_EXPIRATION)?,
+    let key = attribute(attribute(element, ELEMENT_KEY)?, VALUE)?.to_vec();
+    let Some(data) = attribute(element, ELEMENT_DATA) else {
+        return Some(Element { key, data: ElementData::None });
     };
-    Some(Element { key: bytes(ELEMENT_KEY)?.to_vec(), data })
+    let data = match (attribute(data, VALUE), attribute(data, VERDICT)) {
+        (Some(value), _) => {
+            let passing = milliseconds(ELEMENT_TIMEOUT).zip(milliseconds(ELEMENT_EXPIRATION));
+            let value = value.to_vec();
+            match passing {
+                Some((lifetime_ms, left_ms)) => {
+                    ElementData::Passing { value, lifetime_ms, left_ms }
+                }
+                None => ElementData::Value(value),
+            }
+        }
+        (None, Some(verdict)) => ElementData::Verdict(Verdict::decode(verdict)?),
+        (None, None) => return None,
+    };
+    Some(Element { key, data })
 }

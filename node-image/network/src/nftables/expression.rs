@@ -1,6 +1,7 @@
 //! The expressions that rules are made of (`nf_tables.h` of the kernel's UAPI).
 
-use super::message::Attributes;
+use super::message::{Attributes, attribute};
+use crate::Family;
 
 /// A 32-bit register, counted from `NFT_REG32_00`. Values longer than four bytes take the
 /// following registers too.
@@ -43,6 +44,23 @@ impl Verdict {
             Verdict::Jump(chain) => code(-3).string(2, chain),
             Verdict::Goto(chain) => code(-4).string(2, chain),
             Verdict::Return => code(-5),
+        }
+    }
+
+    /// As it was read.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Verdict> {
+        let code: [u8; 4] = attribute(bytes, 1)?.try_into().ok()?;
+        let chain = || {
+            let name = attribute(bytes, 2)?;
+            Some(String::from_utf8_lossy(name.strip_suffix(&[0]).unwrap_or(name)).into_owned())
+        };
+        match i32::from_be_bytes(code) {
+            0 => Some(Verdict::Drop),
+            1 => Some(Verdict::Accept),
+            -3 => Some(Verdict::Jump(chain()?)),
+            -4 => Some(Verdict::Goto(chain()?)),
+            -5 => Some(Verdict::Return),
+            _ => None,
         }
     }
 }
@@ -90,13 +108,13 @@ pub(crate) enum Expression {
     /// rule.
     Remember { map: String, key: Register, data: Register, lifetime_ms: u64 },
     /// New destination address and port.
-    DestinationNat { address: Register, port: Register },
+    DestinationNat { family: Family, address: Register, port: Register },
     /// The address of the outgoing interface as source, and any port.
     Masquerade,
     /// Refuses with a TCP reset.
     RejectTcpReset,
     /// Refuses with ICMP's "port unreachable".
-    RejectPortUnreachable,
+    RejectPortUnreachable { family: Family },
     /// Decides.
     Decide(Verdict),
 }
@@ -151,7 +169,7 @@ impl Expression {
             Self::DestinationNat { .. }
             | Self::Masquerade
             | Self::RejectTcpReset
-            | Self::RejectPortUnreachable => self.encode_end(),
+            | Self::RejectPortUnreachable { .. } => self.encode_end(),
         }
     }
 
@@ -230,10 +248,9 @@ impl Expression {
 
     fn encode_end(&self) -> (&'static str, Attributes) {
         match self {
-            Self::DestinationNat { address, port } => {
+            Self::DestinationNat { family, address, port } => {
                 const DNAT: u32 = 1;
-                const IPV4: u32 = 2;
-                let data = new().u32(1, DNAT).u32(2, IPV4);
+                let data = new().u32(1, DNAT).u32(2, family.number().into());
                 ("nat", data.u32(3, register(*address)).u32(5, register(*port)))
             }
             Self::Masquerade => {
@@ -241,7 +258,13 @@ impl Expression {
                 ("masq", new().u32(1, FULLY_RANDOM_PORT))
             }
             Self::RejectTcpReset => ("reject", new().u32(1, 1).bytes(2, &[0])),
-            Self::RejectPortUnreachable => ("reject", new().u32(1, 0).bytes(2, &[3])),
+            Self::RejectPortUnreachable { family } => {
+                let code = match family {
+                    Family::V4 => 3,
+                    Family::V6 => 4,
+                };
+                ("reject", new().u32(1, 0).bytes(2, &[code]))
+            }
             other => unreachable_group(other),
         }
     }

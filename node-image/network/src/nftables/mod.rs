@@ -10,11 +10,11 @@ mod message;
 mod socket;
 mod table;
 
-pub(crate) use element::{Element, ElementData, passing_elements};
+pub(crate) use element::{Element, ElementData, elements};
 pub(crate) use expression::{
     ADDRESS_LOCAL, End, Expression, Register, STATE_ESTABLISHED, STATE_NEW, STATE_RELATED, Verdict,
 };
 pub(crate) use masquerade::{address, in_range, masquerade};
 pub(crate) use message::{Attributes, attribute, body_attributes, message};
 pub(crate) use socket::{ACKNOWLEDGE, NetfilterSocket, REQUEST};
-pub(crate) use table::{ChainHook, ElementChanges, Holds, Table, TableChange};
+pub(crate) use table::{ChainHook, ElementChanges, Holds, Table, TableChange, TableName};

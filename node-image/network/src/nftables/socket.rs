@@ -11,6 +11,7 @@ use nix::sys::socket::{
 use nix::sys::time::TimeVal;
 
 use super::message::{Attributes, message, messages};
+use crate::Family;
 
 /// A message's flags.
 pub(crate) const REQUEST: u16 = 1;
@@ -18,7 +19,6 @@ pub(crate) const ACKNOWLEDGE: u16 = 4;
 pub(crate) const CREATE: u16 = 0x400;
 pub(crate) const APPEND: u16 = 0x800;
 const DUMP: u16 = 0x300;
-const IPV4: u8 = 2;
 /// Types of answers.
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
@@ -64,9 +64,14 @@ impl NetfilterSocket {
     }
 
     /// The bodies of all messages that a dump answers with. `kind` is subsystem and message.
-    pub(crate) fn dump(&self, kind: u16, attributes: Attributes) -> io::Result<Vec<Vec<u8>>> {
+    pub(crate) fn dump(
+        &self,
+        kind: u16,
+        family: Family,
+        attributes: Attributes,
+    ) -> io::Result<Vec<Vec<u8>>> {
         self.make_room(ANSWER_BYTES_MAX)?;
-        self.send(&message(kind, REQUEST | DUMP, 1, IPV4, 0, attributes))?;
+        self.send(&message(kind, REQUEST | DUMP, 1, family.number(), 0, attributes))?;
         let (mut found, mut done) = (Vec::new(), false);
         while !done {
             self.receive(|kind, body| {

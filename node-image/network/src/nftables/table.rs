@@ -7,6 +7,14 @@ use super::batch::Batch;
 use super::element::{Element, ElementData};
 use super::expression::Expression;
 use super::message::Attributes;
+use crate::Family;
+
+/// Which table: tables of one name in both families are two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TableName {
+    pub family: Family,
+    pub name: &'static str,
+}
 
 /// Where a base chain hooks into the packet's way.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -205,12 +213,12 @@ impl TableChange {
     }
 
     /// Makes the kernel's table what the change ends with, whatever is in it now.
-    pub(crate) fn replace(&self, table: &'static str) -> io::Result<()> {
+    pub(crate) fn replace(&self, table: TableName) -> io::Result<()> {
         self.batch(Batch::replace(table)).apply()
     }
 
     /// Writes the difference.
-    pub(crate) fn apply(&self, table: &'static str) -> io::Result<()> {
+    pub(crate) fn apply(&self, table: TableName) -> io::Result<()> {
         let batch = self.batch(Batch::change(table));
         if batch.is_empty() { Ok(()) } else { batch.apply() }
     }

@@ -4,18 +4,18 @@
 use std::io;
 
 use super::rules::AFFINITY;
-use crate::nftables::{Element, ElementChanges, TableChange, passing_elements};
+use crate::nftables::{Element, ElementChanges, TableChange, TableName, elements};
 
 /// Entries may go by themselves between reading and deleting, which undoes the deletion.
 const ATTEMPTS_MAX: usize = 5;
 
 /// All entries.
-pub(super) fn read(table: &'static str) -> io::Result<Vec<Element>> {
-    passing_elements(table, AFFINITY)
+pub(super) fn read(table: TableName) -> io::Result<Vec<Element>> {
+    elements(table, AFFINITY)
 }
 
 /// Deletes the entries that are stale.
-pub(super) fn forget(table: &'static str, is_stale: impl Fn(&Element) -> bool) -> io::Result<()> {
+pub(super) fn forget(table: TableName, is_stale: impl Fn(&Element) -> bool) -> io::Result<()> {
     let mut attempts = 1;
     loop {
         let stale: Vec<Element> = read(table)?.into_iter().filter(|e| is_stale(e)).collect();

@@ -3,19 +3,24 @@
 //! kernel translates them by their conntrack entries.
 
 mod affinity;
+mod listing;
 mod rules;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
 use crate::conntrack;
-use crate::nftables::{Element, ElementChanges, ElementData, Table, TableChange};
-use crate::{Error, Result};
+use crate::nftables::{Element, ElementChanges, ElementData, Table, TableChange, TableName};
+use crate::{Error, Family, Result};
+pub use listing::{ListedPort, listed_services};
 use rules::{Class, ElementKey, FrontendKey};
+
+/// The nftables table of Services.
+const TABLE: &str = "kd-services";
 
 /// A layer 4 protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,11 +48,21 @@ impl Protocol {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Frontend {
     /// An address that is the cluster's own: what its services do not take is refused.
-    ClusterAddress(Ipv4Addr),
+    ClusterAddress(IpAddr),
     /// Another address; its other ports are none of ours.
-    Address(Ipv4Addr),
-    /// A port of every address of the node but loopback ones.
-    NodePort,
+    Address(IpAddr),
+    /// A port of every address of the node of a family, but loopback ones.
+    NodePort(Family),
+}
+
+impl Frontend {
+    /// The family of what reaches it.
+    pub fn family(&self) -> Family {
+        match self {
+            Frontend::ClusterAddress(address) | Frontend::Address(address) => Family::of(address),
+            Frontend::NodePort(family) => *family,
+        }
+    }
 }
 
 /// Whose connections get the node's address as their source, so that answers come back this way.
@@ -80,10 +95,10 @@ pub struct ServicePort {
     /// Its protocol.
     pub protocol: Protocol,
     /// The endpoints that take new connections.
-    pub endpoints: Vec<SocketAddrV4>,
+    pub endpoints: Vec<SocketAddr>,
     /// The endpoints for connections from outside, when these are others than for pods and the
     /// node itself. Outside connections keep their source then.
-    pub for_outsiders: Option<Vec<SocketAddrV4>>,
+    pub for_outsiders: Option<Vec<SocketAddr>>,
     /// Whose connections get the node's address as their source.
     pub masquerade: Masquerade,
     /// How long a client stays with its endpoint after its last connection.
@@ -91,7 +106,7 @@ pub struct ServicePort {
     /// What meets connections that no endpoint takes.
     pub refusal: Refusal,
     /// The only sources that may connect; empty: all may.
-    pub sources: Vec<Ipv4Net>,
+    pub sources: Vec<IpNet>,
 }
 
 impl ServicePort {
@@ -100,7 +115,7 @@ impl ServicePort {
         frontend: Frontend,
         port: u16,
         protocol: Protocol,
-        endpoints: Vec<SocketAddrV4>,
+        endpoints: Vec<SocketAddr>,
     ) -> ServicePort {
         ServicePort {
             frontend,
@@ -116,7 +131,7 @@ impl ServicePort {
     }
 
     /// All that may answer.
-    fn all_endpoints(&self) -> impl Iterator<Item = &SocketAddrV4> {
+    fn all_endpoints(&self) -> impl Iterator<Item = &SocketAddr> {
         self.endpoints.iter().chain(self.for_outsiders.iter().flatten())
     }
 }
@@ -124,8 +139,14 @@ impl ServicePort {
 /// Programs services into this network namespace.
 #[derive(Debug)]
 pub struct Services {
-    table: &'static str,
-    pod_range: Option<Ipv4Net>,
+    families: [FamilyServices; 2],
+}
+
+/// The services of one family.
+#[derive(Debug)]
+struct FamilyServices {
+    table: TableName,
+    pod_range: Option<IpNet>,
     /// None: nothing is known of what is in the kernel.
     applied: Option<Applied>,
 }
@@ -150,32 +171,57 @@ struct Before {
 }
 
 impl Services {
-    /// The services of a cluster whose pods have addresses of `pod_range`.
-    pub fn new(pod_range: Option<Ipv4Net>) -> Services {
-        Services { table: "kd-services", pod_range, applied: None }
+    /// The services of a cluster whose pods have addresses of `pod_ranges`.
+    pub fn new(pod_ranges: &[IpNet]) -> Services {
+        Services::in_table(TABLE, pod_ranges)
     }
 
-    /// Services in an nftables table of their own.
-    pub(crate) fn in_table(table: &'static str) -> Services {
-        Services { table, pod_range: None, applied: None }
+    /// Services in nftables tables of their own.
+    pub(crate) fn in_table(name: &'static str, pod_ranges: &[IpNet]) -> Services {
+        let of = |family| FamilyServices {
+            table: TableName { family, name },
+            pod_range: pod_ranges.iter().copied().find(|range| Family::of_range(range) == family),
+            applied: None,
+        };
+        Services { families: Family::ALL.map(of) }
     }
 
     /// Makes exactly these services. Duplicates of address, port and protocol: the first counts.
     /// Writes only what changed; all of it the first time and after an error. A rule set that was
     /// tampered with is written again.
     pub fn set(&mut self, ports: impl IntoIterator<Item = Arc<ServicePort>>) -> Result<()> {
-        let mut wanted = BTreeMap::new();
+        let mut wanted = Family::ALL.map(|_| BTreeMap::new());
         for port in ports {
-            wanted.entry(rules::frontend_key(&port)).or_insert(port);
+            let of_family = match port.frontend.family() {
+                Family::V4 => &mut wanted[0],
+                Family::V6 => &mut wanted[1],
+            };
+            of_family.entry(FrontendKey::of(&port)).or_insert(port);
         }
+        let mut outcome = Ok(());
+        for (family, wanted) in self.families.iter_mut().zip(wanted) {
+            // One family's failure must not keep the other from being right.
+            outcome = outcome.and(family.set(wanted));
+        }
+        outcome
+    }
+}
+
+impl FamilyServices {
+    fn set(&mut self, wanted: BTreeMap<FrontendKey, Arc<ServicePort>>) -> Result<()> {
         let operation = format!("program {} service ports", wanted.len());
+        // A kernel may lack a family that nobody uses.
+        let is_needed = !wanted.is_empty() || self.table.family == Family::V4;
         // Whatever fails below, the next call must not trust what is known now.
         let known = self.applied.take();
         let is_known = known.is_some();
         let mut applied = known.unwrap_or_default();
-        let before = applied.become_equal(wanted, self.pod_range);
+        let before = applied.become_equal(self.table.family, wanted, self.pod_range);
         if !is_known || !before.ports.is_empty() {
-            self.write(is_known, &applied, &before).map_err(Error::of(operation))?;
+            match self.write(is_known, &applied, &before) {
+                Err(source) if is_needed => return Err(Error { operation, source }),
+                _ => {}
+            }
         }
         self.applied = Some(applied);
         Ok(())
@@ -192,7 +238,7 @@ impl Services {
     fn replace(&self, applied: &Applied) -> io::Result<()> {
         // What cannot be read is not worth more than the rules.
         let kept = affinity::read(self.table).unwrap_or_default();
-        let kept = kept.into_iter().filter(|entry| applied.has_member(entry));
+        let kept = kept.into_iter().filter(|entry| applied.has_member(self.table.family, entry));
         let mut elements = applied.all_elements();
         elements.added.insert(rules::AFFINITY.to_owned(), kept.collect());
         TableChange::whole(&applied.structure).with_elements(elements).replace(self.table)
@@ -202,16 +248,19 @@ impl Services {
     fn settle(&self, applied: &Applied, before: &Before) -> io::Result<()> {
         let sticky = |port: &Arc<ServicePort>| port.affinity_seconds.is_some();
         if before.ports.values().flatten().any(sticky) {
-            affinity::forget(self.table, |entry| !applied.has_member(entry))?;
+            affinity::forget(self.table, |entry| !applied.has_member(self.table.family, entry))?;
         }
-        let touched = before.ports.keys().filter(|key| rules::is_udp(key));
-        let flows: HashMap<_, Vec<SocketAddrV4>> = touched
+        let touched = before.ports.keys().filter(|key| key.protocol == Protocol::Udp);
+        let flows: HashMap<_, Vec<SocketAddr>> = touched
             .map(|key| {
                 let endpoints = applied.ports.get(key).map(|port| port.all_endpoints().copied());
-                (rules::flow_target(key), endpoints.into_iter().flatten().collect())
+                (key.flow_target(), endpoints.into_iter().flatten().collect())
             })
             .collect();
-        if flows.is_empty() { Ok(()) } else { conntrack::forget_udp(&flows) }
+        if flows.is_empty() {
+            return Ok(());
+        }
+        conntrack::forget_udp(self.table.family, &flows)
     }
 }
 
@@ -219,8 +268,9 @@ impl Applied {
     /// Tells what was before.
     fn become_equal(
         &mut self,
+        family: Family,
         wanted: BTreeMap<FrontendKey, Arc<ServicePort>>,
-        pod_range: Option<Ipv4Net>,
+        pod_range: Option<IpNet>,
     ) -> Before {
         let structure = std::mem::take(&mut self.structure);
         let mut before = Before { structure, ..Before::default() };
@@ -237,7 +287,7 @@ impl Applied {
             before.ports.entry(*key).or_insert(None);
         }
         self.ports = wanted;
-        self.structure = rules::structure(self.chains.keys(), pod_range);
+        self.structure = rules::structure(family, self.chains.keys(), pod_range);
         before
     }
 
@@ -288,8 +338,8 @@ impl Applied {
     }
 
     /// Whether the endpoint that a client's entry leads to still takes connections.
-    fn has_member(&self, entry: &Element) -> bool {
-        rules::membership(entry).is_some_and(|key| self.elements.contains_key(&key))
+    fn has_member(&self, family: Family, entry: &Element) -> bool {
+        rules::membership(family, entry).is_some_and(|key| self.elements.contains_key(&key))
     }
 }
 

@@ -5,12 +5,14 @@
 //! in `endpoints` by port and slot.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{Frontend, Masquerade, Protocol, Refusal, ServicePort};
+use crate::Family;
 use crate::conntrack::FlowTarget;
+use crate::family::octets;
 use crate::nftables::{
     ADDRESS_LOCAL, ChainHook, Element, ElementData, End, Expression, Holds, Register, STATE_NEW,
     Table, Verdict, address, in_range,
@@ -18,28 +20,69 @@ use crate::nftables::{
 
 /// Which client stays with which endpoint.
 pub(super) const AFFINITY: &str = "affinity";
-const SERVICES: &str = "services";
-const ENDPOINTS: &str = "endpoints";
+pub(super) const SERVICES: &str = "services";
+pub(super) const ENDPOINTS: &str = "endpoints";
 /// Ports and endpoints that belong together.
 const MEMBERS: &str = "members";
-const REFUSED: &str = "refused";
-const SOURCES: &str = "sources";
+pub(super) const REFUSED: &str = "refused";
+pub(super) const SOURCES: &str = "sources";
 const HAIRPIN: &str = "hairpin";
 const CLUSTER_ADDRESSES: &str = "cluster-addresses";
-const REJECT: &str = "reject";
+pub(super) const REJECT: &str = "reject";
 
 /// Clients remembered at a time, over all services.
 const CLIENTS_MAX: u32 = 65_536;
 /// Slots of endpoints for outsiders begin here.
-const OUTSIDERS_FIRST_SLOT: u32 = 1 << 16;
+pub(super) const OUTSIDERS_FIRST_SLOT: u32 = 1 << 16;
 /// The bit of a packet's mark that asks for masquerading, as everywhere in Kubernetes.
 const MASQUERADE_MARK: u32 = 0x4000;
 const DESTINATION_PORT_OFFSET: u32 = 2;
-const LOOPBACK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
+/// A port in the maps. Node ports have the unspecified address of their family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct FrontendKey {
+    pub address: IpAddr,
+    pub protocol: Protocol,
+    pub port: u16,
+}
 
-/// A port in the maps: address, protocol and port, each padded to a register. Node ports have the
-/// address 0.0.0.0.
-pub(super) type FrontendKey = [u8; 12];
+impl FrontendKey {
+    pub(super) fn of(port: &ServicePort) -> FrontendKey {
+        let address = match port.frontend {
+            Frontend::ClusterAddress(address) | Frontend::Address(address) => address,
+            Frontend::NodePort(family) => unspecified(family),
+        };
+        FrontendKey { address, protocol: port.protocol, port: port.port }
+    }
+
+    /// Address, protocol and port, each padded to registers.
+    fn bytes(&self) -> Vec<u8> {
+        let mut key = octets(self.address);
+        key.extend_from_slice(&[self.protocol.number(), 0, 0, 0]);
+        key.extend_from_slice(&self.port.to_be_bytes());
+        key.extend_from_slice(&[0, 0]);
+        key
+    }
+
+    /// What flows to the port are addressed to.
+    pub(super) fn flow_target(&self) -> FlowTarget {
+        let address = (!self.address.is_unspecified()).then_some(self.address);
+        FlowTarget { address, port: self.port }
+    }
+}
+
+fn unspecified(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
+        Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
+    }
+}
+
+fn loopback(family: Family) -> IpNet {
+    match family {
+        Family::V4 => IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8)),
+        Family::V6 => IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128)),
+    }
+}
 
 /// An element by its set and key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -56,7 +99,7 @@ pub(super) enum Class {
     /// One class for pods and the node, another for everybody else.
     Split { insiders: Option<Box<Class>>, outsiders: Option<Box<Class>> },
     /// Only these sources.
-    Sources(Vec<Ipv4Net>),
+    Sources(Vec<IpNet>),
 }
 
 /// What is done besides picking.
@@ -98,29 +141,6 @@ impl fmt::Display for Class {
     }
 }
 
-/// A port's key in the maps.
-pub(super) fn frontend_key(port: &ServicePort) -> FrontendKey {
-    let mut key = [0; 12];
-    if let Frontend::ClusterAddress(address) | Frontend::Address(address) = port.frontend {
-        key[..4].copy_from_slice(&address.octets());
-    }
-    key[4] = port.protocol.number();
-    key[8..10].copy_from_slice(&port.port.to_be_bytes());
-    key
-}
-
-/// Whether a key is of a UDP port.
-pub(super) fn is_udp(key: &FrontendKey) -> bool {
-    key[4] == Protocol::Udp.number()
-}
-
-/// What flows to a port are addressed to.
-pub(super) fn flow_target(key: &FrontendKey) -> FlowTarget {
-    let address = Ipv4Addr::new(key[0], key[1], key[2], key[3]);
-    let port = u16::from_be_bytes([key[8], key[9]]);
-    FlowTarget { address: (!address.is_unspecified()).then_some(address), port }
-}
-
 /// The chains that a port needs.
 pub(super) fn classes(port: &ServicePort) -> Vec<Class> {
     let mut all = Vec::new();
@@ -141,7 +161,7 @@ pub(super) fn classes(port: &ServicePort) -> Vec<Class> {
 fn entry_class(port: &ServicePort) -> Option<Class> {
     let pick = |endpoints: &[_], first_slot, masquerade| {
         let extra = Extra { masquerade, affinity_seconds: port.affinity_seconds };
-        let node_port = port.frontend == Frontend::NodePort;
+        let node_port = matches!(port.frontend, Frontend::NodePort(_));
         let fan_out = endpoints.len() as u32;
         (fan_out > 0).then_some(Class::Pick { fan_out, first_slot, node_port, extra })
     };
@@ -153,7 +173,9 @@ fn entry_class(port: &ServicePort) -> Option<Class> {
 }
 
 fn sources_class(port: &ServicePort) -> Class {
-    let mut ranges: Vec<Ipv4Net> = port.sources.iter().map(Ipv4Net::trunc).collect();
+    let family = port.frontend.family();
+    let own = port.sources.iter().filter(|range| Family::of_range(range) == family);
+    let mut ranges: Vec<IpNet> = own.map(IpNet::trunc).collect();
     ranges.sort_unstable();
     ranges.dedup();
     Class::Sources(ranges)
@@ -164,8 +186,9 @@ pub(super) fn elements(key: &FrontendKey, port: &ServicePort) -> Vec<(ElementKey
     let mut all = Vec::new();
     let mut add = |set, key: Vec<u8>, data| all.push((ElementKey { set, key }, data));
     let goto = |class: Class| ElementData::Verdict(Verdict::Goto(class.to_string()));
+    let key = key.bytes();
     if let Some(class) = entry_class(port) {
-        add(SERVICES, key.to_vec(), goto(class));
+        add(SERVICES, key.clone(), goto(class));
     }
     let answered = port.for_outsiders.as_ref().unwrap_or(&port.endpoints);
     if answered.is_empty() {
@@ -173,18 +196,19 @@ pub(super) fn elements(key: &FrontendKey, port: &ServicePort) -> Vec<(ElementKey
             Refusal::Reject => Verdict::Goto(REJECT.to_owned()),
             Refusal::Drop => Verdict::Drop,
         };
-        add(REFUSED, key.to_vec(), ElementData::Verdict(verdict));
+        add(REFUSED, key.clone(), ElementData::Verdict(verdict));
     }
     if !port.sources.is_empty() {
-        add(SOURCES, key.to_vec(), goto(sources_class(port)));
+        add(SOURCES, key.clone(), goto(sources_class(port)));
     }
     if let Frontend::ClusterAddress(address) = port.frontend {
-        add(CLUSTER_ADDRESSES, address.octets().to_vec(), ElementData::None);
+        add(CLUSTER_ADDRESSES, octets(address), ElementData::None);
     }
     let outsiders = port.for_outsiders.iter().flatten();
     let slots = (0u32..).zip(&port.endpoints).chain((OUTSIDERS_FIRST_SLOT..).zip(outsiders));
     for (slot, endpoint) in slots {
-        let mut target = endpoint.ip().octets().to_vec();
+        let address = octets(endpoint.ip());
+        let mut target = address.clone();
         target.extend_from_slice(&endpoint.port().to_be_bytes());
         target.extend_from_slice(&[0, 0]);
         if port.affinity_seconds.is_some() {
@@ -193,41 +217,45 @@ pub(super) fn elements(key: &FrontendKey, port: &ServicePort) -> Vec<(ElementKey
         // numgen writes its register in the machine's own byte order.
         let slot_key = [key.as_slice(), &slot.to_ne_bytes()].concat();
         add(ENDPOINTS, slot_key, ElementData::Value(target));
-        add(HAIRPIN, endpoint.ip().octets().repeat(2), ElementData::None);
+        add(HAIRPIN, address.repeat(2), ElementData::None);
     }
     all
 }
 
 /// The element of `members` that an entry of `affinity` needs.
-pub(super) fn membership(entry: &Element) -> Option<ElementKey> {
+pub(super) fn membership(family: Family, entry: &Element) -> Option<ElementKey> {
     let ElementData::Passing { value, .. } = &entry.data else { return None };
-    let key = [entry.key.get(..12)?, value.as_slice()].concat();
-    Some(ElementKey { set: MEMBERS, key })
+    let frontend = entry.key.get(family.address_length() as usize..)?;
+    Some(ElementKey { set: MEMBERS, key: [frontend, value.as_slice()].concat() })
 }
 
 /// All chains and sets, without the elements.
 pub(super) fn structure<'a>(
+    family: Family,
     classes: impl Iterator<Item = &'a Class>,
-    pod_range: Option<Ipv4Net>,
+    pod_range: Option<IpNet>,
 ) -> Table {
+    let address_length = family.address_length();
+    let (frontend, target) = (address_length + 8, address_length + 4);
     let mut table = Table::default();
-    table.set(SERVICES, 12, Holds::Verdicts);
-    table.set(REFUSED, 12, Holds::Verdicts);
-    table.set(SOURCES, 12, Holds::Verdicts);
-    table.set(ENDPOINTS, 16, Holds::Values(8));
-    table.set(MEMBERS, 20, Holds::Nothing);
-    table.set(HAIRPIN, 8, Holds::Nothing);
-    table.set(CLUSTER_ADDRESSES, 4, Holds::Nothing);
-    table.set(AFFINITY, 16, Holds::Passing { length: 8, entries_max: CLIENTS_MAX });
+    table.set(SERVICES, frontend, Holds::Verdicts);
+    table.set(REFUSED, frontend, Holds::Verdicts);
+    table.set(SOURCES, frontend, Holds::Verdicts);
+    table.set(ENDPOINTS, frontend + 4, Holds::Values(target));
+    table.set(MEMBERS, frontend + target, Holds::Nothing);
+    table.set(HAIRPIN, address_length * 2, Holds::Nothing);
+    table.set(CLUSTER_ADDRESSES, address_length, Holds::Nothing);
+    let clients = Holds::Passing { length: target, entries_max: CLIENTS_MAX };
+    table.set(AFFINITY, address_length + frontend, clients);
     let mut any_sources = false;
     for class in classes {
         any_sources |= matches!(class, Class::Sources(_));
-        table.chain(&class.to_string(), None).rules = class_rules(class, pod_range);
+        table.chain(&class.to_string(), None).rules = class_rules(family, class, pod_range);
     }
-    translate_chains(&mut table);
-    refuse_chains(&mut table);
+    translate_chains(family, &mut table);
+    refuse_chains(family, &mut table);
     if any_sources {
-        source_chains(&mut table);
+        source_chains(family, &mut table);
     }
     let marked = [
         vec![Expression::Mark { into: 0 }],
@@ -237,8 +265,8 @@ pub(super) fn structure<'a>(
     // A pod that reaches itself through a service must see another source address, or its answer
     // would not come back this way.
     let hairpin = vec![
-        address(End::Source, 0),
-        address(End::Destination, 1),
+        address(family, End::Source, 0),
+        address(family, End::Destination, family.registers()),
         Expression::Lookup { set: HAIRPIN.into(), key: 0, into: None },
         Expression::Masquerade,
     ];
@@ -248,12 +276,12 @@ pub(super) fn structure<'a>(
 }
 
 /// New connections are led to endpoints, on their way in and from the node itself.
-fn translate_chains(table: &mut Table) {
+fn translate_chains(family: Family, table: &mut Table) {
     let verdict = || Expression::LookupVerdict { set: SERVICES.into(), key: 0 };
-    let mut by_address = load_key(false, 0);
+    let mut by_address = load_key(family, false, 0);
     by_address.push(verdict());
-    let mut by_port = to_this_node();
-    by_port.extend(load_key(true, 0));
+    let mut by_port = to_this_node(family);
+    by_port.extend(load_key(family, true, 0));
     by_port.push(verdict());
     for (name, hook) in
         [("prerouting", ChainHook::PREROUTING_NAT), ("output", ChainHook::OUTPUT_NAT)]
@@ -264,13 +292,14 @@ fn translate_chains(table: &mut Table) {
 
 /// Connections that no endpoint takes are refused or dropped; so are those to a cluster address on
 /// a port that it does not have.
-fn refuse_chains(table: &mut Table) {
+fn refuse_chains(family: Family, table: &mut Table) {
     let verdict = || Expression::LookupVerdict { set: REFUSED.into(), key: 0 };
-    let by_address = [is_new(), load_key(false, 0), vec![verdict()]].concat();
-    let by_port = [is_new(), to_this_node(), load_key(true, 0), vec![verdict()]].concat();
+    let by_address = [is_new(), load_key(family, false, 0), vec![verdict()]].concat();
+    let to_port = [to_this_node(family), load_key(family, true, 0)].concat();
+    let by_port = [is_new(), to_port, vec![verdict()]].concat();
     let mut unknown_port = is_new();
     unknown_port.extend([
-        address(End::Destination, 0),
+        address(family, End::Destination, 0),
         Expression::Lookup { set: CLUSTER_ADDRESSES.into(), key: 0, into: None },
         Expression::Decide(Verdict::Goto(REJECT.into())),
     ]);
@@ -285,13 +314,14 @@ fn refuse_chains(table: &mut Table) {
         Expression::Compare { register: 0, equal: true, value: vec![Protocol::Tcp.number()] },
         Expression::RejectTcpReset,
     ];
-    table.chain(REJECT, None).rules = vec![reset, vec![Expression::RejectPortUnreachable]];
+    table.chain(REJECT, None).rules =
+        vec![reset, vec![Expression::RejectPortUnreachable { family }]];
 }
 
 /// Who may connect is looked at before the destination is translated.
-fn source_chains(table: &mut Table) {
+fn source_chains(family: Family, table: &mut Table) {
     let verdict = Expression::LookupVerdict { set: SOURCES.into(), key: 0 };
-    let rule = [is_new(), load_key(false, 0), vec![verdict]].concat();
+    let rule = [is_new(), load_key(family, false, 0), vec![verdict]].concat();
     for (name, hook) in [
         ("sources-prerouting", ChainHook::PREROUTING_BEFORE_NAT),
         ("sources-output", ChainHook::OUTPUT_BEFORE_NAT),
@@ -300,40 +330,27 @@ fn source_chains(table: &mut Table) {
     }
 }
 
-fn class_rules(class: &Class, pod_range: Option<Ipv4Net>) -> Vec<Vec<Expression>> {
+fn class_rules(family: Family, class: &Class, pod_range: Option<IpNet>) -> Vec<Vec<Expression>> {
     match class {
         Class::Pick { fan_out, first_slot, node_port, extra } => {
             let mut rules = mark_rules(extra.masquerade, pod_range);
-            let pick = Expression::Random { modulus: *fan_out, first: *first_slot, into: 3 };
+            let slot = family.registers() + 2;
+            let pick = |into| Expression::Random { modulus: *fan_out, first: *first_slot, into };
             if let Some(seconds) = extra.affinity_seconds {
-                rules.extend(affinity_rules(*node_port, &pick, u64::from(seconds) * 1000));
+                rules.extend(affinity_rules(family, *node_port, pick, u64::from(seconds) * 1000));
             }
-            let mut rule = load_key(*node_port, 0);
+            let mut rule = load_key(family, *node_port, 0);
             rule.extend([
-                pick,
-                Expression::Lookup { set: ENDPOINTS.into(), key: 0, into: Some(4) },
-                Expression::DestinationNat { address: 4, port: 5 },
+                pick(slot),
+                Expression::Lookup { set: ENDPOINTS.into(), key: 0, into: Some(slot) },
+                translate_to(family, slot),
             ]);
             rules.push(rule);
             rules
         }
-        Class::Split { insiders, outsiders } => {
-            let goto = |class: &Option<Box<Class>>| match class {
-                Some(class) => Expression::Decide(Verdict::Goto(class.to_string())),
-                None => Expression::Decide(Verdict::Return),
-            };
-            let mut rules = Vec::new();
-            if let Some(range) = pod_range {
-                let mut from_pods = Vec::from(in_range(End::Source, range, true, 0));
-                from_pods.push(goto(insiders));
-                rules.push(from_pods);
-            }
-            rules.push([is_local(End::Source), vec![goto(insiders)]].concat());
-            rules.push(vec![goto(outsiders)]);
-            rules
-        }
+        Class::Split { insiders, outsiders } => split_rules(insiders, outsiders, pod_range),
         Class::Sources(ranges) => {
-            let passes = |range: &Ipv4Net| {
+            let passes = |range: &IpNet| {
                 let mut rule = Vec::from(in_range(End::Source, *range, true, 0));
                 rule.push(Expression::Decide(Verdict::Return));
                 rule
@@ -345,8 +362,33 @@ fn class_rules(class: &Class, pod_range: Option<Ipv4Net>) -> Vec<Vec<Expression>
     }
 }
 
+fn split_rules(
+    insiders: &Option<Box<Class>>,
+    outsiders: &Option<Box<Class>>,
+    pod_range: Option<IpNet>,
+) -> Vec<Vec<Expression>> {
+    let goto = |class: &Option<Box<Class>>| match class {
+        Some(class) => Expression::Decide(Verdict::Goto(class.to_string())),
+        None => Expression::Decide(Verdict::Return),
+    };
+    let mut rules = Vec::new();
+    if let Some(range) = pod_range {
+        let mut from_pods = Vec::from(in_range(End::Source, range, true, 0));
+        from_pods.push(goto(insiders));
+        rules.push(from_pods);
+    }
+    rules.push([is_local(End::Source), vec![goto(insiders)]].concat());
+    rules.push(vec![goto(outsiders)]);
+    rules
+}
+
+/// The destination becomes the endpoint in the registers from `target` on.
+fn translate_to(family: Family, target: Register) -> Expression {
+    Expression::DestinationNat { family, address: target, port: target + family.registers() }
+}
+
 /// Marks what must be masqueraded on its way out.
-fn mark_rules(masquerade: Masquerade, pod_range: Option<Ipv4Net>) -> Vec<Vec<Expression>> {
+fn mark_rules(masquerade: Masquerade, pod_range: Option<IpNet>) -> Vec<Vec<Expression>> {
     let mut rule = match (masquerade, pod_range) {
         (Masquerade::Hairpin, _) | (Masquerade::Outsiders, None) => return Vec::new(),
         (Masquerade::Outsiders, Some(range)) => Vec::from(in_range(End::Source, range, false, 0)),
@@ -366,41 +408,48 @@ fn mark_rules(masquerade: Masquerade, pod_range: Option<Ipv4Net>) -> Vec<Vec<Exp
 
 /// A client that is known goes where it went before, if that is an endpoint still. Others are
 /// remembered; when that fails, the rule after these picks for them.
-fn affinity_rules(node_port: bool, pick: &Expression, lifetime_ms: u64) -> [Vec<Expression>; 2] {
+///
+/// The registers hold the client, the port's key, and then the endpoint: every key of a map is a part
+/// of that row, and even IPv6 fits into the sixteen that there are.
+fn affinity_rules(
+    family: Family,
+    node_port: bool,
+    pick: impl Fn(Register) -> Expression,
+    lifetime_ms: u64,
+) -> [Vec<Expression>; 2] {
+    let port = family.registers();
+    let target = port + family.registers() + 2;
     let remember =
-        |key, data| Expression::Remember { map: AFFINITY.into(), key, data, lifetime_ms };
-    let mut known = load_key(node_port, 0);
+        || Expression::Remember { map: AFFINITY.into(), key: 0, data: target, lifetime_ms };
+    let mut row = vec![address(family, End::Source, 0)];
+    row.extend(load_key(family, node_port, port));
+    let mut known = row.clone();
     known.extend([
-        address(End::Source, 3),
-        Expression::Lookup { set: AFFINITY.into(), key: 0, into: Some(3) },
-        Expression::Lookup { set: MEMBERS.into(), key: 0, into: None },
+        Expression::Lookup { set: AFFINITY.into(), key: 0, into: Some(target) },
+        Expression::Lookup { set: MEMBERS.into(), key: port, into: None },
+        remember(),
+        translate_to(family, target),
     ]);
-    known.extend(load_key(node_port, 5));
-    known.extend([
-        address(End::Source, 8),
-        remember(5, 3),
-        Expression::DestinationNat { address: 3, port: 4 },
-    ]);
-    let mut new = load_key(node_port, 0);
-    new.extend([pick.clone(), Expression::Lookup { set: ENDPOINTS.into(), key: 0, into: Some(4) }]);
-    new.extend(load_key(node_port, 6));
+    let mut new = row;
     new.extend([
-        address(End::Source, 9),
-        remember(6, 4),
-        Expression::DestinationNat { address: 4, port: 5 },
+        pick(target),
+        Expression::Lookup { set: ENDPOINTS.into(), key: port, into: Some(target) },
+        remember(),
+        translate_to(family, target),
     ]);
     [known, new]
 }
 
-/// Three registers from `first` hold the port's key.
-fn load_key(node_port: bool, first: Register) -> Vec<Expression> {
+/// The registers from `first` hold the port's key.
+fn load_key(family: Family, node_port: bool, first: Register) -> Vec<Expression> {
     let to = match node_port {
-        true => Expression::Constant { value: vec![0; 4], into: first },
-        false => address(End::Destination, first),
+        true => Expression::Constant { value: octets(unspecified(family)), into: first },
+        false => address(family, End::Destination, first),
     };
+    let after = first + family.registers();
     let port =
-        Expression::TransportHeader { offset: DESTINATION_PORT_OFFSET, length: 2, into: first + 2 };
-    vec![to, Expression::Layer4Protocol { into: first + 1 }, port]
+        Expression::TransportHeader { offset: DESTINATION_PORT_OFFSET, length: 2, into: after + 1 };
+    vec![to, Expression::Layer4Protocol { into: after }, port]
 }
 
 fn is_new() -> Vec<Expression> {
@@ -410,8 +459,8 @@ fn is_new() -> Vec<Expression> {
 }
 
 /// The node itself is addressed, and not by a loopback address: Docker's resolver has one.
-fn to_this_node() -> Vec<Expression> {
-    let mut test = Vec::from(in_range(End::Destination, LOOPBACK, false, 0));
+fn to_this_node(family: Family) -> Vec<Expression> {
+    let mut test = Vec::from(in_range(End::Destination, loopback(family), false, 0));
     test.extend(is_local(End::Destination));
     test
 }
@@ -439,7 +488,7 @@ mod tests {
 
     /// The sets that a port has elements in, and the chains it needs.
     fn check(port: &ServicePort, sets: &[&str], chains: &[&str]) {
-        let elements = elements(&frontend_key(port), port);
+        let elements = elements(&FrontendKey::of(port), port);
         let found: Vec<&str> = elements.iter().map(|(key, _)| key.set).collect();
         assert_eq!(found, sets);
         let names: Vec<String> = classes(port).iter().map(ToString::to_string).collect();
@@ -449,7 +498,7 @@ mod tests {
     #[test]
     fn an_endpoint_is_found_by_port_and_slot() {
         let port = service("10.96.0.9", &["10.244.0.2:8080", "10.244.1.2:8081"]);
-        let all = elements(&frontend_key(&port), &port);
+        let all = elements(&FrontendKey::of(&port), &port);
         let found: Vec<_> = all.iter().filter(|(key, _)| key.set == ENDPOINTS).collect();
         assert_eq!(found.len(), 2);
         let (key, data) = found[1];
@@ -468,7 +517,7 @@ mod tests {
         let of_sticky = [SERVICES, CLUSTER_ADDRESSES, MEMBERS, ENDPOINTS, HAIRPIN];
         check(&sticky, &of_sticky, &["pick-1-affinity-60"]);
         let local = ServicePort {
-            frontend: Frontend::NodePort,
+            frontend: Frontend::NodePort(Family::V4),
             masquerade: Masquerade::Everybody,
             for_outsiders: Some(Vec::new()),
             refusal: Refusal::Drop,
@@ -478,7 +527,7 @@ mod tests {
         let of_local = [SERVICES, REFUSED, ENDPOINTS, HAIRPIN];
         check(&local, &of_local, &[pick, &format!("split/{pick}/none")]);
         let ranges = ["192.0.2.7/24", "10.0.0.0/8"].map(|range| range.parse().unwrap());
-        let frontend = Frontend::Address([192, 0, 2, 1].into());
+        let frontend = Frontend::Address(IpAddr::from([192, 0, 2, 1]));
         let guarded = ServicePort { frontend, sources: ranges.to_vec(), ..one };
         let of_guarded = [SERVICES, SOURCES, ENDPOINTS, HAIRPIN];
         check(&guarded, &of_guarded, &["pick-1", "sources/10.0.0.0/8/192.0.2.0/24"]);
@@ -487,11 +536,25 @@ mod tests {
     #[test]
     fn keys_tell_what_flows_are_addressed_to() {
         let port = ServicePort { protocol: Protocol::Udp, ..service("10.96.0.9", &[]) };
-        let key = frontend_key(&port);
-        let address = Some(Ipv4Addr::new(10, 96, 0, 9));
-        assert_eq!(flow_target(&key), FlowTarget { address, port: 80 });
-        assert!(is_udp(&key));
-        let node_port = frontend_key(&ServicePort { frontend: Frontend::NodePort, ..port });
-        assert_eq!(flow_target(&node_port), FlowTarget { address: None, port: 80 });
+        let address = Some("10.96.0.9".parse().unwrap());
+        assert_eq!(FrontendKey::of(&port).flow_target(), FlowTarget { address, port: 80 });
+        let node_port = ServicePort { frontend: Frontend::NodePort(Family::V6), ..port };
+        let target = FrontendKey::of(&node_port).flow_target();
+        assert_eq!(target, FlowTarget { address: None, port: 80 });
+    }
+
+    #[test]
+    fn registers_are_enough_for_both_families() {
+        for family in Family::ALL {
+            let extra = Extra { masquerade: Masquerade::Outsiders, affinity_seconds: Some(1) };
+            let class = Class::Pick { fan_out: 2, first_slot: 0, node_port: true, extra };
+            for rule in class_rules(family, &class, None) {
+                for expression in rule {
+                    if let Expression::DestinationNat { port, .. } = expression {
+                        assert!(port < 16, "{family:?}");
+                    }
+                }
+            }
+        }
     }
 }

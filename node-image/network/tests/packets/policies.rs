@@ -152,7 +152,7 @@ fn services_are_judged_by_their_endpoints() {
         let frontend = Frontend::ClusterAddress([10, 96, 0, 9].into());
         let endpoint = format!("{}:80", PODS[1].1).parse().unwrap();
         let service = ServicePort::plain(frontend, 8000, Protocol::Tcp, vec![endpoint]);
-        Services::new(None).set([Arc::new(service)]).unwrap();
+        Services::new(&[]).set([Arc::new(service)]).unwrap();
         let mut policies = Policies::default();
         let tcp = port(Protocol::Tcp, 80, 80);
         policies.set(&egress(PODS[0].1, &[(Peer::Group("b".into()), tcp)])).unwrap();
@@ -167,7 +167,7 @@ fn connections_that_are_made_go_on() {
     with_node(async |network: HostRoutes| {
         let pods = pods(&network).await;
         // Rules for services have the kernel track connections from the start, as on every node.
-        Services::new(None).set([]).unwrap();
+        Services::new(&[]).set([]).unwrap();
         let listener = pods[0].run(|| TcpListener::bind("0.0.0.0:82").unwrap());
         let target = format!("{}:82", PODS[0].1);
         let mut client = pods[1].run(move || TcpStream::connect(target).unwrap());

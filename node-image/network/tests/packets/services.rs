@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 
-use kd_network::{Frontend, HostRoutes, Masquerade, Protocol, Refusal, ServicePort, Services};
+use kd_network::{
+    Family, Frontend, HostRoutes, Masquerade, Protocol, Refusal, ServicePort, Services,
+};
 
 use crate::world::{
     NODE, Namespace, OUTSIDE, ask, ask_from, ask_udp, connects, is_refused, outside, pod,
@@ -16,7 +18,7 @@ const A: &str = "10.244.0.2:8080";
 const B: &str = "10.244.0.3:8080";
 
 fn services() -> Services {
-    Services::new(Some("10.244.0.0/16".parse().unwrap()))
+    Services::new(&["10.244.0.0/16".parse().unwrap()])
 }
 
 fn plain(frontend: Frontend, port: u16, endpoints: &[&str]) -> ServicePort {
@@ -75,7 +77,7 @@ fn node_ports_answer_on_the_nodes_addresses() {
         let outside = outside(&network).await;
         let everybody = Masquerade::Everybody;
         let port = |endpoints: &[&str]| {
-            let port = plain(Frontend::NodePort, 30080, endpoints);
+            let port = plain(Frontend::NodePort(Family::V4), 30080, endpoints);
             ServicePort { masquerade: everybody, ..port }
         };
         let mut services = services();
@@ -96,7 +98,7 @@ fn outsiders_keep_their_address_with_local_endpoints() {
     with_node(async |network: HostRoutes| {
         let (a, _b) = pods(&network).await;
         let outside = outside(&network).await;
-        let external = Frontend::Address(Ipv4Addr::new(198, 51, 100, 7));
+        let external = Frontend::Address(IpAddr::from([198, 51, 100, 7]));
         let port = |local: &[&str]| ServicePort {
             for_outsiders: Some(local.iter().map(|e| e.parse().unwrap()).collect()),
             refusal: Refusal::Drop,
@@ -123,8 +125,8 @@ fn clients_stay_with_their_endpoint() {
             affinity_seconds: Some(60),
             ..plain(frontend, 80, endpoints)
         };
-        let address = Frontend::ClusterAddress(Ipv4Addr::new(10, 96, 0, 9));
-        let both = [sticky(address, &[A, B]), sticky(Frontend::NodePort, &[A, B])];
+        let address = Frontend::ClusterAddress(IpAddr::from([10, 96, 0, 9]));
+        let both = [sticky(address, &[A, B]), sticky(Frontend::NodePort(Family::V4), &[A, B])];
         let mut first = services();
         set(&mut first, &both);
         let (of_a, of_b) = (answering(&a, "10.96.0.9:80"), answering(&b, "10.96.0.9:80"));
@@ -148,7 +150,7 @@ fn clients_stay_with_their_endpoint() {
 fn only_named_sources_connect() {
     with_node(async |network: HostRoutes| {
         let (a, b) = pods(&network).await;
-        let external = Frontend::Address(Ipv4Addr::new(198, 51, 100, 7));
+        let external = Frontend::Address(IpAddr::from([198, 51, 100, 7]));
         let sources = ["10.244.0.3/32", "192.0.2.128/25"].map(|range| range.parse().unwrap());
         let guarded = ServicePort { sources: sources.to_vec(), ..plain(external, 80, &[A]) };
         let mut services = services();
@@ -170,9 +172,9 @@ fn datagrams_follow_the_endpoints() {
             protocol: Protocol::Udp,
             ..plain(frontend, port, endpoints)
         };
-        let address = Frontend::ClusterAddress(Ipv4Addr::new(10, 96, 0, 10));
+        let address = Frontend::ClusterAddress(IpAddr::from([10, 96, 0, 10]));
         let ports = |endpoints: &[&str]| {
-            [udp(address, 53, endpoints), udp(Frontend::NodePort, 30053, endpoints)]
+            [udp(address, 53, endpoints), udp(Frontend::NodePort(Family::V4), 30053, endpoints)]
         };
         let client = udp_client(&outside(&network).await);
         let targets = ["10.96.0.10:53".to_owned(), format!("{NODE}:30053")];
@@ -219,7 +221,7 @@ fn rules_that_others_removed_come_back() {
         let mut services = services();
         set(&mut services, &[cluster("10.96.0.8", &[A])]);
         // Another process with the same table.
-        set(&mut Services::new(None), &[]);
+        set(&mut Services::new(&[]), &[]);
         set(&mut services, &[cluster("10.96.0.8", &[B])]);
         assert!(ask(&b, "10.96.0.8:80").unwrap().starts_with("b "));
     });

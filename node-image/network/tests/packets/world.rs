@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use kd_network::{HostRoutes, PodNetwork};
+use kd_network::{Backend, HostRoutes, PodLink, PodNetwork};
 use nix::sched::{CloneFlags, setns, unshare};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
@@ -55,7 +55,7 @@ pub fn with_node<T: Send + 'static>(work: impl AsyncFnOnce(HostRoutes) -> T + Se
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             give_an_address(address(NODE)).await;
-            work(HostRoutes::open().unwrap()).await
+            work(HostRoutes::open(Backend::HostRoutes).await.unwrap()).await
         })
     })
 }
@@ -128,10 +128,17 @@ pub fn connects(from: &Namespace, target: &str) -> bool {
     })
 }
 
+/// Puts a namespace on the network as the pod of this uid.
+pub async fn attach(network: &HostRoutes, pod: &Namespace, uid: &str, addresses: &[&str]) {
+    let addresses = addresses.iter().map(|text| address(text)).collect();
+    let link = PodLink { netns: pod.path(), uid: uid.into(), addresses, ..PodLink::default() };
+    network.attach(&link).await.unwrap();
+}
+
 /// A pod, with a TCP server that tells its name on `port`.
 pub async fn pod(network: &HostRoutes, name: &'static str, ip: &str, port: u16) -> Namespace {
     let pod = Namespace::new();
-    network.attach(&pod.path(), name, address(ip)).await.unwrap();
+    attach(network, &pod, name, &[ip]).await;
     serve(&pod, port, name);
     pod
 }
@@ -139,7 +146,7 @@ pub async fn pod(network: &HostRoutes, name: &'static str, ip: &str, port: u16) 
 /// A machine that knows the node, but no pods.
 pub async fn outside(network: &HostRoutes) -> Namespace {
     let outside = Namespace::new();
-    network.attach(&outside.path(), "outside", address(OUTSIDE)).await.unwrap();
+    attach(network, &outside, "outside", &[OUTSIDE]).await;
     outside
 }
 
