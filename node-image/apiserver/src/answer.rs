@@ -114,7 +114,7 @@ pub(crate) fn failure(status: &Status) -> Answer {
 
 /// Marks an answer that is nothing but a Status.
 #[derive(Clone)]
-struct Failure(Status);
+pub(crate) struct Failure(pub(crate) Status);
 
 /// A failure in the encoding that the client likes best; other answers as they are.
 pub(crate) fn negotiated(mut answer: Answer, wanted: Wanted) -> Answer {

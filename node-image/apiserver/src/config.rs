@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::audit::AuditConfig;
+use crate::authn::AuthenticationConfiguration;
+use crate::authz::AuthorizationConfiguration;
 pub use crate::token::Clock;
 
 /// Where randomness comes from: 128 bits at a time.
@@ -19,6 +22,8 @@ pub struct Config {
     pub token_key_pem: String,
     /// `--token-auth-file`'s content, may be empty.
     pub static_tokens: String,
+    /// Who asked what is logged, if this says how.
+    pub audit: Option<AuditConfig>,
     /// The cluster's CA certificate, for the ConfigMap `kube-root-ca.crt` of each namespace.
     pub ca_certificate_pem: String,
     /// How this server speaks for users to aggregated servers, and who may speak for users to it.
@@ -33,12 +38,13 @@ pub struct Config {
     pub port: u16,
     /// How long Events are kept.
     pub event_lifetime: Duration,
-    /// Requests that only read, running at the same time; more wait.
-    pub reads_max: usize,
-    /// Requests that write, running at the same time.
-    pub writes_max: usize,
-    /// Requests that wait at most, of each sort; more are refused with 429.
-    pub waiting_max: usize,
+    /// Requests that run at the same time, over all priority levels:
+    /// `--max-requests-inflight` and `--max-mutating-requests-inflight` together.
+    pub seats: usize,
+    /// OIDC issuers that are believed.
+    pub authentication: Option<AuthenticationConfiguration>,
+    /// Who decides what is allowed; None for Node and RBAC.
+    pub authorization: Option<AuthorizationConfiguration>,
     /// `v1.36.0+kd0.1.0`
     pub version: String,
     /// The commit this was built from, hexadecimal.
@@ -70,6 +76,7 @@ impl Config {
         Config {
             token_key_pem,
             static_tokens: String::new(),
+            audit: None,
             ca_certificate_pem,
             front_proxy: None,
             service_ranges: vec![services],
@@ -77,9 +84,9 @@ impl Config {
             advertised: Vec::new(),
             port: 6443,
             event_lifetime: Duration::from_secs(3600),
-            reads_max: 400,
-            writes_max: 200,
-            waiting_max: 4096,
+            seats: 600,
+            authentication: None,
+            authorization: None,
             version: concat!("v1.36.0+kd", env!("CARGO_PKG_VERSION")).into(),
             commit: env!("KD_BUILT_COMMIT").into(),
             build_date: env!("KD_BUILT_DATE").into(),

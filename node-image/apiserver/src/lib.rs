@@ -2,9 +2,9 @@
 //! subresources, discovery and OpenAPI.
 
 mod config;
+mod configuration;
 mod server;
 
-mod limits;
 mod metrics;
 mod path;
 mod pipeline;
@@ -12,6 +12,7 @@ mod query;
 mod request;
 
 pub mod admission;
+mod audit;
 pub mod authn;
 pub mod authz;
 pub mod token;
@@ -22,10 +23,13 @@ mod answer;
 mod bootstrap;
 mod connect;
 mod custom;
+mod encryption;
 mod endpoints;
 mod event_lifetime;
+mod fairness;
 mod namespace_contents;
 mod negotiate;
+mod policy_status;
 mod proxy;
 mod resource_metrics;
 mod service_allocation;
@@ -37,8 +41,13 @@ mod verbs;
 mod testing;
 
 pub use answer::{Answer, AnswerBody, BodyError, BoxError, RequestBody};
+pub use audit::{AuditConfig, AuditPolicy};
+pub use authn::AuthenticationConfiguration;
+pub use authz::AuthorizationConfiguration;
 pub use config::{Clock, Config, FrontProxy, Random};
+pub use configuration::ConfigurationError;
 pub use connect::{Connect, ConnectRequest};
+pub use encryption::Encryption;
 pub use proxy::{NodeProxy, NodeProxyConfig, NodeProxyError};
 pub use request::{
     AdmissionAttributes, AdmissionPlugin, Authenticator, Authorizer, Decision, Operation, Reader,

@@ -1,5 +1,6 @@
 //! What every request goes through, in running order.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,15 +10,17 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body::Body;
 use http_body_util::BodyExt;
+use jiff::Timestamp;
 use kd_api::Status;
 use rustls::pki_types::CertificateDer;
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::aggregation;
 use crate::answer::{self, Answer, RequestBody};
+use crate::audit::{self, Record};
 use crate::authn::impersonated;
 use crate::authz::forbidden;
 use crate::endpoints;
+use crate::fairness::{Flow, Seat};
 use crate::metrics::{LongRunning, RequestLabels};
 use crate::negotiate::{self, Offer, Wanted, media_type};
 use crate::path::request_info;
@@ -29,8 +32,13 @@ use crate::verbs::{self, APPLY};
 /// Who sent a request, as the transport knows it.
 #[derive(Clone, Debug)]
 pub(crate) enum Peer {
-    /// The holder of these verified certificates (or of none).
-    Certificates(Arc<[CertificateDer<'static>]>),
+    /// Somebody at the other end of a connection.
+    Remote {
+        /// What they hold, verified; may be empty.
+        certificates: Arc<[CertificateDer<'static>]>,
+        /// Where they are.
+        address: SocketAddr,
+    },
     /// A component of this process.
     Known(Arc<UserInfo>),
 }
@@ -53,13 +61,24 @@ pub(crate) struct Exchange {
     pub(crate) query: Query,
     pub(crate) info: RequestInfo,
     pub(crate) user: UserInfo,
+    /// What clients and the audit log call the request.
+    pub(crate) audit_id: String,
+    /// When it came.
+    pub(crate) received: Timestamp,
+    /// None for what is not logged.
+    pub(crate) audit: Option<Arc<Record>>,
+    /// Which flow it belongs to; None for what lasts as long as the client likes.
+    flow: Option<Flow>,
     /// Held while the request runs.
-    permit: Option<OwnedSemaphorePermit>,
+    seat: Option<Seat>,
 }
 
 type Stage = for<'a> fn(&'a mut Exchange) -> BoxFuture<'a, Result<(), Status>>;
 
-const STAGES: [Stage; 5] = [parse, authenticate, impersonate, limit, authorize];
+const STAGES: [Stage; 6] = [parse, authenticate, audit, impersonate, limit, authorize];
+
+/// The longest name that a client may give its request.
+const AUDIT_ID_LENGTH_MAX: usize = 64;
 
 /// Answers a request.
 pub(crate) async fn run(
@@ -69,6 +88,8 @@ pub(crate) async fn run(
 ) -> Answer {
     let (parts, body) = request.into_parts();
     let failure_form = FailureForm::of(&parts);
+    let audit_id = audit_id(&parts.headers, &server);
+    let mut told = Told { id: audit_id.clone(), started: Instant::now(), flow: None };
     let mut exchange = Exchange {
         server: server.clone(),
         peer,
@@ -76,20 +97,49 @@ pub(crate) async fn run(
         query: Query::default(),
         info: RequestInfo::default(),
         user: UserInfo::default(),
-        permit: None,
+        audit_id,
+        received: (server.clock)(),
+        audit: None,
+        flow: None,
+        seat: None,
     };
-    let told = Told { id: (server.random)(), started: Instant::now() };
     let is_apply = media_type(&exchange.parts.headers) == APPLY;
     let method = exchange.parts.method.clone();
+    let passed = pass(&mut exchange).await;
+    let labels = labels(&exchange, &method, is_apply);
+    let record = exchange.audit.clone();
+    told.flow = exchange.flow.clone();
+    let long_running = is_long_running(&exchange.info, &exchange.query);
+    let mut answer = match passed {
+        Ok(()) => handle(exchange, &labels, body).await,
+        Err(status) => answer::failure(&status),
+    };
+    if let Some(record) = record {
+        answer = audit::answered(record, server.clock.clone(), long_running, answer).await;
+    }
+    told.finish(&server, labels, failure_form.give(answer))
+}
+
+/// Through all stages, or up to the first that refuses.
+async fn pass(exchange: &mut Exchange) -> Result<(), Status> {
     for stage in STAGES {
-        if let Err(status) = stage(&mut exchange).await {
-            let labels = labels(&exchange, &method, is_apply);
-            return told.finish(&server, labels, failure_form.give(answer::failure(&status)));
+        if let Err(status) = stage(exchange).await {
+            if status.code == 401 && exchange.audit.is_none() {
+                audit::unauthenticated(exchange, &status).await;
+            }
+            return Err(status);
         }
     }
-    let labels = labels(&exchange, &method, is_apply);
-    let answer = failure_form.give(handle(exchange, &labels, body).await);
-    told.finish(&server, labels, answer)
+    Ok(())
+}
+
+/// The client's own name for its request, or one of ours.
+fn audit_id(headers: &HeaderMap, server: &ApiServer) -> String {
+    let told = headers.get("audit-id").and_then(|value| value.to_str().ok());
+    match told.filter(|id| !id.is_empty() && id.len() <= AUDIT_ID_LENGTH_MAX) {
+        Some(id) => id.to_owned(),
+        None => uuid((server.random)()),
+    }
 }
 
 fn labels(exchange: &Exchange, method: &Method, is_apply: bool) -> RequestLabels {
@@ -126,7 +176,9 @@ impl FailureForm {
 }
 
 async fn handle(mut exchange: Exchange, labels: &RequestLabels, body: RequestBody) -> Answer {
-    let permit = exchange.permit.take();
+    // A watch has its seat until it has begun.
+    let begins = exchange.info.verb == "watch";
+    let seat = exchange.seat.take();
     let lasts = is_long_running(&exchange.info, &exchange.query)
         .then(|| LongRunning::begin(&exchange.server, labels));
     let remote = exchange.server.aggregator.remote_of(&exchange.info.path);
@@ -137,11 +189,11 @@ async fn handle(mut exchange: Exchange, labels: &RequestLabels, body: RequestBod
         (None, true) => verbs::dispatch(exchange, body).await,
         (None, false) => endpoints::dispatch(exchange).await,
     };
-    held(answer, (permit, lasts))
+    held(answer, (seat.filter(|_| !begins), lasts))
 }
 
 /// Keeps the request's place until a body that is written little by little is done with.
-fn held(answer: Answer, place: (Option<OwnedSemaphorePermit>, Option<LongRunning>)) -> Answer {
+fn held(answer: Answer, place: (Option<Seat>, Option<LongRunning>)) -> Answer {
     let keeps_nothing = place.0.is_none() && place.1.is_none();
     if keeps_nothing || answer.body().size_hint().exact().is_some() {
         return answer;
@@ -157,16 +209,24 @@ fn held(answer: Answer, place: (Option<OwnedSemaphorePermit>, Option<LongRunning
 
 /// What every answer says, and what is counted of it.
 struct Told {
-    id: u128,
+    id: String,
     started: Instant,
+    flow: Option<Flow>,
 }
 
 impl Told {
     fn finish(self, server: &ApiServer, labels: RequestLabels, mut answer: Answer) -> Answer {
         server.metrics.answered(labels, answer.status().as_u16(), self.started.elapsed());
         let headers = answer.headers_mut();
-        if let Ok(value) = HeaderValue::from_str(&uuid(self.id)) {
-            headers.insert(HeaderName::from_static("audit-id"), value);
+        let mut tell = |name: &'static str, text: &str| {
+            if let Ok(value) = HeaderValue::from_str(text) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        };
+        tell("audit-id", &self.id);
+        if let Some(Flow { names, .. }) = &self.flow {
+            tell("x-kubernetes-pf-flowschema-uid", &names.schema_uid);
+            tell("x-kubernetes-pf-prioritylevel-uid", &names.level_uid);
         }
         let cache_control = headers.entry(http::header::CACHE_CONTROL);
         cache_control.or_insert(HeaderValue::from_static("no-cache, private"));
@@ -195,13 +255,17 @@ fn authenticate(exchange: &mut Exchange) -> BoxFuture<'_, Result<(), Status>> {
                 exchange.user = (**user).clone();
                 return Ok(());
             }
-            Peer::Certificates(certificates) => certificates.clone(),
+            Peer::Remote { certificates, .. } => certificates.clone(),
         };
         let server = exchange.server.clone();
         let found = server.authenticator.authenticate(&exchange.parts, &certificates).await?;
         exchange.user = found.ok_or_else(Status::unauthorized)?;
         Ok(())
     })
+}
+
+fn audit(exchange: &mut Exchange) -> BoxFuture<'_, Result<(), Status>> {
+    Box::pin(audit::begin(exchange))
 }
 
 fn impersonate(exchange: &mut Exchange) -> BoxFuture<'_, Result<(), Status>> {
@@ -211,18 +275,23 @@ fn impersonate(exchange: &mut Exchange) -> BoxFuture<'_, Result<(), Status>> {
         if let Some(other) =
             impersonated(authorizer, &exchange.user, &exchange.parts.headers).await?
         {
+            if let Some(record) = &exchange.audit {
+                record.impersonates(&other);
+            }
             exchange.user = other;
         }
         Ok(())
     })
 }
 
-/// Requests that last as long as the client likes do not count.
+/// Requests that last as long as the client likes do not count, but for the beginning of watches.
 fn limit(exchange: &mut Exchange) -> BoxFuture<'_, Result<(), Status>> {
     Box::pin(async {
-        if !is_long_running(&exchange.info, &exchange.query) {
-            let server = exchange.server.clone();
-            exchange.permit = Some(server.limits.acquire(&exchange.info.verb).await?);
+        let info = &exchange.info;
+        if info.verb == "watch" || !is_long_running(info, &exchange.query) {
+            let fairness = exchange.server.fairness.clone();
+            let flow = exchange.flow.insert(fairness.classify(&exchange.user, info));
+            exchange.seat = Some(fairness.enter(flow, info).await?);
         }
         Ok(())
     })
@@ -239,7 +308,11 @@ pub(crate) fn is_long_running(info: &RequestInfo, query: &Query) -> bool {
 fn authorize(exchange: &mut Exchange) -> BoxFuture<'_, Result<(), Status>> {
     Box::pin(async {
         let server = exchange.server.clone();
-        match server.authorizer.authorize(&exchange.user, &exchange.info).await {
+        let decision = server.authorizer.authorize(&exchange.user, &exchange.info).await;
+        if let Some(record) = &exchange.audit {
+            record.decided(&decision);
+        }
+        match decision {
             Decision::Allow(_) => Ok(()),
             Decision::Deny(reason) | Decision::NoOpinion(reason) => {
                 Err(forbidden(&exchange.user, &exchange.info, &reason))

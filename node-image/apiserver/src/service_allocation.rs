@@ -36,7 +36,12 @@ pub(crate) fn allocate(
     let mut errors = Vec::new();
     match service.str_at(&["spec", "type"]) {
         "ExternalName" => {}
-        _ => errors.extend(need.addresses(service).err()),
+        _ => {
+            if let Some(old) = old {
+                families::carry_over(service, old);
+            }
+            errors.extend(need.addresses(service, old).err());
+        }
     }
     errors.extend(ports::allocate(&need, service));
     if !errors.is_empty() {
@@ -99,8 +104,8 @@ impl Need<'_> {
     }
 
     /// Fills in families, policy and addresses.
-    fn addresses(&self, service: &mut Value) -> Result<(), FieldError> {
-        let families = Families::of(&self.config().service_ranges, service)?;
+    fn addresses(&self, service: &mut Value, old: Option<&Value>) -> Result<(), FieldError> {
+        let families = Families::of(&self.config().service_ranges, service, old)?;
         families.fill(service);
         let given: Vec<String> = service
             .list_at(&["spec", "clusterIPs"])

@@ -47,8 +47,11 @@ async fn main() {
         tokio::signal::ctrl_c().await.expect("signals can be waited for");
         return;
     }
+    measures::memory("at the start");
     measures::gets(&running, options.time).await;
     measures::creates(&running, options.time).await;
+    measures::memory("with what was created");
     measures::lists(&running, options.pods).await;
+    measures::memory("with the pods");
     measures::watches(&running, options.watchers).await;
 }

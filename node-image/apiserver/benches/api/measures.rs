@@ -107,6 +107,13 @@ pub async fn lists(running: &Running, pods: usize) {
     }
 }
 
+/// What this process holds in memory, clients and all.
+pub fn memory(what: &str) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("");
+    println!("resident memory {what}: {}", resident.trim());
+}
+
 /// How long until everyone who watches knows of a change.
 pub async fn watches(running: &Running, watchers: usize) {
     let mut bodies = Vec::new();

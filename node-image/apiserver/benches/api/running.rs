@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -45,6 +46,7 @@ impl Running {
         };
         let token_key = KeyPair::generate().unwrap().serialize_pem();
         let config = Config::new(token_key, authority.pem(), "10.96.0.0/16".parse().unwrap());
+        let began = Instant::now();
         let file = directory.join("store.db");
         let store = SqliteStore::open(&file, Durability::Process, HistoryLimits::default());
         let server = ApiServer::build(
@@ -58,6 +60,7 @@ impl Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let tls = Arc::new(tls.into_config().unwrap());
+        println!("store and server made in {:.2?}", began.elapsed());
         tokio::spawn(server.serve(listener, tls, std::future::pending()));
         let (certificate, key) = issue(&[], "admin", "system:masters");
         Running {

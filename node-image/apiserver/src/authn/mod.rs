@@ -3,6 +3,7 @@
 mod bootstrap_token;
 mod certificate;
 mod impersonation;
+mod oidc;
 mod request_header;
 mod static_token;
 
@@ -14,6 +15,8 @@ use kd_api::Status;
 use rustls::pki_types::CertificateDer;
 
 pub use impersonation::impersonated;
+pub use oidc::AuthenticationConfiguration;
+pub(crate) use oidc::{Anonymous, Issuers};
 pub use request_header::RequestHeaderError;
 pub(crate) use request_header::{
     ALLOWED_NAMES, EXTRA_PREFIX, GROUP, RequestHeader, UID, USER, speak_for,
@@ -22,6 +25,7 @@ pub use static_token::{StaticTokenError, StaticTokens};
 
 use crate::request::{Authenticator, Reader, UserInfo};
 use crate::token::{Clock, ServiceAccountTokens, VerifiedToken, default_audiences};
+use crate::webhook::WebhookClients;
 
 /// The group of everyone whom authentication knows.
 pub const AUTHENTICATED: &str = "system:authenticated";
@@ -39,6 +43,8 @@ pub struct UnionAuthenticator {
     reader: Arc<dyn Reader>,
     clock: Clock,
     request_header: Option<RequestHeader>,
+    issuers: Option<Issuers>,
+    anonymous: Anonymous,
 }
 
 impl UnionAuthenticator {
@@ -49,7 +55,36 @@ impl UnionAuthenticator {
         reader: Arc<dyn Reader>,
         clock: Clock,
     ) -> UnionAuthenticator {
-        UnionAuthenticator { tokens, static_tokens, reader, clock, request_header: None }
+        let anonymous = Anonymous::Paths(ANONYMOUS_PATHS.map(str::to_owned).to_vec());
+        let (request_header, issuers) = (None, None);
+        UnionAuthenticator {
+            tokens,
+            static_tokens,
+            reader,
+            clock,
+            request_header,
+            issuers,
+            anonymous,
+        }
+    }
+
+    /// OIDC issuers are believed, too; and the paths that need no identity are others.
+    pub(crate) fn with_configuration(
+        mut self,
+        configuration: Option<&AuthenticationConfiguration>,
+        clients: &Arc<WebhookClients>,
+    ) -> Self {
+        let Some(configuration) = configuration else { return self };
+        self.issuers = Some(Issuers::new(configuration, clients, self.clock.clone()));
+        if let Some(anonymous) = &configuration.anonymous {
+            self.anonymous = anonymous.clone();
+        }
+        self
+    }
+
+    /// The OIDC issuers, if there are any.
+    pub(crate) fn issuers(&self) -> Option<&Issuers> {
+        self.issuers.as_ref()
     }
 
     /// Front proxies are believed, too.
@@ -58,7 +93,7 @@ impl UnionAuthenticator {
     }
 
     /// Whose a bearer token is, for one of the audiences; the error is a sentence.
-    pub fn authenticate_token(
+    pub async fn authenticate_token(
         &self,
         token: &str,
         audiences: &[String],
@@ -75,7 +110,10 @@ impl UnionAuthenticator {
                     audiences.iter().filter(|wanted| own.contains(wanted)).cloned().collect();
                 (!audiences.is_empty()).then_some(VerifiedToken { user, audiences })
             }
-            None => self.tokens.verify(token, audiences)?,
+            None => match (self.tokens.verify(token, audiences)?, &self.issuers) {
+                (None, Some(issuers)) => issuers.verify(token, audiences).await?,
+                (verified, _) => verified,
+            },
         };
         if let Some(verified) = &mut verified {
             add_group(&mut verified.user, AUTHENTICATED);
@@ -106,7 +144,7 @@ impl Authenticator for UnionAuthenticator {
             }
         }
         if let Some(token) = bearer_token(parts) {
-            return match self.authenticate_token(&token, &default_audiences()) {
+            return match self.authenticate_token(&token, &default_audiences()).await {
                 Ok(Some(verified)) => Ok(Some(verified.user)),
                 Ok(None) => Err(Status::unauthorized()),
                 Err(reason) => {
@@ -115,7 +153,7 @@ impl Authenticator for UnionAuthenticator {
                 }
             };
         }
-        let anonymous = ANONYMOUS_PATHS.contains(&parts.uri.path());
+        let anonymous = self.anonymous.allows(parts.uri.path());
         Ok(anonymous.then(|| UserInfo {
             username: ANONYMOUS.into(),
             groups: vec![UNAUTHENTICATED.into()],

@@ -1,6 +1,7 @@
 //! Who may do what: the Node authorizer, then RBAC.
 
 pub mod bootstrap;
+mod configuration;
 mod covers;
 mod escalation;
 mod node;
@@ -8,6 +9,7 @@ mod pod_references;
 mod rbac;
 mod review;
 mod rule;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ use async_trait::async_trait;
 use kd_api::Status;
 
 pub use bootstrap::bootstrap_objects;
+pub use configuration::AuthorizationConfiguration;
 pub use escalation::EscalationCheck;
 pub use node::{NodeAuthorizer, node_name};
 pub use rbac::{HeldRules, RBAC_GROUP, RbacAuthorizer, SUPERUSERS};
@@ -24,21 +27,73 @@ pub use review::{
 };
 pub use rule::PolicyRule;
 
+use crate::config::Clock;
 use crate::request::{Authorizer, Decision, Reader, RequestInfo, UserInfo};
+use crate::webhook::WebhookClients;
+use configuration::AuthorizerConfiguration;
+use webhook::WebhookAuthorizer;
 
 /// Asks each authorizer in turn until one has an opinion; their reasons are joined.
 pub struct UnionAuthorizer {
     rbac: Arc<RbacAuthorizer>,
     authorizers: Vec<Arc<dyn Authorizer>>,
+    has_webhook: bool,
+}
+
+/// Those who may do everything, whoever else is asked.
+struct Superusers;
+
+#[async_trait]
+impl Authorizer for Superusers {
+    async fn authorize(&self, user: &UserInfo, _info: &RequestInfo) -> Decision {
+        match user.groups.iter().any(|group| group == SUPERUSERS) {
+            true => Decision::Allow(String::new()),
+            false => Decision::NoOpinion(String::new()),
+        }
+    }
 }
 
 impl UnionAuthorizer {
-    /// `--authorization-mode=Node,RBAC`. A webhook would be pushed behind them.
+    /// `--authorization-mode=Node,RBAC`.
     pub fn new(reader: Arc<dyn Reader>) -> UnionAuthorizer {
         let rbac = Arc::new(RbacAuthorizer::new(reader.clone()));
         let authorizers: Vec<Arc<dyn Authorizer>> =
             vec![Arc::new(NodeAuthorizer::new(reader)), rbac.clone()];
-        UnionAuthorizer { rbac, authorizers }
+        UnionAuthorizer { rbac, authorizers, has_webhook: false }
+    }
+
+    /// As a configuration says; superusers come first, so that nobody is locked out.
+    pub fn configured(
+        configuration: &AuthorizationConfiguration,
+        reader: Arc<dyn Reader>,
+        clients: &Arc<WebhookClients>,
+        clock: &Clock,
+    ) -> UnionAuthorizer {
+        let rbac = Arc::new(RbacAuthorizer::new(reader.clone()));
+        let mut union =
+            UnionAuthorizer { rbac, authorizers: vec![Arc::new(Superusers)], has_webhook: false };
+        for authorizer in &configuration.authorizers {
+            union.authorizers.push(match authorizer {
+                AuthorizerConfiguration::Node => Arc::new(NodeAuthorizer::new(reader.clone())),
+                AuthorizerConfiguration::Rbac => union.rbac.clone(),
+                AuthorizerConfiguration::Webhook(webhook) => {
+                    union.has_webhook = true;
+                    let webhook = webhook.clone();
+                    Arc::new(WebhookAuthorizer::new(webhook, clients.clone(), clock.clone()))
+                }
+            });
+        }
+        union
+    }
+
+    /// Why the rules of a user are not all that decides.
+    fn unresolved(&self, user: &UserInfo) -> Vec<String> {
+        let sorts = [("node", node_name(user).is_some()), ("webhook", self.has_webhook)];
+        let unresolved = sorts.iter().filter(|(_, decides)| *decides);
+        let say = |(sort, _): &(&str, bool)| {
+            format!("{sort} authorizer does not support user rule resolution")
+        };
+        unresolved.map(say).collect()
     }
 
     /// The RBAC authorizer in it.

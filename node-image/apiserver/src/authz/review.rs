@@ -4,7 +4,7 @@
 use kd_api::{FieldError, Object, Path, Status, object::format_time};
 use serde_json::{Map, Value, json};
 
-use super::RbacAuthorizer;
+use super::UnionAuthorizer;
 use crate::request::{Authorizer, Decision, RequestInfo, UserInfo};
 
 const GROUP: &str = "authorization.k8s.io";
@@ -56,7 +56,7 @@ pub async fn review_self_subject_access(
 
 /// SelfSubjectRulesReview: all rules of the user who asks in a namespace.
 pub fn review_self_subject_rules(
-    rbac: &RbacAuthorizer,
+    authorizer: &UnionAuthorizer,
     user: &UserInfo,
     mut review: Value,
 ) -> Result<Value, Status> {
@@ -64,7 +64,8 @@ pub fn review_self_subject_rules(
     if namespace.is_empty() {
         return Err(Status::bad_request("no namespace on request"));
     }
-    let held = rbac.rules_for(user, &namespace);
+    let mut held = authorizer.rbac().rules_for(user, &namespace);
+    held.errors.splice(..0, authorizer.unresolved(user));
     let (paths, resources): (Vec<_>, Vec<_>) =
         held.rules.iter().partition(|rule| !rule.non_resource_urls.is_empty());
     let list = |rules: Vec<&super::PolicyRule>| -> Vec<Value> {
@@ -103,6 +104,60 @@ pub fn user_value(user: &UserInfo) -> Value {
         value.insert("extra".into(), json!(user.extra));
     }
     Value::Object(value)
+}
+
+/// What a webhook is asked of a request: a SubjectAccessReview's spec.
+pub(super) fn spec_of(user: &UserInfo, info: &RequestInfo) -> Value {
+    let mut spec = user_value(user);
+    if let Some(fields) = spec.as_object_mut() {
+        let name = fields.remove("username").unwrap_or_default();
+        fields.insert("user".into(), name);
+    }
+    if !info.is_resource {
+        spec["nonResourceAttributes"] = json!({"path": info.path, "verb": info.verb});
+        return spec;
+    }
+    let mut attributes = json!({});
+    for (field, text) in [
+        ("verb", &info.verb),
+        ("group", &info.group),
+        ("version", &info.version),
+        ("resource", &info.resource),
+        ("subresource", &info.subresource),
+        ("namespace", &info.namespace),
+        ("name", &info.name),
+    ] {
+        if !text.is_empty() {
+            attributes[field] = text.as_str().into();
+        }
+    }
+    for (field, text) in
+        [("fieldSelector", &info.field_selector), ("labelSelector", &info.label_selector)]
+    {
+        if let Some(requirements) = requirements(text) {
+            attributes[field] = json!({"requirements": requirements});
+        }
+    }
+    spec["resourceAttributes"] = attributes;
+    spec
+}
+
+/// A selector of equalities, term by term; a webhook that is told less is asked for more.
+fn requirements(selector: &str) -> Option<Vec<Value>> {
+    let terms: Vec<&str> = selector.split(',').filter(|term| !term.is_empty()).collect();
+    let requirement = |term: &&str| {
+        let (key, operator, value) = match term.split_once("!=") {
+            Some((key, value)) => (key, "NotIn", value),
+            None => {
+                let (key, value) = term.split_once('=')?;
+                (key, "In", value.trim_start_matches('='))
+            }
+        };
+        let is_plain = !key.contains(['(', ')', ' ']) && !value.contains(['(', ')', ' ']);
+        is_plain.then(|| json!({"key": key, "operator": operator, "values": [value]}))
+    };
+    let requirements: Vec<Value> = terms.iter().map(requirement).collect::<Option<_>>()?;
+    (!requirements.is_empty()).then_some(requirements)
 }
 
 async fn decide_for_subject(
@@ -216,7 +271,6 @@ fn status(decision: Decision) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authz::UnionAuthorizer;
     use crate::testing::{FakeReader, user};
 
     #[tokio::test]
@@ -252,7 +306,7 @@ mod tests {
         let authorizer = UnionAuthorizer::new(reader);
         let who = user("x", &["system:authenticated"]);
         let review = json!({"spec": {"namespace": "default"}});
-        let got = review_self_subject_rules(authorizer.rbac(), &who, review).unwrap();
+        let got = review_self_subject_rules(&authorizer, &who, review).unwrap();
         assert_eq!(got["status"]["resourceRules"].as_array().unwrap().len(), 2);
         assert_eq!(got["status"]["nonResourceRules"].as_array().unwrap().len(), 2);
         let got = review_self_subject(&who, jiff::Timestamp::UNIX_EPOCH, json!({}));

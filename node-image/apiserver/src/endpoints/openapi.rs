@@ -15,6 +15,8 @@ use crate::pipeline::Exchange;
 
 const PROTOBUF_V2: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 const PROTOBUF_V2_SHORT: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+const PROTOBUF_V3: &str = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
+const PROTOBUF_V3_SHORT: &str = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
 const JSON: &str = "application/json";
 /// How long clients may keep a document that they asked for by its hash.
 const KEPT: SignedDuration = SignedDuration::from_hours(365 * 24);
@@ -40,12 +42,7 @@ pub(super) fn remote_of(exchange: &Exchange) -> Option<Arc<Remote>> {
 fn v2(exchange: &Exchange) -> Answer {
     let kinds = exchange.server.objects.kinds();
     let documents = &exchange.server.documents;
-    let accept = exchange.parts.headers.get(ACCEPT).and_then(|value| value.to_str().ok());
-    // The name in requests has a character that strict parsers of media types refuse.
-    let protobuf = accept.is_some_and(|accept| {
-        let first = accept.split(',').next().unwrap_or("").trim();
-        first.starts_with(PROTOBUF_V2) || first.starts_with(PROTOBUF_V2_SHORT)
-    });
+    let protobuf = accepts(exchange, [PROTOBUF_V2, PROTOBUF_V2_SHORT]);
     let foreign = foreign_openapi(&exchange.server.aggregator.remotes());
     let hash = openapi::v2_hash(&kinds) + &foreign_tag(&foreign);
     match protobuf {
@@ -58,6 +55,14 @@ fn v2(exchange: &Exchange) -> Answer {
             .latest("openapi/v2", hash)
             .answer(exchange, JSON, || openapi::v2_json(&kinds, &foreign)),
     }
+}
+
+/// Whether a client wants one of these above all. One name has a character that strict parsers of media
+/// types refuse.
+fn accepts(exchange: &Exchange, names: [&str; 2]) -> bool {
+    let accept = exchange.parts.headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+    let first = accept.unwrap_or("").split(',').next().unwrap_or("").trim();
+    names.iter().any(|name| first.starts_with(name))
 }
 
 /// Changes with what other servers add; "" for nothing.
@@ -94,8 +99,19 @@ fn v3(exchange: &Exchange, group: &str, version: &str) -> Option<Answer> {
     if !asked.is_empty() && asked != document.tag {
         return Some(moved(&format!("/{path}?hash={}", document.tag)));
     }
-    let make = || openapi::v3(&kinds, group, version).unwrap_or_default();
-    let mut answer = document.answer(exchange, JSON, make);
+    let mut answer = match accepts(exchange, [PROTOBUF_V3, PROTOBUF_V3_SHORT]) {
+        true => {
+            let name = format!("{path} protobuf");
+            let tag = || format!("{}-P", document.tag);
+            let make = || openapi::v3_protobuf(&kinds, group, version).unwrap_or_default();
+            let documents = &exchange.server.documents;
+            documents.get(&kinds, &name, tag).answer(exchange, PROTOBUF_V3_SHORT, make)
+        }
+        false => {
+            let make = || openapi::v3(&kinds, group, version).unwrap_or_default();
+            document.answer(exchange, JSON, make)
+        }
+    };
     if !asked.is_empty() {
         let headers = answer.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, immutable"));

@@ -28,7 +28,12 @@ pub(crate) struct Metrics {
     watch_events: Mutex<BTreeMap<[String; 3], Arc<AtomicU64>>>,
     /// By operation and resource.
     storage: Mutex<BTreeMap<(&'static str, String), Histogram>>,
+    /// What other components of this process count.
+    others: Mutex<Vec<Exposition>>,
 }
+
+/// A component's counters in Prometheus' text format.
+type Exposition = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// What is counted of like requests.
 #[derive(Default)]
@@ -39,6 +44,11 @@ struct Series {
 }
 
 impl Metrics {
+    /// Another component's counters are shown as well.
+    pub(crate) fn add(&self, exposition: Exposition) {
+        locked(&self.others).push(exposition);
+    }
+
     /// A request was answered.
     pub(crate) fn answered(&self, labels: RequestLabels, code: u16, duration: Duration) {
         self.with_series(labels, |series| {

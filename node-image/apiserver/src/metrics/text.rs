@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::{Metrics, locked, read};
+use crate::fairness;
 use crate::server::ApiServer;
 use crate::storage::resource_prefix;
 
@@ -19,8 +20,12 @@ pub(crate) fn exposition(server: &ApiServer) -> String {
     let mut text = Text::default();
     requests(&mut text, &server.metrics);
     inflight(&mut text, server);
+    audit(&mut text, server);
     storage(&mut text, server);
     process(&mut text, server);
+    for other in locked(&server.metrics.others).iter() {
+        text.0 += &other();
+    }
     text.0
 }
 
@@ -77,17 +82,28 @@ fn requests(text: &mut Text, metrics: &Metrics) {
 }
 
 fn inflight(text: &mut Text, server: &ApiServer) {
-    let lanes = server.limits.lanes();
+    let lanes = server.fairness.lanes();
     let name = "apiserver_current_inflight_requests";
     text.family(name, "gauge", "Requests that run now.");
-    for (kind, lane) in &lanes {
-        text.line(format_args!("{name}{{request_kind=\"{kind}\"}} {}", lane.running));
+    for (kind, running, _) in &lanes {
+        text.line(format_args!("{name}{{request_kind=\"{kind}\"}} {running}"));
     }
     let name = "apiserver_current_inqueue_requests";
     text.family(name, "gauge", "Requests that wait for a place now.");
-    for (kind, lane) in &lanes {
-        text.line(format_args!("{name}{{request_kind=\"{kind}\"}} {}", lane.waiting));
+    for (kind, _, waiting) in &lanes {
+        text.line(format_args!("{name}{{request_kind=\"{kind}\"}} {waiting}"));
     }
+    fairness::expose(&mut text.0, &server.fairness);
+}
+
+fn audit(text: &mut Text, server: &ApiServer) {
+    let Some(audit) = &server.audit else { return };
+    let name = "apiserver_audit_event_total";
+    text.family(name, "counter", "Events that were handed to the audit log.");
+    text.line(format_args!("{name} {}", read(&audit.log().logged)));
+    let name = "apiserver_audit_error_total";
+    text.family(name, "counter", "Events that the audit log had no place for.");
+    text.line(format_args!("{name}{{plugin=\"log\"}} {}", read(&audit.log().lost)));
 }
 
 fn storage(text: &mut Text, server: &ApiServer) {

@@ -17,6 +17,9 @@ pub enum Error {
     /// The front proxies' authority.
     #[error("cannot use the front proxies' authority")]
     FrontProxy(#[source] RequestHeaderError),
+    /// The audit log's file.
+    #[error("cannot write the audit log")]
+    Audit(#[source] std::io::Error),
     /// What a cluster begins with cannot be stored.
     #[error("cannot store what a cluster begins with")]
     Bootstrap(#[source] Box<Status>),

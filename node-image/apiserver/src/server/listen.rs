@@ -1,5 +1,6 @@
 //! Connections: TLS, HTTP/1.1 and HTTP/2, upgrades, an orderly end.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,11 +98,11 @@ impl ApiServer {
                 () = &mut shutdown => break,
             };
             match stream {
-                Ok((stream, _)) => {
+                Ok((stream, address)) => {
                     let watcher = graceful.watcher();
                     let (server, acceptor) = (self.clone(), acceptor.clone());
                     tokio::spawn(async move {
-                        server.connection(stream, acceptor, watcher).await;
+                        server.connection(stream, address, acceptor, watcher).await;
                     });
                 }
                 Err(error) => {
@@ -121,6 +122,7 @@ impl ApiServer {
     async fn connection(
         self: Arc<Self>,
         stream: TcpStream,
+        address: SocketAddr,
         acceptor: TlsAcceptor,
         watcher: hyper_util::server::graceful::Watcher,
     ) {
@@ -137,7 +139,7 @@ impl ApiServer {
         let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let certificates: Vec<CertificateDer<'static>> =
             certificates.iter().map(|c| c.clone().into_owned()).collect();
-        let peer = Peer::Certificates(certificates.into());
+        let peer = Peer::Remote { certificates: certificates.into(), address };
         let service = service_fn(move |request: Request<Incoming>| {
             let (server, peer) = (self.clone(), peer.clone());
             async move {

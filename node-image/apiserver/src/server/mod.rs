@@ -20,12 +20,13 @@ pub use local::LocalService;
 use crate::admission::{AdmissionConfig, default_plugins};
 use crate::aggregation::{Aggregator, Controller};
 use crate::answer::{Answer, RequestBody};
-use crate::authn::{RequestHeader, StaticTokens, UnionAuthenticator};
+use crate::audit::Audit;
+use crate::authn::{Issuers, RequestHeader, StaticTokens, UnionAuthenticator};
 use crate::authz::UnionAuthorizer;
 use crate::config::{Clock, Config, Random};
 use crate::connect::Connect;
 use crate::endpoints::Documents;
-use crate::limits::Limits;
+use crate::fairness::Fairness;
 use crate::metrics::{Metrics, TimedStore};
 use crate::pipeline::{self, Peer};
 use crate::request::{AdmissionPlugin, UserInfo};
@@ -33,7 +34,7 @@ use crate::resource_metrics::Readings;
 use crate::storage::{Objects, StoreReader};
 use crate::token::ServiceAccountTokens;
 use crate::webhook::{Identity, WebhookClients};
-use crate::{bootstrap, custom, event_lifetime};
+use crate::{bootstrap, custom, event_lifetime, policy_status};
 
 /// An API server.
 pub struct ApiServer {
@@ -44,6 +45,7 @@ pub struct ApiServer {
     pub(crate) authenticator: Arc<UnionAuthenticator>,
     pub(crate) authorizer: Arc<UnionAuthorizer>,
     pub(crate) tokens: Arc<ServiceAccountTokens>,
+    pub(crate) audit: Option<Audit>,
     pub(crate) admission: Vec<Box<dyn AdmissionPlugin>>,
     pub(crate) connect: RwLock<Option<Arc<dyn Connect>>>,
     /// Knows who answers for what.
@@ -51,7 +53,7 @@ pub struct ApiServer {
     /// Calls the webhooks of admission, conversion and others.
     pub(crate) webhooks: Arc<WebhookClients>,
     pub(crate) readings: Readings,
-    pub(crate) limits: Limits,
+    pub(crate) fairness: Arc<Fairness>,
     pub(crate) metrics: Arc<Metrics>,
     /// When it began.
     pub(crate) started: jiff::Timestamp,
@@ -79,23 +81,29 @@ impl ApiServer {
         let tokens =
             ServiceAccountTokens::new(&config.token_key_pem, reader.clone(), clock.clone());
         let tokens = Arc::new(tokens.map_err(Error::TokenKey)?);
-        let authenticator = authenticator(&config, tokens.clone(), reader.clone(), &clock)?;
-        let authorizer = Arc::new(UnionAuthorizer::new(reader.clone()));
+        let audit = config.audit.as_ref().map(Audit::start).transpose().map_err(Error::Audit)?;
         let webhooks = Arc::new(WebhookClients::new(reader.clone()));
+        let authenticator = authenticator(&config, tokens.clone(), reader.clone(), &clock)?
+            .with_configuration(config.authentication.as_ref(), &webhooks);
+        let authorizer = Arc::new(match &config.authorization {
+            None => UnionAuthorizer::new(reader.clone()),
+            Some(chosen) => UnionAuthorizer::configured(chosen, reader.clone(), &webhooks, &clock),
+        });
         let aggregator = Arc::new(Aggregator::new(reader.clone(), own_identity(&config)));
         let of_kinds = objects.clone();
         let admission = default_plugins(&AdmissionConfig {
-            reader,
+            reader: reader.clone(),
             authorizer: authorizer.clone(),
             webhooks: webhooks.clone(),
             kinds: Arc::new(move || of_kinds.kinds()),
             random: random.clone(),
         });
         let server = Arc::new(ApiServer {
-            limits: Limits::new(config.reads_max, config.writes_max, config.waiting_max),
+            fairness: Fairness::new(reader.clone(), config.seats),
             authenticator: Arc::new(authenticator),
             authorizer,
             tokens,
+            audit,
             admission,
             webhooks,
             aggregator,
@@ -126,8 +134,12 @@ impl ApiServer {
             random: self.random.clone(),
         };
         self.spawn(controller.run());
+        for load in self.authenticator.issuers().into_iter().flat_map(Issuers::loaders) {
+            self.spawn(load);
+        }
         let (objects, clock) = (self.objects.clone(), self.clock.clone());
         self.spawn(event_lifetime::run(objects, clock, self.config.event_lifetime));
+        self.spawn(policy_status::run(self.objects.clone()));
     }
 
     /// Answers requests in this process as a user, through the whole pipeline; what
@@ -150,6 +162,11 @@ impl ApiServer {
     /// then they answer 503.
     pub fn set_connect(&self, connect: Arc<dyn Connect>) {
         *self.connect.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(connect);
+    }
+
+    /// Adds what another component of this process counts, in Prometheus' text format.
+    pub fn add_metrics(&self, exposition: Arc<dyn Fn() -> String + Send + Sync>) {
+        self.metrics.add(exposition);
     }
 
     /// Sets the addresses of the service `default/kubernetes`.

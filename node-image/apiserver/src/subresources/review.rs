@@ -35,14 +35,14 @@ async fn answer(request: &VerbRequest, kind: &str, object: Value) -> Result<Valu
     let user = &request.exchange.user;
     let authorizer = &*server.authorizer;
     match kind {
-        "TokenReview" => review_token(&server.authenticator, object),
+        "TokenReview" => review_token(&server.authenticator, object).await,
         "SelfSubjectReview" => Ok(review_self_subject(user, (server.clock)(), object)),
         "SubjectAccessReview" => review_subject_access(authorizer, object).await,
         "LocalSubjectAccessReview" => {
             review_local_subject_access(authorizer, &request.info().namespace, object).await
         }
         "SelfSubjectAccessReview" => review_self_subject_access(authorizer, user, object).await,
-        "SelfSubjectRulesReview" => review_self_subject_rules(authorizer.rbac(), user, object),
+        "SelfSubjectRulesReview" => review_self_subject_rules(authorizer, user, object),
         _ => Err(request.no_such_verb("create")),
     }
 }

@@ -18,7 +18,8 @@ pub use jwt::KeyError;
 pub use review::review_token;
 
 use crate::request::{Reader, UserInfo};
-use jwt::{SigningKey, claims_unverified};
+use jwt::SigningKey;
+pub(crate) use jwt::claims_unverified;
 
 /// Who issues the tokens, and the audience of the API server itself.
 pub const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";

@@ -8,7 +8,7 @@ use crate::authn::UnionAuthenticator;
 use crate::authz::user_value;
 
 /// Fills in the status of a posted TokenReview.
-pub fn review_token(
+pub async fn review_token(
     authenticator: &UnionAuthenticator,
     mut review: Value,
 ) -> Result<Value, Status> {
@@ -19,7 +19,7 @@ pub fn review_token(
     let asked = review.list_at(&["spec", "audiences"]).iter();
     let asked: Vec<String> = asked.filter_map(Value::as_str).map(str::to_owned).collect();
     let audiences = if asked.is_empty() { default_audiences() } else { asked };
-    review["status"] = match authenticator.authenticate_token(&token, &audiences) {
+    review["status"] = match authenticator.authenticate_token(&token, &audiences).await {
         Ok(Some(verified)) => json!({
             "authenticated": true,
             "user": user_value(&verified.user),

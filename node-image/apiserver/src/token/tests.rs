@@ -60,8 +60,8 @@ impl World {
         answer.str_at(&["status", "token"]).to_owned()
     }
 
-    fn verify(&self, token: &str) -> String {
-        match self.authenticator.authenticate_token(token, &default_audiences()) {
+    async fn verify(&self, token: &str) -> String {
+        match self.authenticator.authenticate_token(token, &default_audiences()).await {
             Ok(Some(verified)) => verified.user.username,
             Ok(None) => "unknown".into(),
             Err(reason) => reason,
@@ -69,17 +69,17 @@ impl World {
     }
 }
 
-#[test]
-fn a_token_lives_until_its_end() {
+#[tokio::test]
+async fn a_token_lives_until_its_end() {
     let world = world();
     let token = world.token(json!({"expirationSeconds": 600}));
-    assert_eq!(world.verify(&token), "system:serviceaccount:ns:sa");
+    assert_eq!(world.verify(&token).await, "system:serviceaccount:ns:sa");
     world.time.store(NOW + 661, Ordering::Relaxed);
-    assert_eq!(world.verify(&token), "service account token has expired");
+    assert_eq!(world.verify(&token).await, "service account token has expired");
 }
 
-#[test]
-fn a_pods_token_says_so_and_ends_with_the_pod() {
+#[tokio::test]
+async fn a_pods_token_says_so_and_ends_with_the_pod() {
     let world = world();
     let reference = json!({"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "p-uid"});
     let token = world.token(json!({"expirationSeconds": 3607, "boundObjectRef": reference}));
@@ -95,18 +95,18 @@ fn a_pods_token_says_so_and_ends_with_the_pod() {
     let mut again = Value::clone(&world.reader.get("", "pods", "ns", "p").unwrap());
     again.set_uid("other");
     world.reader.put(again);
-    assert_eq!(world.verify(&token), "pod UID (other) does not match claim (p-uid)");
+    assert_eq!(world.verify(&token).await, "pod UID (other) does not match claim (p-uid)");
 }
 
-#[test]
-fn what_is_forged_or_foreign_is_refused() {
+#[tokio::test]
+async fn what_is_forged_or_foreign_is_refused() {
     let (world, other) = (world(), world());
     let foreign = other.token(json!({}));
-    assert_eq!(world.verify(&foreign), "invalid bearer token signature");
-    assert_eq!(world.verify("a.b.c"), "unknown");
+    assert_eq!(world.verify(&foreign).await, "invalid bearer token signature");
+    assert_eq!(world.verify("a.b.c").await, "unknown");
     let elsewhere = world.token(json!({"audiences": ["vault"]}));
     assert_eq!(
-        world.verify(&elsewhere),
+        world.verify(&elsewhere).await,
         "token audiences [\"vault\"] is invalid for the target audiences [\"https://kubernetes.default.svc.cluster.local\"]"
     );
     let refused =
@@ -123,24 +123,24 @@ fn what_is_forged_or_foreign_is_refused() {
     );
 }
 
-#[test]
-fn reviews() {
+#[tokio::test]
+async fn reviews() {
     let world = world();
     let token = world.token(json!({"audiences": ["vault"]}));
-    let review = |token: &str, audiences: Value| {
+    let review = async |token: &str, audiences: Value| {
         let review = json!({"spec": {"token": token, "audiences": audiences}});
-        review_token(&world.authenticator, review).unwrap()["status"].clone()
+        review_token(&world.authenticator, review).await.unwrap()["status"].clone()
     };
-    let good = review(&token, json!(["vault", "other"]));
+    let good = review(&token, json!(["vault", "other"])).await;
     assert_eq!(good["authenticated"], true);
     assert_eq!(good["audiences"], json!(["vault"]));
     assert_eq!(
         good["user"]["groups"],
         json!(["system:serviceaccounts", "system:serviceaccounts:ns", "system:authenticated"])
     );
-    assert_eq!(review("nonsense", json!([])), json!({"user": {}}));
+    assert_eq!(review("nonsense", json!([])).await, json!({"user": {}}));
     assert!(
-        review(&token, json!([]))["error"]
+        review(&token, json!([])).await["error"]
             .as_str()
             .unwrap()
             .starts_with("[invalid bearer token, token audiences")

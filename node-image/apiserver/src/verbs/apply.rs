@@ -114,6 +114,7 @@ async fn read_config(
     let body = request.read_body().await?;
     let Decoded { object: mut config, warnings } = decode_applied(&body, kind, validation)?;
     request.warnings.extend(warnings);
+    request.tell_request(&config);
     request.settle_namespace(&mut config)?;
     match config.name() {
         "" => config.set_name(request.name()),

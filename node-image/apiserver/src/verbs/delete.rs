@@ -64,6 +64,7 @@ impl DeleteOptions {
                 decode_options(&body, encoding, "DeleteOptions")?
             }
         };
+        request.tell_request(&value);
         let mut options = DeleteOptions::parse(&value)?;
         request.check_options("DeleteOptions")?;
         options.dry_run |= request.query().dry_run()?;

@@ -74,6 +74,7 @@ impl Patch {
         let body = request.read_body().await?;
         let patch: Value = serde_json::from_slice(&body)
             .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
+        request.tell_request(&patch);
         match &*sort {
             JSON if patch.as_array().is_some_and(|list| list.len() > OPERATIONS_MAX) => {
                 let message = format!(

@@ -117,6 +117,27 @@ impl VerbRequest {
         }
     }
 
+    /// What was asked, for the audit log.
+    pub(super) fn tell_request(&self, object: &Value) {
+        if let Some(record) = &self.exchange.audit {
+            record.request(object);
+        }
+    }
+
+    /// What is answered, for the audit log.
+    fn tell_response(&self, reply: &Reply) {
+        let Some(record) = self.exchange.audit.as_ref().filter(|r| r.wants_response()) else {
+            return;
+        };
+        match reply {
+            Reply::Answer(_) => {}
+            Reply::Value(_, value) => record.response(value.clone()),
+            Reply::Object(_, bytes) => {
+                record.response(serde_json::from_slice(bytes).unwrap_or_default());
+            }
+        }
+    }
+
     /// The answer for a reply, in the form that the client wants.
     pub(super) fn answer(mut self, outcome: Result<Reply, Status>) -> Answer {
         let annotations = AuditAnnotations(std::mem::take(&mut self.audit_annotations));
@@ -131,6 +152,7 @@ impl VerbRequest {
     }
 
     fn formed(&self, reply: Reply) -> Result<Answer, Status> {
+        self.tell_response(&reply);
         match reply {
             Reply::Answer(answer) => Ok(answer),
             Reply::Value(code, value) => {

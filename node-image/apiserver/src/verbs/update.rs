@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use kd_api::defaults::apply_defaults;
+use kd_api::object::format_time;
 use kd_api::validation::validate_update;
 use kd_api::{FieldError, Kind, Object, Path, Status, strategy};
 use kd_store::{Entry, Error, Expect, Transaction};
@@ -33,6 +35,7 @@ const CREATED_BY_UPDATE: &[(&str, &str)] = &[
     ("", "endpoints"),
     ("", "events"),
     ("", "limitranges"),
+    ("", "services"),
     ("coordination.k8s.io", "leases"),
     ("events.k8s.io", "events"),
     ("rbac.authorization.k8s.io", "clusterrolebindings"),
@@ -193,9 +196,11 @@ impl Step<'_> {
         let options = request.options(how.options)?;
         let old = self.old.clone();
         let writer = Writer::of(request, how.subresource);
+        let now = (request.server().clock)();
         let mut new = self.new;
         let owners = new.metadata_mut().remove("managedFields");
         let prepare = |object: &mut Value| {
+            date_decisions(&kind, how.subresource, object, &old, now);
             prepare(&kind, how.subresource, object, &old)?;
             match (how.applies, owners) {
                 (true, Some(owners)) => {
@@ -235,6 +240,26 @@ impl Step<'_> {
         }
         request.warnings.extend(kd_api::custom::warnings(&kind, &new, &self.old));
         commit(request, &kind, self.entry, &self.old, new, dry_run).await
+    }
+}
+
+/// Conditions of a CertificateSigningRequest that say no time get one.
+fn date_decisions(kind: &Kind, subresource: &str, new: &mut Value, old: &Value, now: Timestamp) {
+    let dated = kind.kind == "CertificateSigningRequest" && kind.group == "certificates.k8s.io";
+    let conditions = new.pointer_mut("/status/conditions").and_then(Value::as_array_mut);
+    let Some(conditions) = conditions.filter(|_| dated && !subresource.is_empty()) else { return };
+    for condition in conditions {
+        let before = old.list_at(&["status", "conditions"]).iter();
+        let mut same = before.filter(|c| c["type"] == condition["type"]);
+        let kept = same.find(|c| c["status"] == condition["status"]);
+        let kept = kept.map(|c| c["lastTransitionTime"].clone()).filter(Value::is_string);
+        let now = Value::from(format_time(now));
+        if condition["lastTransitionTime"].is_null() {
+            condition["lastTransitionTime"] = kept.unwrap_or_else(|| now.clone());
+        }
+        if condition["lastUpdateTime"].is_null() {
+            condition["lastUpdateTime"] = now;
+        }
     }
 }
 

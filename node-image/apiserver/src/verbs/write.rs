@@ -51,6 +51,7 @@ impl VerbRequest {
         let Decoded { mut object, warnings } = decode(&body, encoding, &self.kind, validation)?;
         self.warnings.extend(warnings);
         apply_defaults(&self.kind, &mut object);
+        self.tell_request(&object);
         Ok(object)
     }
 
@@ -61,6 +62,7 @@ impl VerbRequest {
         let body = self.read_body().await?;
         let decoded = decode_as(&body, encoding, gvk, validation)?;
         self.warnings.extend(decoded.warnings);
+        self.tell_request(&decoded.object);
         Ok(decoded.object)
     }
 

@@ -83,6 +83,24 @@ impl WebhookClients {
         })
     }
 
+    /// What is at a target, as JSON.
+    pub async fn get(&self, target: &Target, timeout: Duration) -> Result<Value, WebhookError> {
+        let url = format!("{}{}", target.origin, target.path);
+        let request =
+            Request::get(&url).header(ACCEPT, "application/json").header(USER_AGENT, AGENT);
+        let request = request.body(Full::default());
+        let request = request.map_err(|error| WebhookError::Configuration(error.to_string()))?;
+        let client = self.client(target)?;
+        let failed = |cause: String| WebhookError::Transport { url: url.clone(), cause };
+        let answered = tokio::time::timeout(timeout, answered(&client, request)).await;
+        let (code, bytes) =
+            answered.unwrap_or_else(|_| Err("context deadline exceeded".into())).map_err(failed)?;
+        if code != 200 {
+            return Err(WebhookError::of_answer(code, &bytes));
+        }
+        serde_json::from_slice(&bytes).map_err(|error| WebhookError::Answer(error.to_string()))
+    }
+
     /// The client of a target, whose connections are kept.
     fn client(&self, target: &Target) -> Result<Http, WebhookError> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);

@@ -68,6 +68,11 @@ async fn openapi() {
     assert_eq!(document.headers["cache-control"], "public, immutable");
     let other = server.get("/openapi/v3/api/v1?hash=0").await;
     assert_eq!((other.code, other.headers["location"].to_str().unwrap()), (301, url));
+    let media = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
+    let accept = [("accept", media)];
+    let binary = server.ask_with(&format!("GET {url}"), &accept, Value::Null).await;
+    assert_eq!(binary.headers["content-type"], media.replace('@', "."));
+    assert_eq!(binary.bytes[..7], *b"\x0a\x053.0.0");
     let v2 = server.get("/openapi/v2").await;
     assert_eq!(v2.body["swagger"], "2.0");
     assert_eq!(v2.headers["cache-control"], "no-cache, private");

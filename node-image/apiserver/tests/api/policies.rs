@@ -282,3 +282,29 @@ async fn mutations_that_fail() {
     let remove = "[JSONPatch{op: 'remove', path: '/data/gone'}]";
     check(patch(remove), "JSON Patch: ").await;
 }
+
+#[tokio::test]
+async fn the_status_tells_what_is_confused() {
+    let server = Server::start().await;
+    let object = |expression: &str| {
+        json!({"metadata": {"name": "p"}, "spec": {"validations": [{"expression": expression}],
+            "matchConstraints": constraints(&["*"], "", &["pods"])}})
+    };
+    let path = format!("{GROUP}/validatingadmissionpolicies");
+    store(&server, &path, object("object.spec.priority > '1'")).await;
+    let settled = async |generation: i64| loop {
+        let policy = server.get(&format!("{path}/p")).await.body;
+        if policy["status"]["observedGeneration"] == generation {
+            break policy;
+        }
+        tokio::task::yield_now().await;
+    };
+    let policy = settled(1).await;
+    let warning = &policy["status"]["typeChecking"]["expressionWarnings"][0];
+    assert_eq!(warning["fieldRef"], "spec.validations[0].expression");
+    let text = warning["warning"].as_str().unwrap();
+    assert!(text.starts_with("/v1, Kind=Pod: ERROR: <input>:1:22: found no matching"), "{text}");
+    let changed = server.ask(&format!("PUT {path}/p"), object("object.spec.priority > 1")).await;
+    assert_eq!(changed.body["status"], policy["status"], "until it is checked again");
+    assert_eq!(settled(2).await["status"]["typeChecking"], json!({}));
+}

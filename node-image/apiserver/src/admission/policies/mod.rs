@@ -4,6 +4,7 @@
 mod mutating;
 mod mutation;
 mod params;
+mod type_check;
 mod validating;
 mod validation;
 
@@ -15,6 +16,7 @@ use kd_cel::Environment;
 use serde_json::Value;
 
 pub(super) use mutating::MutatingPolicies;
+pub(crate) use type_check::expression_warnings;
 pub(super) use validating::ValidatingPolicies;
 
 use super::expressions::{Conditions, Variables, environment};

@@ -320,6 +320,29 @@ pub(super) const ROLES: &[RoleRow] = &[
             Resources("get list patch update watch", "core", "persistentvolumeclaims"),
         ],
     ),
+    // The built-in reverse proxy serves Ingresses and Gateways with the certificates that they name.
+    role(
+        "kd:ingress",
+        &[
+            Resources("list watch", "core", "namespaces nodes secrets services"),
+            Resources("list watch", "discovery.k8s.io", "endpointslices"),
+            Resources("list watch", "apiextensions.k8s.io", "customresourcedefinitions"),
+            Resources("list watch", "networking.k8s.io", "ingresses"),
+            Resources("create list watch", "networking.k8s.io", "ingressclasses"),
+            Resources("patch", "networking.k8s.io", "ingresses/status"),
+            Resources(
+                "list watch",
+                "gateway.networking.k8s.io",
+                "gateways httproutes referencegrants",
+            ),
+            Resources("create list watch", "gateway.networking.k8s.io", "gatewayclasses"),
+            Resources(
+                "patch",
+                "gateway.networking.k8s.io",
+                "gatewayclasses/status gateways/status httproutes/status",
+            ),
+        ],
+    ),
     // Names of pods exist in namespaces that exist.
     role("kd:node-dns", &[Resources("list watch", "core", "namespaces")]),
     // Directories of the built-in provisioner go with their volumes.
@@ -347,6 +370,7 @@ pub(super) const BINDINGS: &[BindingRow] = &[
     bind("system:node", &[]),
     bind("system:node-proxier", &[User("system:kube-proxy")]),
     // A node's proxy, DNS and routes run under the node's own identity.
+    bind("kd:ingress", &[User("system:kd-ingress")]),
     bind("kd:node-dns", &[Group("system:nodes")]),
     bind("kd:node-volumes", &[Group("system:nodes")]),
     bind("kd:node-network-policies", &[Group("system:nodes")]),

@@ -349,6 +349,23 @@ pub(super) const ROLES: &[RoleRow] = &[
         ],
     ),
     role(
+        "system:controller:simulated-node-controller",
+        &[
+            Resources("create get list watch", "core", "nodes"),
+            Resources("create get list patch watch", "coordination.k8s.io", "leases"),
+            EVENTS,
+        ],
+    ),
+    role(
+        "system:controller:simulated-pod-controller",
+        &[
+            Resources("list watch", "core", "nodes"),
+            Resources("delete get list watch", "core", "pods"),
+            Resources("update", "core", "pods/status"),
+            EVENTS,
+        ],
+    ),
+    role(
         "system:controller:statefulset-controller",
         &[
             Resources("list watch", "core", "pods"),
