@@ -20,6 +20,11 @@ pub trait Controller: Send + Sync {
         self.name()
     }
 
+    /// The user name that it acts under.
+    fn user(&self) -> String {
+        format!("system:serviceaccount:kube-system:{}", self.account())
+    }
+
     /// What it reads.
     fn interests(&self) -> Vec<Interest>;
 
@@ -52,7 +57,7 @@ pub trait Controller: Send + Sync {
 }
 
 /// What a controller has to know besides its View.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Ask {
     /// Nothing: it decides at once.
     Nothing,
@@ -60,6 +65,8 @@ pub enum Ask {
     Later(Timestamp),
     /// What the API server answers under these paths.
     Paths(Vec<String>),
+    /// What these SubjectAccessReviews say.
+    Access(Vec<Value>),
 }
 
 /// What the API server answered, and what was remembered.
@@ -67,6 +74,8 @@ pub enum Ask {
 pub struct Answers {
     /// By path: the answer, or why there is none.
     pub by_path: BTreeMap<String, Result<Value, String>>,
+    /// Whether each access is allowed, in the order of the reviews, or why nobody knows.
+    pub allowed: Vec<Result<bool, String>>,
     /// What the last plan for this target remembered; null after a restart.
     pub memory: Value,
 }

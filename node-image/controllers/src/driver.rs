@@ -15,7 +15,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::discovery::{Discovered, deletable_resources};
-use crate::perform::{Late, Outcome, Written, answers, perform};
+use crate::perform::{Late, Means, Outcome, Signer, Written, answers, perform};
+use crate::workqueue::WorkQueues;
 use crate::{Ask, Config, Controller, Failure, Plan, Target};
 
 /// Plans performed at once, over all controllers.
@@ -51,18 +52,20 @@ pub struct Driver {
     /// What discovery listed; the View may not hold all of it yet.
     discovered: Option<Discovered>,
     discover_again: bool,
+    /// Resources whose first list was told.
+    listed: BTreeSet<Arc<Resource>>,
     failures: HashMap<Job, u32>,
     rounds: HashMap<Job, u32>,
     /// What plans remember for the next one about their target.
     memories: HashMap<Job, Value>,
+    queues: Arc<WorkQueues>,
 }
 
 #[derive(Clone)]
 struct Hosted {
     controller: Arc<dyn Controller>,
     interests: Arc<[Interest]>,
-    client: Client,
-    recorder: Recorder,
+    means: Means,
     started: bool,
 }
 
@@ -71,8 +74,8 @@ type Job = (usize, Target);
 
 /// Where a job is; a job that is not in the map is idle.
 enum Progress {
-    Queued,
-    Running { dirty: bool },
+    Queued { since: Instant },
+    Running { since: Instant, dirty: bool },
     Settling { written: Vec<Written>, deadline: Instant, dirty: bool },
 }
 
@@ -89,12 +92,13 @@ impl Driver {
         for controller in controllers {
             let controller: Arc<dyn Controller> = controller.into();
             merge_interests(&mut interests, controller.interests());
-            let user = format!("system:serviceaccount:kube-system:{}", controller.account());
-            let client = Client::from(clients(&user));
+            let client = Client::from(clients(&controller.user()));
             let recorder = Recorder::start(client.clone(), EventApi::Core, controller.name(), "");
             let interests = controller.interests().into();
-            hosted.push(Hosted { controller, interests, client, recorder, started: false });
+            let means = Means { client, recorder, signer: None };
+            hosted.push(Hosted { controller, interests, means, started: false });
         }
+        let queues = WorkQueues::of(hosted.iter().map(|hosted| hosted.controller.name()));
         let reader = Client::from(clients(READER));
         let (cache, changes) = Cache::start(reader.clone(), interests.clone());
         Driver {
@@ -111,10 +115,25 @@ impl Driver {
             discovering: JoinSet::new(),
             discovered: None,
             discover_again: false,
+            listed: BTreeSet::new(),
             failures: HashMap::new(),
             rounds: HashMap::new(),
             memories: HashMap::new(),
+            queues: Arc::new(queues),
         }
+    }
+
+    /// What it counts, for whoever shows it.
+    pub fn queues(&self) -> Arc<WorkQueues> {
+        self.queues.clone()
+    }
+
+    /// Signs the certificates that plans ask for.
+    pub fn signing(mut self, signer: Signer) -> Driver {
+        for hosted in &mut self.controllers {
+            hosted.means.signer = Some(signer.clone());
+        }
+        self
     }
 
     /// Runs until `shutdown` completes. Plans under way are dropped: every step stands alone.
@@ -183,22 +202,28 @@ impl Driver {
     fn decide(&mut self, view: &Arc<View>, job: Job) {
         let hosted = self.controllers[job.0].clone();
         let now = Timestamp::now();
+        let since = Instant::now();
+        if let Some(Progress::Queued { since }) = self.work.get(&job) {
+            self.queues.begun(job.0, since.elapsed());
+        }
         let memory = self.memories.get(&job).cloned().unwrap_or_default();
         match hosted.controller.ask(view, &job.1, now, &memory) {
             Ask::Nothing => {}
             Ask::Later(time) => {
+                self.queues.ended(job.0, since.elapsed());
                 self.work.remove(&job);
                 return self.set_timer(&job, Some(instant_of(time, now)));
             }
-            Ask::Paths(paths) => return self.ask(view, job, hosted, paths, memory),
+            ask => return self.ask(view, job, hosted, ask, memory),
         }
         self.memories.remove(&job);
         let plan = hosted.controller.reconcile(view, &job.1, now);
         for occurrence in &plan.events {
-            hosted.recorder.record(occurrence.clone(), now);
+            hosted.means.recorder.record(occurrence.clone(), now);
         }
         self.set_timer(&job, plan.again.map(|time| instant_of(time, now)));
         if plan.is_empty() {
+            self.queues.ended(job.0, since.elapsed());
             self.work.remove(&job);
             self.failures.remove(&job);
             self.rounds.remove(&job);
@@ -211,14 +236,14 @@ impl Driver {
             steps = plan.steps().count(),
             "plan"
         );
-        self.work.insert(job.clone(), Progress::Running { dirty: false });
+        self.work.insert(job.clone(), Progress::Running { since: Instant::now(), dirty: false });
         let view = view.clone();
         self.running.spawn(async move {
-            let Hosted { controller, client, recorder, .. } = hosted;
-            let mut outcome = perform(&client, &recorder, plan).await;
+            let Hosted { controller, means, .. } = hosted;
+            let mut outcome = perform(&means, plan).await;
             if let Some(failure) = outcome.failure.clone() {
                 let more: Plan = controller.failed(&view, &job.1, Timestamp::now(), &failure);
-                let after = perform(&client, &recorder, more).await;
+                let after = perform(&means, more).await;
                 outcome.written.extend(after.written);
             }
             (job, outcome)
@@ -226,26 +251,19 @@ impl Driver {
     }
 
     /// Asks, decides on the answers, and performs the plan.
-    fn ask(
-        &mut self,
-        view: &Arc<View>,
-        job: Job,
-        hosted: Hosted,
-        paths: Vec<String>,
-        memory: Value,
-    ) {
-        self.work.insert(job.clone(), Progress::Running { dirty: false });
+    fn ask(&mut self, view: &Arc<View>, job: Job, hosted: Hosted, ask: Ask, memory: Value) {
+        self.work.insert(job.clone(), Progress::Running { since: Instant::now(), dirty: false });
         let view = view.clone();
         self.running.spawn(async move {
-            let Hosted { controller, client, recorder, .. } = hosted;
-            let answers = answers(&client, paths, memory).await;
+            let Hosted { controller, means, .. } = hosted;
+            let answers = answers(&means.client, ask, memory).await;
             let now = Timestamp::now();
             let plan = controller.decide(&view, &job.1, now, &answers);
             for occurrence in &plan.events {
-                recorder.record(occurrence.clone(), now);
+                means.recorder.record(occurrence.clone(), now);
             }
             let late = Late { again: plan.again, remember: plan.remember.clone() };
-            let mut outcome = perform(&client, &recorder, plan).await;
+            let mut outcome = perform(&means, plan).await;
             outcome.late = Some(late);
             (job, outcome)
         });
@@ -262,7 +280,11 @@ impl Driver {
                 self.rounds.remove(&job);
             }
         }
-        let dirty = matches!(self.work.get(&job), Some(Progress::Running { dirty: true }));
+        let mut dirty = false;
+        if let Some(Progress::Running { since, dirty: changed }) = self.work.get(&job) {
+            self.queues.ended(job.0, since.elapsed());
+            dirty = *changed;
+        }
         let rounds = self.rounds.entry(job.clone()).or_insert(0);
         *rounds += 1;
         let restless = *rounds > ROUNDS_MAX;
@@ -290,6 +312,7 @@ impl Driver {
         let failures = self.failures.entry(job.clone()).or_insert(0);
         let wait = BACKOFF_MIN.saturating_mul(1 << (*failures).min(20)).min(BACKOFF_MAX);
         *failures += 1;
+        self.queues.retried(job.0);
         if let Some(failure) = failure {
             let controller = self.controllers[job.0].controller.name();
             let why = &failure.message;
@@ -309,7 +332,14 @@ impl Driver {
 
     fn changed(&mut self, changes: &[Change]) {
         let view = self.cache.view();
-        for change in changes.iter().filter(|c| !c.is_progress()) {
+        for change in changes {
+            // Of a resource itself it is told once that it is there.
+            let is_new = !change.is_progress()
+                || (view.is_synced(&change.resource)
+                    && self.listed.insert(change.resource.clone()));
+            if !is_new {
+                continue;
+            }
             self.wake(&view, change);
             if change.resource.same(&resources::CUSTOM_RESOURCE_DEFINITIONS)
                 || change.resource.same(&resources::API_SERVICES)
@@ -323,8 +353,14 @@ impl Driver {
     fn wake(&mut self, view: &View, change: &Change) {
         for index in 0..self.controllers.len() {
             let hosted = &self.controllers[index];
-            let interested = hosted.controller.reads_everything()
-                || hosted.interests.iter().any(|i| i.resource.same(&change.resource));
+            // Who has not started looks at every object anyway.
+            let interested = match change.is_progress() {
+                true => hosted.started && hosted.controller.reads_everything(),
+                false => {
+                    hosted.controller.reads_everything()
+                        || hosted.interests.iter().any(|i| i.resource.same(&change.resource))
+                }
+            };
             if !interested {
                 continue;
             }
@@ -350,10 +386,13 @@ impl Driver {
 
     fn enqueue(&mut self, job: Job) {
         match self.work.get_mut(&job) {
-            Some(Progress::Queued) => {}
-            Some(Progress::Running { dirty } | Progress::Settling { dirty, .. }) => *dirty = true,
+            Some(Progress::Queued { .. }) => {}
+            Some(Progress::Running { dirty, .. } | Progress::Settling { dirty, .. }) => {
+                *dirty = true;
+            }
             None => {
-                self.work.insert(job.clone(), Progress::Queued);
+                self.queues.added(job.0);
+                self.work.insert(job.clone(), Progress::Queued { since: Instant::now() });
                 self.ready.push_back(job);
             }
         }
@@ -411,6 +450,7 @@ impl Driver {
         let Some(found) = found else { return };
         let view = self.cache.view();
         for resource in view.resources().filter(|resource| found.lacks(resource)) {
+            self.listed.remove(resource);
             self.cache.remove(Resource::clone(resource));
         }
         for resource in found.resources.iter().filter(|resource| !view.has(resource)) {

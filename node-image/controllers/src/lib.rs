@@ -2,6 +2,7 @@
 //! one file under `controllers/` and one line in its list.
 
 mod backends;
+mod certificates;
 mod claims;
 mod config;
 mod controller;
@@ -17,9 +18,12 @@ mod share;
 mod simulation;
 #[cfg(test)]
 mod testing;
+mod workqueue;
 
-pub use config::Config;
+pub use config::{Config, SimulatedNodes};
 pub use controller::{Answers, Ask, Controller, Failure};
 pub use controllers::controllers;
 pub use driver::{Clients, Driver, READER};
-pub use plan::{Action, Guard, Plan, Step, Target, event};
+pub use perform::Signer;
+pub use plan::{Action, CertificateOrder, Guard, Plan, Step, Target, event};
+pub use workqueue::WorkQueues;

@@ -55,6 +55,8 @@ pub struct Step {
     pub action: Action,
     /// What must hold in the store, not only in the View, just before.
     pub guards: Vec<Guard>,
+    /// The patch is based on what an earlier stage of the plan wrote of the object.
+    pub follows: bool,
     /// Recorded when it is done; `{}` in the message becomes the object's name.
     pub done: Option<Occurrence>,
     /// Recorded when it fails; `{}` in the message becomes the reason.
@@ -68,12 +70,35 @@ pub enum Action {
     Create(Value),
     /// Replaces it, or a subresource; the object carries the resourceVersion it is based on.
     Update(&'static str, Value),
+    /// Replaces a Secret with one that holds a new token of a ServiceAccount, bound to the Secret.
+    FillToken {
+        /// The ServiceAccount.
+        account: Key,
+        /// The Secret, complete but for the token; it carries its resourceVersion.
+        secret: Value,
+    },
     /// Patches it, or a subresource.
     Patch(&'static str, PatchKind, Value),
     /// Deletes it.
     Delete(DeleteOptions),
     /// Deletes all objects of the key's namespace.
     DeleteCollection(DeleteOptions),
+    /// Has the cluster's authority sign, and puts the certificate into the status of this
+    /// CertificateSigningRequest.
+    Sign(Value, CertificateOrder),
+}
+
+/// The certificate that a CertificateSigningRequest asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CertificateOrder {
+    /// The request, PEM.
+    pub request_pem: Vec<u8>,
+    /// What the key may be used for.
+    pub usages: Vec<String>,
+    /// From when it holds.
+    pub not_before: Timestamp,
+    /// Until when.
+    pub not_after: Timestamp,
 }
 
 /// A condition that is read from the API server at the last moment, for decisions that a View that
@@ -154,7 +179,7 @@ impl Plan {
 impl Step {
     fn new(resource: &Resource, key: Key, action: Action) -> Step {
         let resource = resource.clone();
-        Step { resource, key, action, guards: Vec::new(), done: None, failed: None }
+        Step { resource, key, action, guards: Vec::new(), follows: false, done: None, failed: None }
     }
 
     /// Creates an object.
@@ -174,6 +199,11 @@ impl Step {
         Step::new(resource, key, Action::Update("status", to_value(object)))
     }
 
+    /// Replaces the decision about a CertificateSigningRequest.
+    pub fn update_approval(resource: &Resource, key: Key, object: &impl Serialize) -> Step {
+        Step::new(resource, key, Action::Update("approval", to_value(object)))
+    }
+
     /// Replaces an object's scale.
     pub fn update_scale(resource: &Resource, key: Key, scale: &Value) -> Step {
         Step::new(resource, key, Action::Update("scale", scale.clone()))
@@ -188,6 +218,16 @@ impl Step {
         patch: Value,
     ) -> Step {
         Step::new(resource, key, Action::Patch(subresource, kind, patch))
+    }
+
+    /// Signs a CertificateSigningRequest.
+    pub fn sign(
+        resource: &Resource,
+        key: Key,
+        request: &impl Serialize,
+        order: CertificateOrder,
+    ) -> Step {
+        Step::new(resource, key, Action::Sign(to_value(request), order))
     }
 
     /// Deletes an object.
@@ -205,6 +245,12 @@ impl Step {
     /// Adds a guard.
     pub fn guarded(mut self, guard: Guard) -> Step {
         self.guards.push(guard);
+        self
+    }
+
+    /// Bases the patch on what an earlier stage wrote of the object.
+    pub fn following(mut self) -> Step {
+        self.follows = true;
         self
     }
 

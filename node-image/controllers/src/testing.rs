@@ -9,16 +9,21 @@ use serde_json::{Value, json};
 use crate::{Action, Controller, Plan, Step, Target};
 
 /// The resources of test Views.
-pub const KNOWN: [&Resource; 25] = [
+pub const KNOWN: [&Resource; 36] = [
+    &resources::API_SERVICES,
+    &resources::CERTIFICATE_SIGNING_REQUESTS,
     &resources::CLUSTER_ROLES,
     &resources::CONFIG_MAPS,
     &resources::CONTROLLER_REVISIONS,
     &resources::CRON_JOBS,
+    &resources::CSI_DRIVERS,
+    &resources::CSI_NODES,
     &resources::DAEMON_SETS,
     &resources::DEPLOYMENTS,
     &resources::ENDPOINTS,
     &resources::ENDPOINT_SLICES,
     &resources::HORIZONTAL_POD_AUTOSCALERS,
+    &resources::IP_ADDRESSES,
     &resources::JOBS,
     &resources::LEASES,
     &resources::NAMESPACES,
@@ -29,12 +34,18 @@ pub const KNOWN: [&Resource; 25] = [
     &resources::POD_DISRUPTION_BUDGETS,
     &resources::REPLICATION_CONTROLLERS,
     &resources::REPLICA_SETS,
+    &resources::RESOURCE_CLAIMS,
+    &resources::RESOURCE_CLAIM_TEMPLATES,
     &resources::RESOURCE_QUOTAS,
+    &resources::RESOURCE_SLICES,
     &resources::SECRETS,
     &resources::SERVICES,
     &resources::SERVICE_ACCOUNTS,
+    &resources::SERVICE_CIDRS,
     &resources::STATEFUL_SETS,
     &resources::STORAGE_CLASSES,
+    &resources::VOLUME_ATTACHMENTS,
+    &resources::VOLUME_ATTRIBUTES_CLASSES,
 ];
 
 /// Seconds after the epoch of all tests.
@@ -116,9 +127,11 @@ fn line(step: &Step) -> String {
     let (verb, subresource) = match &step.action {
         Action::Create(_) => ("create", ""),
         Action::Update(subresource, _) => ("update", *subresource),
+        Action::FillToken { .. } => ("fill-token", ""),
         Action::Patch(subresource, _, _) => ("patch", *subresource),
         Action::Delete(_) => ("delete", ""),
         Action::DeleteCollection(_) => ("delete-all", ""),
+        Action::Sign(..) => ("sign", ""),
     };
     let slash = if subresource.is_empty() { "" } else { "/" };
     format!("{verb} {}{slash}{subresource} {}", step.resource.plural, step.key)
@@ -127,7 +140,49 @@ fn line(step: &Step) -> String {
 /// The body of the n-th step.
 pub fn body(plan: &Plan, index: usize) -> &Value {
     match &plan.steps().nth(index).unwrap().action {
-        Action::Create(body) | Action::Update(_, body) | Action::Patch(_, _, body) => body,
+        Action::Create(body)
+        | Action::Update(_, body)
+        | Action::Patch(_, _, body)
+        | Action::FillToken { secret: body, .. }
+        | Action::Sign(body, _) => body,
         other => panic!("no body in {other:?}"),
+    }
+}
+
+/// CertificateSigningRequests with real requests in them.
+pub mod certificates {
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
+    use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+    use serde_json::{Value, json};
+
+    use super::object;
+
+    /// One named `r` that asks for a client certificate.
+    pub fn request(common_name: &str, organizations: &[&str], signer: &str) -> Value {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        for organization in organizations {
+            params.distinguished_name.push(DnType::OrganizationName, *organization);
+        }
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        let made = params.serialize_request(&KeyPair::generate().unwrap()).unwrap();
+        let request = BASE64_STANDARD.encode(made.pem().unwrap());
+        let spec = json!({"request": request, "signerName": signer, "username": "someone",
+            "usages": ["client auth", "digital signature"]});
+        object("CertificateSigningRequest", "", "r", json!({"spec": spec, "status": {}}))
+    }
+
+    /// The same, approved.
+    pub fn approved(request: Value) -> Value {
+        let conditions = json!([{"type": "Approved", "status": "True"}]);
+        with(request, "/status", json!({"conditions": conditions}))
+    }
+
+    /// With another value at a pointer.
+    pub fn with(mut object: Value, pointer: &str, value: Value) -> Value {
+        let (parent, field) = pointer.rsplit_once('/').unwrap();
+        object.pointer_mut(parent).unwrap()[field] = value;
+        object
     }
 }

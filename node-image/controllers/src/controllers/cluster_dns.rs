@@ -41,7 +41,7 @@ impl Controller for ClusterDns {
 
     fn interests(&self) -> Vec<Interest> {
         let named = |resource| Interest {
-            keep: Keep::Only(|metadata| metadata.name == NAME),
+            keep: Keep::Only(|metadata, _| metadata.name == NAME),
             ..Interest::full(resource)
         };
         vec![

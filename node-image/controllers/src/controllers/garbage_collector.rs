@@ -39,7 +39,7 @@ impl Controller for GarbageCollector {
     }
 
     fn targets(&self, view: &View, change: &Change) -> Vec<Target> {
-        let Some(object) = change.object() else { return Vec::new() };
+        let Some(object) = change.object() else { return dependents_of(view, &change.resource) };
         let mut targets = Vec::new();
         let owned = !object.metadata.owner_references.is_empty();
         let holding = holds(object, FOREGROUND) || holds(object, ORPHAN);
@@ -80,8 +80,29 @@ impl Controller for GarbageCollector {
     }
 }
 
+/// What has owners of a kind. A kind that comes to be served tells what nothing could be said of.
+fn dependents_of(view: &View, owners: &Resource) -> Vec<Target> {
+    let of_kind =
+        |owner: &OwnerReference| owner.kind == owners.kind && owner.group() == owners.group;
+    let resources = view
+        .resources()
+        .flat_map(|resource| view.objects(resource, None).map(move |object| (resource, object)));
+    let owned = resources.filter(|(_, o)| o.metadata.owner_references.iter().any(of_kind));
+    owned.map(|(resource, object)| Target::of(resource, object)).collect()
+}
+
 fn holds(object: &Object, finalizer: &str) -> bool {
     object.metadata.finalizers.iter().any(|f| f == finalizer)
+}
+
+/// Whether it is being deleted in the foreground.
+fn is_waiting(object: &Object) -> bool {
+    object.metadata.is_deleting() && holds(object, FOREGROUND)
+}
+
+/// Whether any of its owners would wait for it.
+fn blocks(object: &Object) -> bool {
+    object.metadata.owner_references.iter().any(|owner| owner.block_owner_deletion == Some(true))
 }
 
 /// How an owner stands to its dependent.
@@ -115,8 +136,7 @@ fn find_owner<'a>(
 
 fn classify(view: &View, owner: &OwnerReference, namespace: &str) -> Owner {
     if let Some((_, object)) = find_owner(view, owner, namespace) {
-        let waiting = object.metadata.is_deleting() && holds(object, FOREGROUND);
-        return if waiting { Owner::Waiting } else { Owner::Solid };
+        return if is_waiting(object) { Owner::Waiting } else { Owner::Solid };
     }
     let Some(resource) = owner_resource(view, owner).filter(|r| view.is_synced(r)) else {
         return Owner::Unknown;
@@ -157,15 +177,29 @@ fn collect(view: &View, target: &Target, object: &Object) -> Plan {
     if leaving.is_empty() {
         return Plan::nothing();
     }
+    let mut dependents = view.owned_by(&object.metadata.uid).peekable();
+    let waited_for = waiting > 0 && dependents.peek().is_some();
     let mut step = if solid > 0 {
         drop_owners(target, object, &leaving)
+    } else if waited_for && blocks(object) && dependents.any(|(_, o)| is_waiting(o)) {
+        // Round a circle everybody would wait for everybody.
+        return Plan::one(unblock(target, object));
+    } else if waited_for {
+        delete(target, object, "Foreground")
     } else {
-        let dependents = view.owned_by(&object.metadata.uid).next().is_some();
-        let policy = if waiting > 0 && dependents { "Foreground" } else { own_policy(object) };
-        delete(target, object, policy)
+        delete(target, object, own_policy(object))
     };
     step.guards = guards;
     Plan::one(step)
+}
+
+/// No owner waits for the object any more.
+fn unblock(target: &Target, object: &Object) -> Step {
+    let mut owners = object.metadata.owner_references.clone();
+    for owner in owners.iter_mut().filter(|owner| owner.block_owner_deletion == Some(true)) {
+        owner.block_owner_deletion = Some(false);
+    }
+    with_owners(target, object, &owners.iter().collect::<Vec<_>>())
 }
 
 /// What the object's own finalizers ask for.
@@ -185,12 +219,17 @@ fn delete(target: &Target, object: &Object, policy: &'static str) -> Step {
     Step::delete(&target.resource, target.key.clone(), options)
 }
 
-/// Takes owners out of an object; the resourceVersion keeps others' changes.
+/// Takes owners out of an object.
 fn drop_owners(target: &Target, object: &Object, leaving: &[&OwnerReference]) -> Step {
     let all = object.metadata.owner_references.iter();
     let rest: Vec<&OwnerReference> = all.filter(|owner| !leaving.contains(owner)).collect();
+    with_owners(target, object, &rest)
+}
+
+/// Gives an object these owners; the resourceVersion keeps others' changes.
+fn with_owners(target: &Target, object: &Object, owners: &[&OwnerReference]) -> Step {
     let patch = json!({"metadata": {
-        "ownerReferences": rest,
+        "ownerReferences": owners,
         "uid": object.metadata.uid,
         "resourceVersion": object.metadata.resource_version,
     }});
@@ -210,11 +249,11 @@ fn drop_finalizer(target: &Target, object: &Object, finalizer: &str) -> Step {
 /// Foreground deletion: the dependents that block go first.
 fn delete_dependents(view: &View, target: &Target, object: &Object) -> Plan {
     let uid = object.metadata.uid.as_str();
-    let blocks = |o: &Object| {
+    let blocks_it = |o: &Object| {
         let owners = &o.metadata.owner_references;
         owners.iter().any(|owner| owner.uid == uid && owner.block_owner_deletion == Some(true))
     };
-    let blocking: Vec<_> = view.owned_by(uid).filter(|(_, o)| blocks(o)).collect();
+    let blocking: Vec<_> = view.owned_by(uid).filter(|(_, o)| blocks_it(o)).collect();
     if blocking.is_empty() {
         return Plan::one(drop_finalizer(target, object, FOREGROUND));
     }
@@ -248,7 +287,8 @@ mod tests {
         let owners: Vec<Value> = owners
             .iter()
             .map(|(kind, name, block)| {
-                json!({"apiVersion": "apps/v1", "kind": kind, "name": name,
+                let version = if *kind == "Pod" { "v1" } else { "apps/v1" };
+                json!({"apiVersion": version, "kind": kind, "name": name,
                     "uid": format!("{name}-uid"), "blockOwnerDeletion": block})
             })
             .collect();
@@ -304,6 +344,40 @@ mod tests {
         check(&[set.clone(), gone], sets, "r", &[]);
         let plan = check(&[set, free], sets, "r", &["patch replicasets a/r"]);
         assert_eq!(body(&plan, 0)["metadata"]["finalizers"], json!(["x/y"]));
+    }
+
+    #[test]
+    fn circles_are_opened() {
+        let going = owned("Pod", "p", &[("Pod", "r", true)], deleting(FOREGROUND));
+        let second = owned("Pod", "q", &[("Pod", "p", true)], json!({}));
+        let third = |block| owned("Pod", "r", &[("Pod", "q", block)], json!({}));
+        let pods = &resources::PODS;
+        check(&[going.clone(), second.clone(), third(true)], pods, "q", &["delete pods a/q"]);
+        let mut second = second;
+        crate::testing::merge(&mut second, deleting(FOREGROUND));
+        let all = [going.clone(), second.clone(), third(true)];
+        let opened = check(&all, pods, "r", &["patch pods a/r"]);
+        assert_eq!(body(&opened, 0)["metadata"]["ownerReferences"][0]["blockOwnerDeletion"], false);
+        check(&[going, second, third(false)], pods, "r", &["delete pods a/r"]);
+    }
+
+    #[test]
+    fn a_kind_that_appears_concerns_its_dependents() {
+        let pod = owned("Pod", "p", &[("Gadget", "g", true)], json!({}));
+        let gadgets = Resource {
+            group: "apps".into(),
+            version: "v1".into(),
+            plural: "gadgets".into(),
+            kind: "Gadget".into(),
+            namespaced: true,
+        };
+        let mut view = view(std::slice::from_ref(&pod));
+        view.sync(&gadgets, 5);
+        let change = Change { resource: Arc::new(gadgets), old: None, new: None };
+        let targets = GarbageCollector.targets(&view, &change);
+        assert_eq!(targets.iter().map(|t| t.key.to_string()).collect::<Vec<_>>(), ["a/p"]);
+        let plan = GarbageCollector.reconcile(&view, &targets[0], crate::testing::at(1));
+        assert_eq!(lines(&plan), ["delete pods a/p"]);
     }
 
     #[test]

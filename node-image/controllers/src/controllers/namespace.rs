@@ -6,12 +6,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, NamespaceCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kd_client::{Change, Interest, Key, Resource, View, resources};
 
-use crate::controller::{itself, shared};
+use crate::controller::{Failure, itself, shared};
 use crate::{Action, Controller, Guard, Plan, Step, Target};
 
 const FINALIZER: &str = "kubernetes";
+const CONTENT_FAILURE: &str = "NamespaceDeletionContentFailure";
 
 /// Whether a namespace exists and takes new objects.
 pub(super) fn is_active(view: &View, name: &str) -> bool {
@@ -44,7 +46,7 @@ impl Controller for NamespaceController {
     }
 
     fn interests(&self) -> Vec<Interest> {
-        vec![Interest::full(&resources::NAMESPACES)]
+        vec![Interest::full(&resources::NAMESPACES), Interest::full(&resources::API_SERVICES)]
     }
 
     fn reads_everything(&self) -> bool {
@@ -56,11 +58,36 @@ impl Controller for NamespaceController {
             return vec![target];
         }
         let Some(object) = change.object() else { return Vec::new() };
+        if change.resource.same(&resources::API_SERVICES) {
+            let all = view.objects(&resources::NAMESPACES, None);
+            let going = all.filter(|namespace| namespace.metadata.is_deleting());
+            return going.map(|n| Target::of(&shared(&resources::NAMESPACES), n)).collect();
+        }
         let key = Key::cluster(&object.metadata.namespace);
         let namespace = view.object(&resources::NAMESPACES, &key);
         let terminating = namespace.is_some_and(|n| n.metadata.is_deleting());
         let target = || Target::new(&shared(&resources::NAMESPACES), key.clone());
         terminating.then(target).into_iter().collect()
+    }
+
+    /// A resource whose objects cannot be deleted is told in the namespace's conditions.
+    fn failed(&self, view: &View, target: &Target, now: Timestamp, failure: &Failure) -> Plan {
+        let name = &*target.key.name;
+        let Some(namespace) = view.get::<Namespace>("", name) else { return Plan::nothing() };
+        if failure.resource.same(&resources::NAMESPACES) {
+            return Plan::nothing();
+        }
+        let content: Vec<Content<'_>> =
+            namespaced(view).map(|r| Content::of(view, r, name)).collect();
+        let mut sentences = sentences(&content, &undiscovered(view));
+        let message =
+            format!("Failed to delete all resource types, 1 remaining: {}", failure.message);
+        for sentence in &mut sentences {
+            if sentence.0 == CONTENT_FAILURE {
+                *sentence = (CONTENT_FAILURE, true, "ContentDeletionFailed", message.clone());
+            }
+        }
+        report(&namespace, sentences, now).map_or_else(Plan::nothing, Plan::one)
     }
 
     fn reconcile(&self, view: &View, target: &Target, now: Timestamp) -> Plan {
@@ -75,8 +102,10 @@ impl Controller for NamespaceController {
         let due = |c: &&Content<'_>| !pods_remain || c.resource.same(&resources::PODS);
         let mut plan =
             Plan::together(content.iter().filter(due).filter_map(Content::delete).collect());
-        if content.iter().any(|c| c.count > 0) {
-            plan.stages.extend(report(&namespace, &content, now).map(|step| vec![step]));
+        let missing = undiscovered(view);
+        if content.iter().any(|c| c.count > 0) || !missing.is_empty() {
+            let sentences = sentences(&content, &missing);
+            plan.stages.extend(report(&namespace, sentences, now).map(|step| vec![step]));
         } else if plan.is_empty() {
             // Events are not watched: nothing hangs on them.
             plan.then(vec![Step::delete_collection(&resources::EVENTS, name)]);
@@ -140,19 +169,37 @@ fn finalize(view: &View, mut namespace: Namespace) -> Step {
     step
 }
 
+/// Versions of groups whose servers do not answer: what they have of a namespace is not known.
+fn undiscovered(view: &View) -> Vec<String> {
+    let services: Vec<APIService> = view.list(None);
+    let silent = services.into_iter().filter(|service| {
+        let conditions =
+            service.status.iter().flat_map(|status| status.conditions.iter().flatten());
+        conditions.into_iter().any(|c| c.type_ == "Available" && c.status == "False")
+    });
+    let versions = silent.filter_map(|service| {
+        let spec = service.spec?;
+        Some(format!("{}/{}", spec.group?, spec.version?))
+    });
+    versions.collect()
+}
+
+/// A condition: its name, whether it holds, and why.
+type Sentence = (&'static str, bool, &'static str, String);
+
 /// The conditions that say what the deletion waits for.
-fn report(namespace: &Namespace, content: &[Content<'_>], now: Timestamp) -> Option<Step> {
+fn report(namespace: &Namespace, sentences: Vec<Sentence>, now: Timestamp) -> Option<Step> {
     let mut updated = namespace.clone();
     let status = updated.status.get_or_insert_default();
     let conditions = status.conditions.get_or_insert_default();
-    for (name, holds, reason, message) in sentences(content) {
+    for (name, holds, reason, message) in sentences {
         set_condition(conditions, name, holds, reason, message, now);
     }
     let key = Key::cluster(namespace.metadata.name.as_deref()?);
     (updated != *namespace).then(|| Step::update_status(&resources::NAMESPACES, key, &updated))
 }
 
-fn sentences(content: &[Content<'_>]) -> Vec<(&'static str, bool, &'static str, String)> {
+fn sentences(content: &[Content<'_>], missing: &[String]) -> Vec<Sentence> {
     let counted = content.iter().filter(|c| c.count > 0);
     let remaining: Vec<String> = counted
         .map(|c| {
@@ -167,18 +214,14 @@ fn sentences(content: &[Content<'_>]) -> Vec<(&'static str, bool, &'static str, 
         finalizers.iter().map(|(f, count)| format!("{f} in {count} resource instances")).collect();
     let fine = |name, reason, message: &str| (name, false, reason, message.to_owned());
     vec![
-        fine(
-            "NamespaceDeletionDiscoveryFailure",
-            "ResourcesDiscovered",
-            "All resources successfully discovered",
-        ),
+        discovery(missing),
         fine(
             "NamespaceDeletionGroupVersionParsingFailure",
             "ParsedGroupVersions",
             "All legacy kube types successfully parsed",
         ),
         fine(
-            "NamespaceDeletionContentFailure",
+            CONTENT_FAILURE,
             "ContentDeleted",
             "All content successfully deleted, may be waiting on finalization",
         ),
@@ -212,6 +255,23 @@ fn sentences(content: &[Content<'_>]) -> Vec<(&'static str, bool, &'static str, 
             ),
         },
     ]
+}
+
+fn discovery(missing: &[String]) -> Sentence {
+    let name = "NamespaceDeletionDiscoveryFailure";
+    if missing.is_empty() {
+        let message = "All resources successfully discovered";
+        return (name, false, "ResourcesDiscovered", message.to_owned());
+    }
+    let stale: Vec<String> =
+        missing.iter().map(|v| format!("{v}: stale GroupVersion discovery: {v}")).collect();
+    let message = format!(
+        "Discovery failed for some groups, {} failing: unable to retrieve the complete list of \
+         server APIs: {}",
+        missing.len(),
+        stale.join(", ")
+    );
+    (name, true, "DiscoveryFailed", message)
 }
 
 fn set_condition(
@@ -282,6 +342,39 @@ mod tests {
             body(&plan, 0)["status"]["conditions"][4]["message"],
             "Some content in the namespace has finalizers remaining: x/y in 1 resource instances"
         );
+    }
+
+    #[test]
+    fn a_silent_server_is_waited_for() {
+        let service = object(
+            "APIService",
+            "",
+            "v1.x.y",
+            json!({"spec": {"group": "x.y", "version": "v1"},
+                "status": {"conditions": [{"type": "Available", "status": "False"}]}}),
+        );
+        let plan = check(&[service], &["update namespaces/status a"]);
+        let condition = &body(&plan, 0)["status"]["conditions"][0];
+        assert_eq!(condition["reason"], "DiscoveryFailed");
+        assert_eq!(
+            condition["message"],
+            "Discovery failed for some groups, 1 failing: unable to retrieve the complete list of \
+             server APIs: x.y/v1: stale GroupVersion discovery: x.y/v1"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_deleted_is_told() {
+        let deleting = json!({"metadata": {"deletionTimestamp": time(1)}});
+        let objects =
+            [object("Namespace", "", "a", deleting), object("Secret", "a", "s", json!({}))];
+        let failure =
+            Failure { resource: resources::SECRETS.clone(), create: false, message: "no".into() };
+        let target = Target::new(&shared(&resources::NAMESPACES), Key::cluster("a"));
+        let now = crate::testing::at(2);
+        let plan = NamespaceController.failed(&view(&objects), &target, now, &failure);
+        let condition = &body(&plan, 0)["status"]["conditions"][2];
+        assert_eq!(condition["message"], "Failed to delete all resource types, 1 remaining: no");
     }
 
     #[test]

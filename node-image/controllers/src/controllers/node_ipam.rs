@@ -9,17 +9,18 @@ use k8s_openapi::api::core::v1::Node;
 use kd_client::{Change, EventType, Interest, Key, PatchKind, View, resources};
 use serde_json::json;
 
+use super::simulated_node::is_simulated;
 use crate::controller::shared;
 use crate::{Config, Controller, Plan, Step, Target, event};
 
 pub(super) struct NodeIpam {
-    cluster: IpNet,
-    prefix: u8,
+    /// With the prefix length of a node's part.
+    cluster: Vec<(IpNet, u8)>,
 }
 
 impl NodeIpam {
     pub(super) fn new(config: &Config) -> NodeIpam {
-        NodeIpam { cluster: config.cluster_cidr, prefix: config.node_cidr_prefix }
+        NodeIpam { cluster: config.cluster_cidrs.clone() }
     }
 }
 
@@ -41,7 +42,9 @@ impl Controller for NodeIpam {
     }
 
     fn reconcile(&self, view: &View, _: &Target, _: Timestamp) -> Plan {
-        let nodes: Vec<Node> = view.list(None);
+        // Nobody routes to simulated nodes.
+        let real = view.objects(&resources::NODES, None).filter(|node| !is_simulated(node));
+        let nodes: Vec<Node> = real.filter_map(|node| node.decode()).collect();
         let (with, without): (Vec<&Node>, Vec<&Node>) =
             nodes.iter().partition(|node| ranges_of(node).next().is_some());
         if without.is_empty() {
@@ -50,15 +53,17 @@ impl Controller for NodeIpam {
         let used: BTreeSet<IpNet> =
             with.iter().flat_map(|n| ranges_of(n)).filter_map(|r| r.parse().ok()).collect();
         let overlaps = |range: &IpNet| used.iter().any(|u| u.contains(range) || range.contains(u));
-        let mut free =
-            self.cluster.subnets(self.prefix).into_iter().flatten().filter(|r| !overlaps(r));
+        let parts = |(range, prefix): &(IpNet, u8)| range.subnets(*prefix).into_iter().flatten();
+        let mut free: Vec<_> =
+            self.cluster.iter().map(|range| parts(range).filter(|r| !overlaps(r))).collect();
         let mut plan = Plan::nothing();
         for node in without {
             let name = node.metadata.name.as_deref().unwrap_or_default();
-            match free.next() {
-                Some(range) => plan.also(match registered(view, name) {
-                    Some(notice) => assign(name, range).telling(notice),
-                    None => assign(name, range),
+            // All or none: a node has a range of every family of the cluster.
+            match free.iter_mut().map(Iterator::next).collect::<Option<Vec<IpNet>>>() {
+                Some(ranges) => plan.also(match registered(view, name) {
+                    Some(notice) => assign(name, &ranges).telling(notice),
+                    None => assign(name, &ranges),
                 }),
                 None => plan.events.extend(exhausted(view, name)),
             }
@@ -74,9 +79,9 @@ fn ranges_of(node: &Node) -> impl Iterator<Item = &str> {
     list.chain(single).map(String::as_str).filter(|range| !range.is_empty())
 }
 
-fn assign(node: &str, range: IpNet) -> Step {
-    let range = range.to_string();
-    let patch = json!({"spec": {"podCIDR": range, "podCIDRs": [range]}});
+fn assign(node: &str, ranges: &[IpNet]) -> Step {
+    let ranges: Vec<String> = ranges.iter().map(IpNet::to_string).collect();
+    let patch = json!({"spec": {"podCIDR": ranges.first(), "podCIDRs": ranges}});
     Step::patch(&resources::NODES, Key::cluster(node), "", PatchKind::Strategic, patch)
 }
 
@@ -120,5 +125,17 @@ mod tests {
         assert_eq!(body(&plan, 0)["spec"]["podCIDR"], "10.244.1.0/24");
         assert_eq!(body(&plan, 1)["spec"]["podCIDRs"], json!(["10.244.3.0/24"]));
         assert_eq!(plan.events[0].reason, "CIDRNotAvailable");
+    }
+
+    #[test]
+    fn one_of_each_family() {
+        let mut config = Config::new("10.244.0.0/16".parse().unwrap(), 24, "");
+        config.cluster_cidrs.push(("fd00:10:244::/56".parse().unwrap(), 64));
+        let ipam = NodeIpam::new(&config);
+        let nodes = [node("a", "10.244.0.0/24"), node("b", "")];
+        let plan = plan(&ipam, &view(&nodes), &resources::NODES, ("", ""), 0);
+        let expect = json!({"podCIDR": "10.244.1.0/24",
+            "podCIDRs": ["10.244.1.0/24", "fd00:10:244::/64"]});
+        assert_eq!(body(&plan, 0)["spec"], expect);
     }
 }

@@ -2,7 +2,7 @@
 //! the oldest of too many that have ended.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Pod, PodCondition};
+use k8s_openapi::api::core::v1::{Node, Pod, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kd_client::{Change, DeleteOptions, Interest, Key, Object, PatchKind, View, resources};
 use serde_json::json;
@@ -12,6 +12,9 @@ use crate::{Config, Controller, Guard, Plan, Step, Target};
 
 /// A node that is not there when its pod is seen may still be about to register.
 const QUARANTINE_SECONDS: i64 = 40;
+
+/// The taint by which an administrator says that a node is gone for good.
+const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
 pub(super) struct PodGarbage {
     terminated_max: usize,
@@ -43,13 +46,13 @@ impl Controller for PodGarbage {
 
     fn targets(&self, view: &View, change: &Change) -> Vec<Target> {
         if let Some(target) = itself(&resources::PODS, change) {
-            let all = view.objects(&resources::PODS, None).count();
-            let crowded = all > self.terminated_max;
+            let crowded = view.count(&resources::PODS) > self.terminated_max;
             return std::iter::once(target).chain(crowded.then(everything)).collect();
         }
-        let Some(node) = change.object().filter(|_| change.new.is_none()) else {
+        let Some(node) = change.object() else { return Vec::new() };
+        if change.new.as_ref().is_some_and(|node| !is_out_of_service(node)) {
             return Vec::new();
-        };
+        }
         let pods = shared(&resources::PODS);
         view.on_node(&node.metadata.name).map(|pod| Target::of(&pods, pod)).collect()
     }
@@ -63,12 +66,25 @@ impl Controller for PodGarbage {
         };
         match object.node() {
             None if object.metadata.is_deleting() => in_turn(fail_and_delete(object, None)),
-            Some(node) if view.object(&resources::NODES, &Key::cluster(node)).is_none() => {
-                orphaned(object, node, now)
-            }
-            _ => Plan::nothing(),
+            None => Plan::nothing(),
+            Some(name) => match view.object(&resources::NODES, &Key::cluster(name)) {
+                None => orphaned(object, name, now),
+                Some(node) if object.metadata.is_deleting() && is_out_of_service(node) => {
+                    in_turn(fail_and_delete(object, None))
+                }
+                Some(_) => Plan::nothing(),
+            },
         }
     }
+}
+
+/// Whether a node that is not ready was declared dead by its administrator: nobody will end its pods.
+fn is_out_of_service(node: &Object) -> bool {
+    let Some(node) = node.decode::<Node>() else { return false };
+    let taints = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
+    let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let ready = conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True");
+    !ready && taints.into_iter().any(|taint| taint.key == OUT_OF_SERVICE)
 }
 
 impl PodGarbage {
@@ -167,6 +183,22 @@ mod tests {
         let unplaced = pod("p", json!({"metadata": {"deletionTimestamp": time(1)}}));
         check(&[unplaced], 1, &both, None);
         check(&[pod("p", json!({}))], 1, &[], None);
+        let going = pod(
+            "p",
+            json!({"metadata": {"deletionTimestamp": time(1)}, "spec": {"nodeName": "n"}}),
+        );
+        let node = |ready: &str, taint: &str| {
+            object(
+                "Node",
+                "",
+                "n",
+                json!({"spec": {"taints": [{"key": taint, "effect": "NoExecute"}]},
+                    "status": {"conditions": [{"type": "Ready", "status": ready}]}}),
+            )
+        };
+        check(&[going.clone(), node("Unknown", OUT_OF_SERVICE)], 1, &both, None);
+        check(&[going.clone(), node("True", OUT_OF_SERVICE)], 1, &[], None);
+        check(&[going, node("Unknown", "x")], 1, &[], None);
     }
 
     #[test]

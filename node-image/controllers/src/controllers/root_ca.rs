@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kd_client::{Change, Interest, Keep, Key, View, resources};
+use kd_client::{Change, Interest, Key, View, resources};
 use serde_json::json;
 
+use super::kept;
 use super::namespace::{is_active, namespace_of};
 use crate::{Config, Controller, Plan, Step, Target};
 
-const NAME: &str = "kube-root-ca.crt";
+/// The ConfigMap's name, in every namespace.
+pub(super) const NAME: &str = "kube-root-ca.crt";
 const DESCRIPTION: &str = "Contains a CA bundle that can be used to verify the kube-apiserver when \
     using internal endpoints such as the internal service IP or kubernetes.default.svc. No other \
     usage is guaranteed across distributions of Kubernetes clusters.";
@@ -35,11 +37,7 @@ impl Controller for RootCaPublisher {
     }
 
     fn interests(&self) -> Vec<Interest> {
-        let ours = Interest {
-            keep: Keep::Only(|metadata| metadata.name == NAME),
-            ..Interest::full(&resources::CONFIG_MAPS)
-        };
-        vec![Interest::full(&resources::NAMESPACES), ours]
+        vec![Interest::full(&resources::NAMESPACES), kept::config_maps()]
     }
 
     fn targets(&self, _: &View, change: &Change) -> Vec<Target> {

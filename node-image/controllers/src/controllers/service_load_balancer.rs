@@ -3,7 +3,7 @@
 //! loadBalancerClass are another's.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
@@ -158,7 +158,7 @@ fn conflict(view: &View, key: &Key, ports: &BTreeSet<(String, i32)>) -> Option<S
 
 /// The addresses of the nodes that answer for a Service; with a local traffic policy those that have
 /// endpoints.
-fn addresses(view: &View, service: &Service) -> Vec<Ipv4Addr> {
+fn addresses(view: &View, service: &Service) -> Vec<IpAddr> {
     let local = service.spec.as_ref().is_some_and(is_local);
     let serving = if local { nodes_with_endpoints(view, service) } else { BTreeSet::new() };
     let nodes: Vec<Node> = view.list(None);
@@ -166,9 +166,18 @@ fn addresses(view: &View, service: &Service) -> Vec<Ipv4Addr> {
         let name = node.metadata.name.as_deref().unwrap_or_default();
         takes_traffic(node) && (!local || serving.contains(name))
     });
-    let mut addresses: Vec<Ipv4Addr> = nodes.filter_map(address).collect();
+    let families = families(service);
+    let wanted = |address: &IpAddr| families.contains(&address.is_ipv6());
+    let mut addresses: Vec<IpAddr> = nodes.flat_map(node_addresses).filter(wanted).collect();
     addresses.sort_unstable();
     addresses
+}
+
+/// Whether IPv6, of each family of a Service.
+fn families(service: &Service) -> Vec<bool> {
+    let named = service.spec.as_ref().and_then(|spec| spec.ip_families.as_ref());
+    let families: Vec<bool> = named.into_iter().flatten().map(|name| name == "IPv6").collect();
+    if families.is_empty() { vec![false] } else { families }
 }
 
 fn is_local(spec: &ServiceSpec) -> bool {
@@ -197,17 +206,17 @@ fn takes_traffic(node: &Node) -> bool {
     is_ready && !is_excluded && node.metadata.deletion_timestamp.is_none()
 }
 
-fn address(node: &Node) -> Option<Ipv4Addr> {
-    let addresses = node.status.as_ref()?.addresses.iter().flatten();
+fn node_addresses(node: &Node) -> Vec<IpAddr> {
+    let addresses = node.status.iter().flat_map(|status| status.addresses.iter().flatten());
     let internal = addresses.filter(|address| address.type_ == "InternalIP");
-    internal.filter_map(|address| address.address.parse().ok()).next()
+    internal.filter_map(|address| address.address.parse().ok()).collect()
 }
 
 /// Heartbeats change nodes all the time, but nothing that matters here.
 fn is_node_different(change: &Change) -> bool {
     let state = |object: &Option<std::sync::Arc<Object>>| {
         let node = object.as_ref()?.decode::<Node>()?;
-        takes_traffic(&node).then(|| address(&node)).flatten()
+        takes_traffic(&node).then(|| node_addresses(&node))
     };
     state(&change.old) != state(&change.new)
 }
@@ -217,8 +226,8 @@ fn ingress(service: &Service) -> Vec<LoadBalancerIngress> {
     status.and_then(|balancer| balancer.ingress.clone()).unwrap_or_default()
 }
 
-fn set(object: &Object, mut service: Service, addresses: Vec<Ipv4Addr>) -> Plan {
-    let of = |address: Ipv4Addr| LoadBalancerIngress {
+fn set(object: &Object, mut service: Service, addresses: Vec<IpAddr>) -> Plan {
+    let of = |address: IpAddr| LoadBalancerIngress {
         ip: Some(address.to_string()),
         ip_mode: Some("VIP".into()),
         ..LoadBalancerIngress::default()

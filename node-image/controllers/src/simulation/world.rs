@@ -1,20 +1,22 @@
 //! A small API server with its objects' history, a clock, and chance: everything that a plan meets
 //! outside, from one seed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use kd_api::defaults::apply_defaults;
 use kd_api::{Kind, Kinds, patch, schema, strategy};
-use kd_client::{Keep, Key, Object, PatchKind, Resource, View, resources};
+use kd_client::{DeleteOptions, Keep, Key, Object, PatchKind, Resource, View, resources};
 use serde_json::{Value, json};
 
 use crate::testing::{KNOWN, at};
-use crate::{Action, Step};
+use crate::{Action, Guard, Step};
 
-/// Views that a controller may still be shown.
-const PAST_MAX: usize = 12;
+/// What a watch has not told yet, at most.
+const PENDING_MAX: usize = 40;
+/// Where nodes' Leases are.
+pub const LEASES: &str = "kube-node-lease";
 
 /// Pseudo-random numbers (SplitMix64).
 pub struct Random(u64);
@@ -54,8 +56,20 @@ pub struct World {
     /// Seconds.
     pub clock: i64,
     pub random: Random,
-    /// Views by the revision that they show, newest last.
-    past: Vec<(u64, View)>,
+    /// Everything as it is.
+    truth: View,
+    /// What the watches have told so far; each resource has a watch of its own.
+    shown: View,
+    pending: BTreeMap<String, VecDeque<Told>>,
+}
+
+/// A change that a watch tells.
+struct Told {
+    resource: Resource,
+    key: Key,
+    revision: u64,
+    /// None when the object is gone.
+    json: Option<Vec<u8>>,
 }
 
 impl World {
@@ -71,7 +85,9 @@ impl World {
             names: 0,
             clock: 0,
             random: Random::new(seed),
-            past: vec![(1, view)],
+            truth: view.clone(),
+            shown: view,
+            pending: BTreeMap::new(),
         }
     }
 
@@ -79,20 +95,46 @@ impl World {
         at(self.clock)
     }
 
-    pub fn revision(&self) -> u64 {
-        self.revision
+    /// The revision of a resource's last write.
+    pub fn revision(&self, resource: &Resource) -> u64 {
+        self.truth.revision(resource)
     }
 
-    /// The newest View.
+    /// Everything as it is.
     pub fn view(&self) -> View {
-        self.past[self.past.len() - 1].1.clone()
+        self.truth.clone()
     }
 
-    /// A View that may lag behind, but shows this revision.
-    pub fn view_since(&mut self, revision: u64) -> View {
-        let shown = self.past.iter().position(|(r, _)| *r >= revision).unwrap_or(0);
-        let place = shown + self.random.below(self.past.len() - shown);
-        self.past[place].1.clone()
+    /// What the watches have told so far.
+    pub fn shown(&self) -> View {
+        self.shown.clone()
+    }
+
+    /// Some watch tells some of what it knows.
+    pub fn deliver(&mut self) {
+        let slow: Vec<String> = self.pending.keys().cloned().collect();
+        let Some(name) = slow.get(self.random.below(slow.len())).cloned() else { return };
+        let count = self.random.below(self.pending[&name].len()) + 1;
+        self.tell(&name, count);
+    }
+
+    /// All watches tell everything, as after a restart.
+    pub fn deliver_all(&mut self) {
+        for name in self.pending.keys().cloned().collect::<Vec<_>>() {
+            self.tell(&name, usize::MAX);
+        }
+    }
+
+    fn tell(&mut self, name: &str, count: usize) {
+        let now = self.now();
+        let Some(pending) = self.pending.get_mut(name) else { return };
+        let count = count.min(pending.len());
+        for told in pending.drain(..count) {
+            put(&mut self.shown, &told, now);
+        }
+        if pending.is_empty() {
+            self.pending.remove(name);
+        }
     }
 
     pub fn all(&self, resource: &Resource) -> Vec<Value> {
@@ -101,7 +143,7 @@ impl World {
     }
 
     pub fn get(&self, resource: &Resource, name: &str) -> Value {
-        let place = (resource.plural.to_string(), Key::new("a", name));
+        let place = (resource.plural.to_string(), key_of(resource, name));
         self.objects.get(&place).cloned().unwrap_or_default()
     }
 
@@ -119,11 +161,10 @@ impl World {
         metadata["uid"] = json!(format!("uid-{}", self.names));
         metadata["creationTimestamp"] = json!(at(self.clock).to_string());
         let name = metadata["name"].as_str().unwrap_or_default().to_owned();
-        let namespace = if resource.namespaced { "a" } else { "" };
+        let key = key_of(resource, &name);
         if resource.namespaced {
-            metadata["namespace"] = json!(namespace);
+            metadata["namespace"] = json!(&*key.namespace);
         }
-        let key = Key::new(namespace, &name);
         if self.objects.contains_key(&(resource.plural.to_string(), key.clone())) {
             return Err(Refused::Conflict);
         }
@@ -136,7 +177,7 @@ impl World {
 
     /// Changes an object as a user or a kubelet does.
     pub fn change(&mut self, resource: &Resource, name: &str, change: impl FnOnce(&mut Value)) {
-        let key = Key::new(if resource.namespaced { "a" } else { "" }, name);
+        let key = key_of(resource, name);
         let place = (resource.plural.to_string(), key.clone());
         let Some(old) = self.objects.get(&place).cloned() else { return };
         let mut new = old.clone();
@@ -148,15 +189,35 @@ impl World {
         self.settle(resource, key, new);
     }
 
-    /// What a delete does: pods that run take their time, finalizers are waited for.
-    pub fn delete(&mut self, resource: &Resource, key: &Key) -> Result<(), Refused> {
+    /// What a delete does: pods that run take their time unless they get none, finalizers are waited
+    /// for, and the way of propagation is one of them.
+    pub fn delete(
+        &mut self,
+        resource: &Resource,
+        key: &Key,
+        options: &DeleteOptions,
+    ) -> Result<(), Refused> {
         let place = (resource.plural.to_string(), key.clone());
         let mut object = self.objects.get(&place).cloned().ok_or(Refused::Gone)?;
+        let hold = match options.propagation_policy {
+            Some("Foreground") => Some("foregroundDeletion"),
+            Some("Orphan") => Some("orphan"),
+            _ => None,
+        };
+        let before = object.clone();
+        if let Some(name) = hold.filter(|_| object["metadata"]["deletionTimestamp"].is_null()) {
+            let mut all = object["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
+            all.push(json!(name));
+            object["metadata"]["finalizers"] = json!(all);
+        }
         let runs = resource.same(&resources::PODS) && object["spec"]["nodeName"].is_string();
         let ended = matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
-        if (runs && !ended) || has_finalizers(&object) {
+        let at_once = options.grace_period_seconds == Some(0);
+        if (runs && !ended && !at_once) || has_finalizers(&object) {
             if object["metadata"]["deletionTimestamp"].is_null() {
                 object["metadata"]["deletionTimestamp"] = json!(at(self.clock).to_string());
+            }
+            if object != before {
                 self.write(resource, key.clone(), object);
             }
             return Ok(());
@@ -165,31 +226,27 @@ impl World {
         Ok(())
     }
 
-    /// Deletes what has lost all its owners, as the garbage collector does. Whether there was any.
-    pub fn collect(&mut self) -> bool {
-        let uids: BTreeSet<String> = self.objects.values().map(uid_of).collect();
-        let lost = |object: &Value| {
-            let owners = object["metadata"]["ownerReferences"].as_array();
-            owners.is_some_and(|all| {
-                !all.is_empty()
-                    && all.iter().all(|o| !uids.contains(o["uid"].as_str().unwrap_or_default()))
-            })
-        };
-        let lost: Vec<(String, Key)> = self
-            .objects
-            .iter()
-            .filter(|(_, object)| lost(object) && object["metadata"]["deletionTimestamp"].is_null())
-            .map(|(place, _)| place.clone())
-            .collect();
-        for (plural, key) in &lost {
-            let resource = KNOWN.into_iter().find(|r| r.plural == *plural);
-            let _ = resource.map(|resource| self.delete(resource, key));
+    fn holds(&self, guard: &Guard) -> bool {
+        match guard {
+            Guard::Absent { resource, key, uid } => {
+                let place = (resource.plural.to_string(), key.clone());
+                let found = self.objects.get(&place);
+                found.is_none_or(|object| !uid.is_empty() && object["metadata"]["uid"] != **uid)
+            }
+            Guard::Empty { resource, namespace } => {
+                let mut all = self.objects.keys();
+                !all.any(|(plural, key)| {
+                    *plural == resource.plural && *key.namespace == **namespace
+                })
+            }
         }
-        !lost.is_empty()
     }
 
     /// Performs a step as the API server would.
     pub fn perform(&mut self, step: &Step) -> Result<(), Refused> {
+        if !step.guards.iter().all(|guard| self.holds(guard)) {
+            return Err(Refused::Conflict);
+        }
         let place = (step.resource.plural.to_string(), step.key.clone());
         let old = self.objects.get(&place).cloned();
         match &step.action {
@@ -228,10 +285,13 @@ impl World {
             Action::Delete(options) => {
                 let old = old.ok_or(Refused::Gone)?;
                 let uid = options.preconditions.uid.as_deref();
-                if uid.is_some_and(|uid| old["metadata"]["uid"] != uid) {
+                let version = options.preconditions.resource_version.as_deref();
+                if uid.is_some_and(|uid| old["metadata"]["uid"] != uid)
+                    || version.is_some_and(|v| old["metadata"]["resourceVersion"] != v)
+                {
                     return Err(Refused::Conflict);
                 }
-                self.delete(&step.resource, &step.key)
+                self.delete(&step.resource, &step.key, options)
             }
             other => panic!("no controller here does {other:?}"),
         }
@@ -254,32 +314,48 @@ impl World {
     fn write(&mut self, resource: &Resource, key: Key, mut object: Value) {
         self.revision += 1;
         object["metadata"]["resourceVersion"] = json!(self.revision.to_string());
-        let bytes = serde_json::to_vec(&object).expect("JSON");
-        let parsed = Object::parse(resource, &bytes, Keep::Full, self.now()).expect("an object");
-        let mut view = self.view();
-        view.insert(resource, parsed);
-        self.objects.insert((resource.plural.to_string(), key), object);
-        self.show(view);
+        let json = serde_json::to_vec(&object).expect("JSON");
+        self.objects.insert((resource.plural.to_string(), key.clone()), object);
+        self.show(resource, key, Some(json));
     }
 
     fn remove(&mut self, resource: &Resource, key: &Key) {
         self.revision += 1;
-        let mut view = self.view();
-        view.remove(resource, key);
         self.objects.remove(&(resource.plural.to_string(), key.clone()));
-        self.show(view);
+        self.show(resource, key.clone(), None);
     }
 
-    fn show(&mut self, view: View) {
-        self.past.push((self.revision, view));
-        if self.past.len() > PAST_MAX {
-            self.past.remove(0);
+    fn show(&mut self, resource: &Resource, key: Key, json: Option<Vec<u8>>) {
+        let told = Told { resource: resource.clone(), key, revision: self.revision, json };
+        let now = self.now();
+        put(&mut self.truth, &told, now);
+        let name = resource.plural.to_string();
+        let pending = self.pending.entry(name.clone()).or_default();
+        pending.push_back(told);
+        if pending.len() > PENDING_MAX {
+            self.tell(&name, 1);
         }
     }
 }
 
-fn uid_of(object: &Value) -> String {
-    object["metadata"]["uid"].as_str().unwrap_or_default().to_owned()
+fn put(view: &mut View, told: &Told, now: Timestamp) {
+    match &told.json {
+        Some(json) => {
+            let object = Object::parse(&told.resource, json, Keep::Full, now).expect("an object");
+            view.insert(&told.resource, object);
+        }
+        None => view.remove(&told.resource, &told.key),
+    }
+    view.sync(&told.resource, told.revision);
+}
+
+/// Everything is in one namespace, but for nodes' Leases.
+fn key_of(resource: &Resource, name: &str) -> Key {
+    match resource.namespaced {
+        true if resource.same(&resources::LEASES) => Key::new(LEASES, name),
+        true => Key::new("a", name),
+        false => Key::cluster(name),
+    }
 }
 
 fn has_finalizers(object: &Value) -> bool {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use kd_api::quantity::{Format, Quantity};
 use kd_api::selector::Selector;
-use kd_client::{Object, resources, selects};
+use kd_client::{Key, Object, View, resources, selects};
 use serde_json::{Value, json};
 
 use super::Sync;
@@ -30,6 +30,14 @@ pub(super) struct Proposal {
 /// Why a metric tells nothing, as a condition's reason and message.
 pub(super) type Failure = (&'static str, String);
 
+/// Why the metrics tell nothing.
+pub(super) struct Invalid {
+    /// The first one's reason and message.
+    pub first: Failure,
+    /// The same as upstream's event has it.
+    pub told: String,
+}
+
 /// One metric's answer.
 struct One {
     replicas: i64,
@@ -38,20 +46,32 @@ struct One {
 }
 
 /// The paths to ask for an autoscaler's metrics.
-pub(super) fn paths_of(json: &Value, namespace: &str) -> Vec<String> {
+pub(super) fn paths_of(view: &View, json: &Value, namespace: &str) -> Vec<String> {
     let metrics = json["spec"]["metrics"].as_array().map_or(&[] as &[Value], Vec::as_slice);
-    let mut paths: Vec<String> = metrics.iter().map(|metric| path_of(metric, namespace)).collect();
+    let version = custom_version(view);
+    let path = |metric| path_of(metric, namespace, version);
+    let mut paths: Vec<String> = metrics.iter().map(path).collect();
     paths.sort_unstable();
     paths.dedup();
     paths
 }
 
-fn path_of(metric: &Value, namespace: &str) -> String {
-    let custom = format!("/apis/custom.metrics.k8s.io/v1beta2/namespaces/{namespace}");
+/// The version in which custom metrics are served: the newer one, unless only the older one is.
+fn custom_version(view: &View) -> &'static str {
+    let served = |version: &str| {
+        let key = Key::cluster(&format!("{version}.custom.metrics.k8s.io"));
+        view.object(&resources::API_SERVICES, &key).is_some()
+    };
+    if served("v1beta1") && !served("v1beta2") { "v1beta1" } else { "v1beta2" }
+}
+
+fn path_of(metric: &Value, namespace: &str, version: &str) -> String {
+    let custom = format!("/apis/custom.metrics.k8s.io/{version}/namespaces/{namespace}");
+    let narrowed = |metric: &Value| query(metric, "metricLabelSelector");
     match metric["type"].as_str().unwrap_or_default() {
         "Pods" => {
             let name = metric["pods"]["metric"]["name"].as_str().unwrap_or_default();
-            format!("{custom}/pods/*/{name}{}", query(&metric["pods"]["metric"], '?'))
+            format!("{custom}/pods/*/{name}{}", narrowed(&metric["pods"]["metric"]))
         }
         "Object" => {
             let source = &metric["object"];
@@ -60,28 +80,31 @@ fn path_of(metric: &Value, namespace: &str) -> String {
             let group = text("apiVersion").split_once('/').map_or("", |(group, _)| group);
             let dot = if group.is_empty() { "" } else { "." };
             let name = source["metric"]["name"].as_str().unwrap_or_default();
-            let rest = query(&source["metric"], '?');
+            let rest = narrowed(&source["metric"]);
+            if kind == "namespace" && group.is_empty() {
+                return format!("{custom}/metrics/{name}{rest}");
+            }
             format!("{custom}/{kind}s{dot}{group}/{}/{name}{rest}", text("name"))
         }
         "External" => {
             let metric = &metric["external"]["metric"];
             let name = metric["name"].as_str().unwrap_or_default();
             let base = "/apis/external.metrics.k8s.io/v1beta1";
-            format!("{base}/namespaces/{namespace}/{name}{}", query(metric, '?'))
+            format!("{base}/namespaces/{namespace}/{name}{}", query(metric, "labelSelector"))
         }
         _ => format!("/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods"),
     }
 }
 
 /// The labels that a metric is narrowed down by.
-fn query(metric: &Value, first: char) -> String {
+fn query(metric: &Value, parameter: &str) -> String {
     if !metric["selector"].is_object() {
         return String::new();
     }
     match Selector::from_object(&metric["selector"]) {
         Ok(selector) if !selector.is_everything() => {
             let text = selector.to_string().replace('=', "%3D").replace(',', "%2C");
-            format!("{first}labelSelector={}", text.replace(' ', "%20"))
+            format!("?{parameter}={}", text.replace(' ', "%20"))
         }
         _ => String::new(),
     }
@@ -95,6 +118,24 @@ fn milli(value: &Value) -> Option<f64> {
     Some(Quantity::from_json(value).ok()?.milli_value() as f64)
 }
 
+/// What upstream puts before the reason why a metric of a sort tells nothing.
+fn wrapping(metric: &Value) -> String {
+    let name = |field: &str| metric[field]["name"].as_str().unwrap_or_default().to_owned();
+    match metric["type"].as_str().unwrap_or_default() {
+        "Object" => "failed to get object metric value: ".to_owned(),
+        "Pods" => "failed to get pods metric value: ".to_owned(),
+        "Resource" => format!("failed to get {} resource metric value: ", name("resource")),
+        "ContainerResource" => {
+            format!("failed to get {} container metric value: ", name("containerResource"))
+        }
+        "External" => {
+            let name = metric["external"]["metric"]["name"].as_str().unwrap_or_default();
+            format!("failed to get {name} external metric value: ")
+        }
+        _ => String::new(),
+    }
+}
+
 fn shown(milli: f64) -> String {
     Quantity::from_milli(milli.round() as i64, Format::DecimalSi).to_string()
 }
@@ -102,7 +143,7 @@ fn shown(milli: f64) -> String {
 impl Sync<'_> {
     /// All metrics; the one that asks for the most decides. One that fails only matters when the
     /// others would shrink the target.
-    pub(super) fn measure(&self, scale: &Value, selector: &Selector) -> Result<Proposal, Failure> {
+    pub(super) fn measure(&self, scale: &Value, selector: &Selector) -> Result<Proposal, Invalid> {
         let current = scale["spec"]["replicas"].as_i64().unwrap_or(0);
         let namespace = Some(self.object.metadata.namespace.as_str());
         let pods = self.view.objects(&resources::PODS, namespace);
@@ -110,7 +151,10 @@ impl Sync<'_> {
             pods.filter(|pod| selects(selector, &pod.metadata.labels)).collect();
         let (mut best, mut failure) = (None::<One>, None);
         let mut statuses = Vec::new();
-        for metric in self.json["spec"]["metrics"].as_array().into_iter().flatten() {
+        let metrics =
+            self.json["spec"]["metrics"].as_array().map_or(&[] as &[Value], Vec::as_slice);
+        let mut invalid = 0;
+        for metric in metrics {
             match self.one(metric, current, &pods) {
                 Ok(one) => {
                     statuses.push(one.status.clone());
@@ -118,10 +162,14 @@ impl Sync<'_> {
                         best = Some(one);
                     }
                 }
-                Err(why) => failure = failure.or(Some(why)),
+                Err(why) => {
+                    invalid += 1;
+                    failure = failure.or_else(|| Some((why, wrapping(metric))));
+                }
             }
         }
-        let none = || ("InvalidMetricSourceType", "there are no metrics".to_owned());
+        let none =
+            || (("InvalidMetricSourceType", "there are no metrics".to_owned()), String::new());
         match (best, failure) {
             (Some(best), failure) if failure.is_none() || best.replicas >= current => {
                 Ok(Proposal {
@@ -130,7 +178,15 @@ impl Sync<'_> {
                     statuses: json!(statuses),
                 })
             }
-            (_, failure) => Err(failure.unwrap_or_else(none)),
+            (_, failure) => {
+                let (first, wrapping) = failure.unwrap_or_else(none);
+                let told = format!(
+                    "invalid metrics ({invalid} invalid out of {}), first error is: {wrapping}{}",
+                    metrics.len(),
+                    first.1
+                );
+                Err(Invalid { first, told })
+            }
         }
     }
 
@@ -143,7 +199,8 @@ impl Sync<'_> {
     }
 
     fn answer(&self, metric: &Value, reason: &'static str) -> Result<&Value, Failure> {
-        let path = path_of(metric, &self.object.metadata.namespace);
+        let version = custom_version(self.view);
+        let path = path_of(metric, &self.object.metadata.namespace, version);
         let answer = self.answers.get(&path);
         answer.map_err(|why| (reason, format!("unable to get metrics: {why}")))
     }
@@ -177,12 +234,18 @@ impl Sync<'_> {
         let by_share = source["target"]["averageUtilization"].as_f64();
         let base = |pod: &Value| match by_share {
             Some(_) => requested(pod, name, container),
-            None => Some(1.0),
+            None => Ok(1.0),
         };
-        let measured = self.group(pods, &usages, name == "cpu", base)?;
-        let what = match container {
-            Some(container) => format!("{name} container resource utilization of {container}"),
-            None => format!("{name} resource utilization (percentage of request)"),
+        let what = if by_share.is_some() { "utilization" } else { "usage" };
+        let measured = self.group(pods, &usages, name == "cpu", base);
+        let measured =
+            measured.map_err(|why| (REASON, format!("failed to get {name} {what}: {}", why.1)))?;
+        let what = match (by_share, container) {
+            (None, _) => format!("{name} resource"),
+            (_, Some(_)) => {
+                format!("{name} container resource utilization (percentage of request)")
+            }
+            (_, None) => format!("{name} resource utilization (percentage of request)"),
         };
         let count = measured.ready.len() as f64;
         let used: f64 = measured.ready.iter().map(|(usage, _)| usage).sum();
@@ -209,7 +272,8 @@ impl Sync<'_> {
     }
 
     fn pods(&self, metric: &Value, current: i64, pods: &[&Arc<Object>]) -> Result<One, Failure> {
-        let list = self.answer(metric, "FailedGetPodsMetric")?;
+        const REASON: &str = "FailedGetPodsMetric";
+        let list = self.answer(metric, REASON)?;
         let items = list["items"].as_array().map_or(&[] as &[Value], Vec::as_slice);
         let usages: BTreeMap<String, (f64, Timestamp)> = items
             .iter()
@@ -218,7 +282,8 @@ impl Sync<'_> {
                 Some((name.to_owned(), (milli(&item["value"])?, Timestamp::UNIX_EPOCH)))
             })
             .collect();
-        let measured = self.group(pods, &usages, false, |_| Some(1.0))?;
+        let measured = self.group(pods, &usages, false, |_| Ok(1.0));
+        let measured = measured.map_err(|why| (REASON, why.1))?;
         let source = &metric["pods"];
         let target = milli(&source["target"]["averageValue"]).unwrap_or(1.0);
         let used: f64 = measured.ready.iter().map(|(usage, _)| usage).sum();
@@ -264,9 +329,13 @@ impl Sync<'_> {
         if field == "object" {
             own["describedObject"] = source["describedObject"].clone();
         }
+        let by_average = !target["averageValue"].is_null();
         Ok(One {
             replicas,
-            name: format!("{field} metric {name}"),
+            name: match source["describedObject"]["kind"].as_str().filter(|_| !by_average) {
+                Some(kind) => format!("{kind} metric {name}"),
+                None => format!("external metric {name}({})", go_selector(&source["metric"])),
+            },
             status: json!({"type": metric["type"], field: own}),
         })
     }
@@ -277,7 +346,7 @@ impl Sync<'_> {
         pods: &[&Arc<Object>],
         usages: &BTreeMap<String, (f64, Timestamp)>,
         cpu: bool,
-        base: impl Fn(&Value) -> Option<f64>,
+        base: impl Fn(&Value) -> Result<f64, String>,
     ) -> Result<Measured, Failure> {
         let mut measured = Measured::default();
         for pod in pods.iter().filter(|pod| !pod.metadata.is_deleting()) {
@@ -287,9 +356,7 @@ impl Sync<'_> {
                 continue;
             }
             let name = &pod.metadata.name;
-            let Some(base) = base(&json) else {
-                return Err(("FailedGetResourceMetric", format!("missing request for {name}")));
-            };
+            let base = base(&json).map_err(|why| ("FailedGetResourceMetric", why))?;
             match usages.get(name) {
                 _ if phase == "Pending" => measured.unready.push(base),
                 None => measured.missing.push(base),
@@ -323,6 +390,19 @@ impl Sync<'_> {
     }
 }
 
+/// A metric's selector as upstream's messages show it.
+fn go_selector(metric: &Value) -> String {
+    let Some(selector) = metric["selector"].as_object() else { return "nil".to_owned() };
+    let labels = selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten();
+    let labels: String = labels
+        .map(|(key, value)| format!("{key}: {},", value.as_str().unwrap_or_default()))
+        .collect();
+    format!(
+        "&LabelSelector{{MatchLabels:map[string]string{{{labels}}},\
+         MatchExpressions:[]LabelSelectorRequirement{{}},}}"
+    )
+}
+
 /// Usage in thousandths by pod, from PodMetrics.
 fn resource_usages(
     list: &Value,
@@ -345,15 +425,22 @@ fn resource_usages(
     named.collect()
 }
 
-/// What the containers of a pod request, in thousandths. None when one does not say.
-fn requested(pod: &Value, name: &str, container: Option<&str>) -> Option<f64> {
-    let containers = pod["spec"]["containers"].as_array()?;
+/// What the containers of a pod request, in thousandths. The error names the one that does not say.
+fn requested(pod: &Value, name: &str, container: Option<&str>) -> Result<f64, String> {
+    let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
     let initial = pod["spec"]["initContainers"].as_array().into_iter().flatten();
     let sidecars = initial.filter(|c| c["restartPolicy"] == "Always");
-    let all = containers.iter().chain(sidecars);
-    let chosen = all.filter(|c| container.is_none_or(|name| c["name"] == name));
-    let requests: Option<Vec<f64>> =
-        chosen.map(|c| milli(&c["resources"]["requests"][name])).collect();
-    let sum: f64 = requests?.iter().sum();
-    (sum > 0.0).then_some(sum)
+    let chosen = containers.chain(sidecars).filter(|c| container.is_none_or(|n| c["name"] == n));
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let missing = |container: &Value| {
+        let pod = text(&pod["metadata"]["name"]);
+        format!("missing request for {name} in container {} of Pod {pod}", text(&container["name"]))
+    };
+    let amounts = chosen.map(|c| {
+        let amount = milli(&c["resources"]["requests"][name]).filter(|amount| *amount > 0.0);
+        amount.ok_or_else(|| missing(c))
+    });
+    let total: f64 = amounts.sum::<Result<f64, String>>()?;
+    let unknown = || missing(&json!({"name": container}));
+    if total > 0.0 { Ok(total) } else { Err(unknown()) }
 }

@@ -12,7 +12,7 @@ use kd_client::{Change, EventType, Interest, Key, Object, Resource, View, resour
 use serde_json::{Value, json};
 
 use self::behavior::Memory;
-use self::metrics::{Proposal, paths_of};
+use self::metrics::{Invalid, Proposal, paths_of};
 use self::status::Conditions;
 use crate::controller::{Answers, Ask, itself};
 use crate::{Controller, Plan, Step, Target, event};
@@ -40,6 +40,7 @@ impl Controller for HorizontalPodAutoscalers {
         vec![
             Interest::full(&resources::HORIZONTAL_POD_AUTOSCALERS),
             Interest::full(&resources::PODS),
+            Interest::metadata(&resources::API_SERVICES),
         ]
     }
 
@@ -57,7 +58,7 @@ impl Controller for HorizontalPodAutoscalers {
             return Ask::Later(next);
         }
         let mut paths = vec![scale_path(view, object, &json)];
-        paths.extend(paths_of(&json, &object.metadata.namespace));
+        paths.extend(paths_of(view, &json, &object.metadata.namespace));
         Ask::Paths(paths)
     }
 
@@ -202,12 +203,10 @@ impl Sync<'_> {
                 conditions.set("ScalingActive", "True", "ValidMetricFound", &message);
                 Some(proposal)
             }
-            Err((reason, why)) => {
-                let message = format!("the HPA was unable to compute the replica count: {why}");
-                conditions.set("ScalingActive", "False", reason, &message);
-                told.push(self.warning(reason, why.clone()));
-                let message =
-                    format!("invalid metrics (1 invalid out of 1), first error is: {why}");
+            Err(Invalid { first: (reason, why), told: message }) => {
+                let condition = format!("the HPA was unable to compute the replica count: {why}");
+                conditions.set("ScalingActive", "False", reason, &condition);
+                told.push(self.warning(reason, why));
                 told.push(self.warning("FailedComputeMetricsReplicas", message));
                 None
             }

@@ -48,7 +48,7 @@ fn answers(usages: &[i64], replicas: i64, memory: Value) -> Answers {
     let scale = json!({"spec": {"replicas": replicas}, "status": {"selector": "app=x"}});
     let by_path = [(METRICS, json!({"items": items})), (SCALE, scale)];
     let by_path = by_path.into_iter().map(|(path, answer)| (path.to_owned(), Ok(answer)));
-    Answers { by_path: by_path.collect(), memory }
+    Answers { by_path: by_path.collect(), memory, ..Answers::default() }
 }
 
 fn decide(spec: Value, usages: &[i64], memory: Value) -> Plan {

@@ -1,24 +1,33 @@
 //! EndpointSlices: the addresses behind each Service with a selector, at most 100 to an object, so
 //! that one pod's change is one small write.
 
+mod topology;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
-use kd_client::{Change, DeleteOptions, Interest, Key, Object, View, resources};
+use kd_client::{
+    Change, DeleteOptions, EventType, Interest, Key, Object, Occurrence, View, resources,
+};
 use serde_json::{Value, json};
 
 use crate::backends::{
     Backend, HEADLESS, backends, concerned_services, is_headless, protocol, publishes_not_ready,
 };
 use crate::claims::owner_reference;
-use crate::{Controller, Plan, Step, Target};
+use crate::controller::shared;
+use crate::{Controller, Plan, Step, Target, event};
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const OURS: &str = "endpointslice-controller.k8s.io";
 const ZONE: &str = "topology.kubernetes.io/zone";
+/// Annotations that ask for zones' shares; the second one is the older name.
+const MODES: [&str; 2] =
+    ["service.kubernetes.io/topology-mode", "service.kubernetes.io/topology-aware-hints"];
 const ENDPOINTS_MAX: usize = 100;
 
 pub(super) struct EndpointSlices;
@@ -42,6 +51,9 @@ impl Controller for EndpointSlices {
     }
 
     fn targets(&self, view: &View, change: &Change) -> Vec<Target> {
+        if change.resource.same(&resources::NODES) {
+            return shared_out_by_zone(view, change);
+        }
         concerned_services(view, change, &resources::ENDPOINT_SLICES, |slice| {
             slice.metadata.labels.get(SERVICE_NAME).cloned()
         })
@@ -61,18 +73,44 @@ impl Controller for EndpointSlices {
             // The selector was taken away: what was made for it goes too.
             return Plan::together(existing.iter().map(delete).collect());
         };
+        let mut plan = Plan::nothing();
         let mut steps = Vec::new();
         for family in families(&service) {
             let (ours, _): (Vec<&EndpointSlice>, Vec<&EndpointSlice>) =
                 existing.iter().partition(|slice| slice.address_type == family);
             let desired = Desired { view, object, service: &service, family };
-            steps.extend(desired.steps(&backends, ours));
+            let (changes, told) = desired.steps(&backends, ours);
+            // What is at rest was told before.
+            plan.events.extend(told.filter(|_| !changes.is_empty()));
+            steps.extend(changes);
         }
         let served = families(&service);
         let stale = existing.iter().filter(|slice| !served.contains(&slice.address_type.as_str()));
         steps.extend(stale.map(delete));
-        Plan::together(steps)
+        plan.then(steps);
+        plan
     }
+}
+
+/// Whether a Service's endpoints are shared out to zones.
+fn is_auto(service: &Service) -> bool {
+    let annotations = service.metadata.annotations.as_ref();
+    let mode = annotations.and_then(|all| MODES.iter().find_map(|name| all.get(*name)));
+    mode.is_some_and(|mode| mode == "Auto" || mode == "auto")
+}
+
+/// The Services that a node's change may concern.
+fn shared_out_by_zone(view: &View, change: &Change) -> Vec<Target> {
+    let state = |node: &Option<Arc<Object>>| {
+        let node = node.as_ref()?;
+        Some((topology::readiness(node), node.metadata.labels.get(ZONE).cloned()))
+    };
+    if state(&change.old) == state(&change.new) {
+        return Vec::new();
+    }
+    let services = view.objects(&resources::SERVICES, None);
+    let auto = services.filter(|service| service.decode().is_some_and(|s| is_auto(&s)));
+    auto.map(|service| Target::of(&shared(&resources::SERVICES), service)).collect()
 }
 
 fn own_slices(view: &View, service: &Object) -> Vec<EndpointSlice> {
@@ -115,10 +153,16 @@ struct Desired<'a> {
 type Group = (Vec<EndpointPort>, BTreeMap<String, Endpoint>);
 
 impl Desired<'_> {
-    fn steps(&self, backends: &[Backend], existing: Vec<&EndpointSlice>) -> Vec<Step> {
+    fn steps(
+        &self,
+        backends: &[Backend],
+        existing: Vec<&EndpointSlice>,
+    ) -> (Vec<Step>, Option<Occurrence>) {
+        let mut groups = self.groups(backends);
+        let told = is_auto(self.service).then(|| self.share_out(&mut groups, &existing)).flatten();
         let mut steps = Vec::new();
         let mut left = existing;
-        for (ports, endpoints) in self.groups(backends) {
+        for (ports, endpoints) in groups {
             let (same, other): (Vec<_>, Vec<_>) = left
                 .into_iter()
                 .partition(|slice| slice.ports.as_deref().unwrap_or_default() == ports);
@@ -126,7 +170,28 @@ impl Desired<'_> {
             self.fill(&mut steps, &ports, endpoints, same);
         }
         steps.extend(left.into_iter().map(delete));
-        steps
+        (steps, told)
+    }
+
+    /// Gives the endpoints their zones, and tells when that begins or is not possible.
+    fn share_out(&self, groups: &mut [Group], before: &[&EndpointSlice]) -> Option<Occurrence> {
+        let mut all: Vec<&mut Endpoint> =
+            groups.iter_mut().flat_map(|(_, endpoints)| endpoints.values_mut()).collect();
+        let zones = topology::zones(self.view);
+        let tell = |kind, reason, message: &str| {
+            let message = format!("{message}, addressType: {}", self.family);
+            Some(event(&resources::SERVICES, self.object, kind, reason, message))
+        };
+        if let Err(why) = topology::assign(zones.as_ref(), &mut all) {
+            all.iter_mut().for_each(|endpoint| endpoint.hints = None);
+            return tell(EventType::Warning, "TopologyAwareHintsDisabled", &why);
+        }
+        let mut endpoints = before.iter().flat_map(|slice| slice.endpoints.iter().flatten());
+        if endpoints.any(|endpoint| endpoint.hints.is_some()) {
+            return None;
+        }
+        let message = "Topology Aware Hints has been enabled";
+        tell(EventType::Normal, "TopologyAwareHintsEnabled", message)
     }
 
     /// Puts endpoints into slices: where they are already, then where there is room, then into new
@@ -221,6 +286,9 @@ impl Desired<'_> {
 
     /// Whom a ready endpoint is for, by the Service's `trafficDistribution`.
     fn hints(&self, node: Option<&str>, zone: Option<&str>) -> Option<Value> {
+        if is_auto(self.service) {
+            return None;
+        }
         let wanted = self.service.spec.as_ref()?.traffic_distribution.as_deref()?;
         let named = |name: Option<&str>| name.map(|name| json!([{"name": name}]));
         match wanted {
@@ -352,6 +420,39 @@ mod tests {
         check("PreferClose", json!({"forZones": zones}));
         check("PreferSameZone", json!({"forZones": zones}));
         check("PreferSameNode", json!({"forNodes": nodes, "forZones": zones}));
+    }
+
+    #[test]
+    fn auto_shares_out_to_zones() {
+        let node = |name: &str, zone: &str| {
+            object(
+                "Node",
+                "",
+                name,
+                json!({"metadata": {"labels": {ZONE: zone}}, "status": {
+                    "allocatable": {"cpu": "2"},
+                    "conditions": [{"type": "Ready", "status": "True"}]}}),
+            )
+        };
+        let mut service = service();
+        service["metadata"]["annotations"] = json!({MODES[0]: "Auto"});
+        let mut all = vec![service, node("n", "y"), node("m", "z"), pod("p", 1, "True")];
+        let refused = reconcile(&all);
+        assert_eq!(body(&refused, 0)["endpoints"][0]["hints"], Value::Null);
+        assert_eq!(
+            refused.events[0].message,
+            "Insufficient number of endpoints (1 endpoints, 2 zones), addressType: IPv4"
+        );
+        all.push(pod("q", 2, "True"));
+        let made = reconcile(&all);
+        let zones: Vec<&Value> = body(&made, 0)["endpoints"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|endpoint| &endpoint["hints"]["forZones"][0]["name"])
+            .collect();
+        assert_eq!(zones, [&json!("z"), &json!("y")]);
+        assert_eq!(made.events[0].reason, "TopologyAwareHintsEnabled");
     }
 
     #[test]

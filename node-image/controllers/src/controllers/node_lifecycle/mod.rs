@@ -1,12 +1,17 @@
 //! Watches over nodes by their Leases: a silent node becomes unknown, its taints follow its
 //! conditions, and the pods on it stop being ready.
 
+mod zones;
+
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod, Taint};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kd_client::{Change, EventType, Interest, Key, Object, PatchKind, View, resources};
 use serde_json::json;
 
+use self::zones::{Eviction, Health, eviction};
 use crate::controller::shared;
 use crate::{Config, Controller, Plan, Step, Target, event};
 
@@ -47,19 +52,25 @@ impl Controller for NodeLifecycle {
     }
 
     fn targets(&self, view: &View, change: &Change) -> Vec<Target> {
-        if change.resource.same(&resources::NODES) {
-            // Whether any node is ready decides about the others' eviction.
-            let nodes = view.objects(&resources::NODES, None);
-            return nodes.map(|node| Target::of(&change.resource, node)).collect();
-        }
         let Some(object) = change.object() else { return Vec::new() };
+        if change.resource.same(&resources::NODES) {
+            let mut targets = vec![Target::of(&change.resource, object)];
+            let health = |state: &Option<Arc<Object>>| state.as_ref().map(|node| Health::of(node));
+            if health(&change.old) != health(&change.new) {
+                // What becomes of nodes that are not ready depends on the others.
+                let nodes = view.objects(&resources::NODES, None);
+                let away = nodes.filter(|node| !Health::of(node).ready);
+                targets.extend(away.map(|node| Target::of(&change.resource, node)));
+            }
+            return targets;
+        }
         let node = match change.resource.same(&resources::LEASES) {
             true if object.metadata.namespace != LEASE_NAMESPACE => return Vec::new(),
             true => Some(object.metadata.name.as_str()),
             // A pod's readiness matters here when it is bound to a node that is not ready.
             false => object.node().filter(|name| {
                 let node = view.object(&resources::NODES, &Key::cluster(name));
-                node.is_some_and(|node| !is_ready_object(node))
+                node.is_some_and(|node| !Health::of(node).ready)
             }),
         };
         let target = |name: &str| Target::new(&shared(&resources::NODES), Key::cluster(name));
@@ -82,9 +93,15 @@ impl Controller for NodeLifecycle {
         } else {
             plan.not_later_than(deadline);
         }
-        let evict = view.objects(&resources::NODES, None).any(is_ready_object);
         if plan.is_empty() {
-            plan.then(taint(&node, evict, now).into_iter().collect());
+            let evict = match status_of(&node, "Ready") {
+                Some("True") | None => Eviction::Never,
+                Some(_) => eviction(view, object, now),
+            };
+            if let Eviction::At(time) = evict {
+                plan.not_later_than(time);
+            }
+            plan.then(taint(&node, evict == Eviction::Now, now).into_iter().collect());
         }
         let ready = status_of(&seen, "Ready").unwrap_or("");
         if ready == "True" || ready.is_empty() {
@@ -120,10 +137,6 @@ fn condition<'a>(node: &'a Node, name: &str) -> Option<&'a NodeCondition> {
 
 fn status_of<'a>(node: &'a Node, name: &str) -> Option<&'a str> {
     condition(node, name).map(|c| c.status.as_str())
-}
-
-fn is_ready_object(object: &std::sync::Arc<Object>) -> bool {
-    object.decode::<Node>().is_some_and(|node| status_of(&node, "Ready") == Some("True"))
 }
 
 /// Ready stays the last condition: tools read it there.
@@ -199,7 +212,6 @@ fn wanted_taints(node: &Node, evict: bool) -> Option<Vec<(&'static str, &'static
         _ => Some(UNREACHABLE),
     };
     wanted.extend(readiness.map(|key| (key, "NoSchedule")));
-    // With no ready node at all it is more likely us who are cut off: nobody is evicted.
     wanted.extend(readiness.filter(|_| evict).map(|key| (key, "NoExecute")));
     let under = PRESSURES.iter().filter(|(name, _)| status_of(node, name) == Some("True"));
     wanted.extend(under.map(|(_, key)| (*key, "NoSchedule")));
@@ -209,7 +221,7 @@ fn wanted_taints(node: &Node, evict: bool) -> Option<Vec<(&'static str, &'static
     Some(wanted)
 }
 
-fn mark_pod_not_ready(object: &std::sync::Arc<Object>, now: Timestamp) -> Option<Step> {
+fn mark_pod_not_ready(object: &Arc<Object>, now: Timestamp) -> Option<Step> {
     let mut pod: Pod = object.decode()?;
     let conditions = pod.status.as_mut()?.conditions.as_mut()?;
     let ready = conditions.iter_mut().find(|c| c.type_ == "Ready" && c.status == "True")?;

@@ -1,0 +1,206 @@
+//! What the driver counts, under upstream's names: each controller is a work queue.
+
+use std::fmt::Write;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Upper bounds of upstream's buckets in seconds.
+const BOUNDS: [f64; 12] =
+    [1e-8, 1e-7, 1e-6, 1e-5, 0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0];
+
+/// Upstream's names of queues, where they are not what our names end in `-controller` of.
+const NAMES: [(&str, &str); 16] = [
+    ("clusterrole-aggregation-controller", "ClusterRoleAggregator"),
+    ("garbage-collector-controller", "garbage_collector_attempt_to_delete"),
+    ("horizontal-pod-autoscaler", "horizontalpodautoscaler"),
+    ("node-controller", "node_lifecycle_controller"),
+    ("node-ipam-controller", "cidrallocator-node"),
+    ("persistentvolume-protection-controller", "pvprotection"),
+    ("persistentvolumeclaim-protection-controller", "pvcprotection"),
+    ("persistentvolume-controller", "claims"),
+    ("replication-controller", "replicationmanager"),
+    ("resourcequota-controller", "resourcequota_primary"),
+    ("root-ca-certificate-publisher-controller", "root_ca_cert_publisher"),
+    ("service-account-controller", "serviceaccount"),
+    ("service-cidr-controller", "servicecidrs"),
+    ("serviceaccount-token-controller", "serviceaccount_tokens_secret"),
+    ("taint-eviction-controller", "noexec_taint_pod"),
+    ("ttl-after-finished-controller", "ttl_jobs_to_delete"),
+];
+
+/// The counters of all queues.
+pub struct WorkQueues {
+    queues: Vec<(String, Mutex<Counts>)>,
+}
+
+#[derive(Default)]
+struct Counts {
+    depth: u64,
+    adds: u64,
+    retries: u64,
+    waited: Histogram,
+    worked: Histogram,
+}
+
+#[derive(Default)]
+struct Histogram {
+    counts: [u64; BOUNDS.len() + 1],
+    seconds: f64,
+}
+
+impl WorkQueues {
+    /// One for each controller, in their order.
+    pub(crate) fn of<'a>(controllers: impl Iterator<Item = &'a str>) -> WorkQueues {
+        let queue = |name: &str| (queue_name(name), Mutex::default());
+        WorkQueues { queues: controllers.map(queue).collect() }
+    }
+
+    /// A target came in.
+    pub(crate) fn added(&self, place: usize) {
+        self.with(place, |counts| {
+            counts.adds += 1;
+            counts.depth += 1;
+        });
+    }
+
+    /// A target's turn came after so long.
+    pub(crate) fn begun(&self, place: usize, waited: Duration) {
+        self.with(place, |counts| {
+            counts.depth = counts.depth.saturating_sub(1);
+            counts.waited.observe(waited);
+        });
+    }
+
+    /// A target's turn took so long.
+    pub(crate) fn ended(&self, place: usize, worked: Duration) {
+        self.with(place, |counts| counts.worked.observe(worked));
+    }
+
+    /// A target is looked at again after a failure.
+    pub(crate) fn retried(&self, place: usize) {
+        self.with(place, |counts| counts.retries += 1);
+    }
+
+    /// All of them in Prometheus' text format.
+    pub fn exposition(&self) -> String {
+        let mut text = String::new();
+        let all = || self.queues.iter().map(|(name, counts)| (name, locked(counts)));
+        family(&mut text, "workqueue_adds_total", "counter", "Targets that came in.");
+        for (name, counts) in all() {
+            line(&mut text, &format!("workqueue_adds_total{{name={name:?}}} {}", counts.adds));
+        }
+        family(&mut text, "workqueue_depth", "gauge", "Targets that wait now.");
+        for (name, counts) in all() {
+            line(&mut text, &format!("workqueue_depth{{name={name:?}}} {}", counts.depth));
+        }
+        family(&mut text, "workqueue_retries_total", "counter", "Targets tried again.");
+        for (name, counts) in all() {
+            line(
+                &mut text,
+                &format!("workqueue_retries_total{{name={name:?}}} {}", counts.retries),
+            );
+        }
+        let waited = "workqueue_queue_duration_seconds";
+        family(&mut text, waited, "histogram", "Seconds that targets waited for their turn.");
+        all().for_each(|(name, counts)| counts.waited.expose(&mut text, waited, name));
+        let worked = "workqueue_work_duration_seconds";
+        family(&mut text, worked, "histogram", "Seconds that targets' turns took.");
+        all().for_each(|(name, counts)| counts.worked.expose(&mut text, worked, name));
+        text
+    }
+
+    fn with(&self, place: usize, change: impl FnOnce(&mut Counts)) {
+        if let Some((_, counts)) = self.queues.get(place) {
+            change(&mut locked(counts));
+        }
+    }
+}
+
+impl Histogram {
+    fn observe(&mut self, duration: Duration) {
+        let seconds = duration.as_secs_f64();
+        let place = BOUNDS.iter().position(|bound| seconds <= *bound);
+        self.counts[place.unwrap_or(BOUNDS.len())] += 1;
+        self.seconds += seconds;
+    }
+
+    fn expose(&self, text: &mut String, family: &str, name: &str) {
+        let mut total = 0;
+        if self.counts.iter().all(|count| *count == 0) {
+            return;
+        }
+        for (place, count) in self.counts.iter().enumerate() {
+            total += count;
+            let bound = BOUNDS.get(place).map_or_else(|| "+Inf".into(), f64::to_string);
+            line(text, &format!("{family}_bucket{{name={name:?},le={bound:?}}} {total}"));
+        }
+        line(text, &format!("{family}_sum{{name={name:?}}} {}", self.seconds));
+        line(text, &format!("{family}_count{{name={name:?}}} {total}"));
+    }
+}
+
+fn queue_name(controller: &str) -> String {
+    let known = NAMES.iter().find(|(name, _)| *name == controller);
+    known.map_or_else(
+        || controller.trim_end_matches("-controller").replace('-', "_"),
+        |(_, queue)| (*queue).to_owned(),
+    )
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn family(text: &mut String, name: &str, sort: &str, help: &str) {
+    line(text, &format!("# HELP {name} {help}"));
+    line(text, &format!("# TYPE {name} {sort}"));
+}
+
+fn line(text: &mut String, line: &str) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queues_are_called_as_upstream_calls_them() {
+        let check = |name: &str, expect: &str| assert_eq!(queue_name(name), expect);
+        check("deployment-controller", "deployment");
+        check("endpoint-slice-controller", "endpoint_slice");
+        check("replication-controller", "replicationmanager");
+    }
+
+    #[test]
+    fn what_is_counted() {
+        let queues = WorkQueues::of(["job-controller"].into_iter());
+        queues.added(0);
+        queues.added(0);
+        queues.begun(0, Duration::from_millis(3));
+        queues.ended(0, Duration::from_secs(5000));
+        queues.retried(0);
+        let text = queues.exposition();
+        for expect in [
+            "workqueue_adds_total{name=\"job\"} 2",
+            "workqueue_depth{name=\"job\"} 1",
+            "workqueue_retries_total{name=\"job\"} 1",
+            "workqueue_queue_duration_seconds_bucket{name=\"job\",le=\"0.001\"} 0",
+            "workqueue_queue_duration_seconds_bucket{name=\"job\",le=\"0.01\"} 1",
+            "workqueue_work_duration_seconds_bucket{name=\"job\",le=\"1000\"} 0",
+            "workqueue_work_duration_seconds_count{name=\"job\"} 1",
+        ] {
+            assert!(text.lines().any(|line| line == expect), "{expect}:\n{text}");
+        }
+    }
+
+    #[test]
+    fn every_name_is_of_a_controller() {
+        let config = crate::Config::new("10.244.0.0/16".parse().unwrap(), 24, "");
+        let all = crate::controllers(&config);
+        for (name, _) in NAMES {
+            assert!(all.iter().any(|controller| controller.name() == name), "{name}");
+        }
+    }
+}
