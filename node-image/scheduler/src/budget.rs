@@ -33,7 +33,7 @@ impl Budget {
 }
 
 /// The pods among `pods` whose removal, one after the other, would break a budget.
-pub fn violating(budgets: &HashMap<Key, Budget>, pods: &[Arc<PodFacts>]) -> HashSet<Key> {
+pub fn violating(budgets: &HashMap<Key, Budget>, pods: &[&Arc<PodFacts>]) -> HashSet<Key> {
     let mut allowed: HashMap<&Key, i32> = budgets.iter().map(|(k, b)| (k, b.allowed)).collect();
     let mut found = HashSet::new();
     for pod in pods.iter().filter(|pod| !pod.wishes.labels.is_empty()) {

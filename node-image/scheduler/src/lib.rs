@@ -3,18 +3,31 @@
 
 mod budget;
 mod cluster;
+mod csi;
 mod cycle;
+mod devices;
+mod extender;
 mod node;
 mod plugin;
 mod plugins;
 mod pod;
+mod pod_set;
 mod preemption;
+mod profile;
+mod pure;
 mod queue;
 mod resource_amounts;
 mod scheduler;
 mod siblings;
+mod spread;
 mod storage;
+mod tallies;
 #[cfg(test)]
 mod testing;
+mod topology;
 
+pub use extender::Extender;
+pub use profile::Profile;
+pub use pure::{PureScheduler, ReadPod};
+pub use queue::Limits;
 pub use scheduler::{Config, Scheduler};

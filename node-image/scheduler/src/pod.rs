@@ -1,14 +1,16 @@
 //! What scheduling needs to know of a pod, taken from the object once.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{
-    Affinity, Container, Pod, PodCondition, PodSpec, Toleration, TopologySpreadConstraint,
-};
+use k8s_openapi::api::core::v1::{Container, NodeAffinity, Pod, PodCondition, PodSpec, Toleration};
 use kd_client::Key;
 
+use crate::devices::{ClaimRef, claim_refs};
+use crate::pod_set::AffinityTerms;
 use crate::resource_amounts::Amounts;
+use crate::spread::Constraint;
 
 /// Requests that scoring assumes for containers that name none.
 const DEFAULT_CPU_MILLI: i64 = 100;
@@ -51,6 +53,8 @@ pub struct Wishes {
     pub labels: BTreeMap<String, String>,
     /// What it asks for.
     pub requests: Amounts,
+    /// The same for scoring, with defaults for containers that name no CPU or memory.
+    pub scoring: Amounts,
     /// Which scheduler is to place it.
     pub scheduler_name: String,
     /// Taken ports of the node.
@@ -59,14 +63,18 @@ pub struct Wishes {
     pub tolerations: Vec<Toleration>,
     /// Node labels it insists on.
     pub node_selector: BTreeMap<String, String>,
-    /// Affinities.
-    pub affinity: Option<Affinity>,
+    /// Node affinity.
+    pub node_affinity: Option<NodeAffinity>,
+    /// Affinity to other pods.
+    pub affinity_terms: AffinityTerms,
     /// Spreading.
-    pub spread: Vec<TopologySpreadConstraint>,
+    pub spread: Vec<Constraint>,
     /// What must be removed before it is scheduled.
     pub gates: Vec<String>,
     /// Its PersistentVolumeClaims.
     pub claims: Vec<ClaimUse>,
+    /// Its ResourceClaims.
+    pub device_claims: Vec<ClaimRef>,
     /// Images of its containers.
     pub images: Vec<String>,
     /// Priority.
@@ -94,6 +102,8 @@ pub struct PodFacts {
     pub nominated: Option<String>,
     /// Whether it is being deleted.
     pub deleting: bool,
+    /// Whether it goes because the scheduler made room.
+    pub preempted: bool,
     /// Whether it has ended.
     pub terminal: bool,
     /// Kind and name of the controller that made it.
@@ -101,9 +111,7 @@ pub struct PodFacts {
     /// Its PodScheduled condition.
     pub scheduled: Option<PodCondition>,
     /// The rest.
-    pub wishes: Wishes,
-    /// CPU and memory for scoring: requests with defaults for containers that name none.
-    pub scoring: Amounts,
+    pub wishes: Arc<Wishes>,
 }
 
 impl PodFacts {
@@ -117,8 +125,11 @@ impl PodFacts {
         let owners = metadata.owner_references.unwrap_or_default();
         let controller = owners.into_iter().find(|owner| owner.controller == Some(true));
         let ended = |phase: &str| phase == "Succeeded" || phase == "Failed";
+        let key = Key::new(&namespace, &name);
+        let device_claims =
+            claim_refs(spec.resource_claims.as_ref(), status.resource_claim_statuses.as_ref());
+        let labels = metadata.labels.unwrap_or_default();
         PodFacts {
-            key: Key::new(&namespace, &name),
             uid: metadata.uid.unwrap_or_default(),
             resource_version: metadata.resource_version.unwrap_or_default(),
             generation: metadata.generation.unwrap_or_default(),
@@ -126,28 +137,37 @@ impl PodFacts {
             node: spec.node_name.clone().filter(|name| !name.is_empty()),
             nominated: status.nominated_node_name.filter(|name| !name.is_empty()),
             deleting: metadata.deletion_timestamp.is_some(),
+            preempted: conditions.iter().any(|c| {
+                c.type_ == "DisruptionTarget"
+                    && c.reason.as_deref() == Some("PreemptionByScheduler")
+            }),
             terminal: status.phase.as_deref().is_some_and(ended),
             controller: controller.map(|owner| (owner.kind, owner.name)),
             scheduled: conditions.into_iter().find(|c| c.type_ == "PodScheduled"),
-            scoring: pod_requests(&spec, true),
-            wishes: wishes(&name, metadata.labels.unwrap_or_default(), spec),
+            wishes: Arc::new(Wishes { device_claims, ..wishes(&key, labels, spec) }),
+            key,
         }
     }
 
-    /// Whether this scheduler is to place it.
-    pub fn is_ours_to_place(&self, scheduler_name: &str) -> bool {
-        self.node.is_none()
-            && !self.deleting
-            && !self.terminal
-            && self.wishes.scheduler_name == scheduler_name
+    /// The same pod on a node.
+    pub fn placed_on(pod: &PodFacts, node: &str) -> Arc<PodFacts> {
+        Arc::new(PodFacts { node: Some(node.to_owned()), ..pod.clone() })
+    }
+
+    /// Whether it is to be placed.
+    pub fn waits(&self) -> bool {
+        self.node.is_none() && !self.deleting && !self.terminal
     }
 }
 
-fn wishes(pod_name: &str, labels: BTreeMap<String, String>, spec: PodSpec) -> Wishes {
-    let requests = pod_requests(&spec, false);
+fn wishes(key: &Key, labels: BTreeMap<String, String>, spec: PodSpec) -> Wishes {
+    let (requests, scoring) = (pod_requests(&spec, false), pod_requests(&spec, true));
+    let affinity_terms = AffinityTerms::of(spec.affinity.as_ref(), &key.namespace);
+    let spread = spec.topology_spread_constraints.iter().flatten();
+    let spread = spread.map(|c| Constraint::of(c, &key.namespace, &labels)).collect();
     let volumes = spec.volumes.unwrap_or_default();
     let claims = volumes.into_iter().filter_map(|volume| {
-        let generated = volume.ephemeral.map(|_| format!("{pod_name}-{}", volume.name));
+        let generated = volume.ephemeral.map(|_| format!("{}-{}", key.name, volume.name));
         let named = volume.persistent_volume_claim.map(|claim| claim.claim_name);
         let ephemeral = named.is_none();
         named.or(generated).map(|name| ClaimUse { name, ephemeral })
@@ -156,14 +176,17 @@ fn wishes(pod_name: &str, labels: BTreeMap<String, String>, spec: PodSpec) -> Wi
     Wishes {
         labels,
         requests,
+        scoring,
         scheduler_name: spec.scheduler_name.unwrap_or_else(|| "default-scheduler".into()),
         ports: spec.containers.iter().flat_map(|c| host_ports(c, host)).collect(),
         tolerations: spec.tolerations.unwrap_or_default(),
         node_selector: spec.node_selector.unwrap_or_default(),
-        affinity: spec.affinity,
-        spread: spec.topology_spread_constraints.unwrap_or_default(),
+        node_affinity: spec.affinity.and_then(|affinity| affinity.node_affinity),
+        affinity_terms,
+        spread,
         gates: spec.scheduling_gates.unwrap_or_default().into_iter().map(|g| g.name).collect(),
         claims: claims.collect(),
+        device_claims: Vec::new(),
         images: spec.containers.into_iter().filter_map(|c| c.image).collect(),
         priority: spec.priority.unwrap_or(0),
         preempts: spec.preemption_policy.as_deref() != Some("Never"),
@@ -258,7 +281,7 @@ mod tests {
         );
         check(json!({"containers": [container("1")], "overhead": {"cpu": "10m"}}), 1010);
         let bare = facts(json!({"containers": [{"name": "c"}]}));
-        assert_eq!((bare.wishes.requests.cpu_milli, bare.scoring.cpu_milli), (0, 100));
+        assert_eq!((bare.wishes.requests.cpu_milli, bare.wishes.scoring.cpu_milli), (0, 100));
     }
 
     #[test]

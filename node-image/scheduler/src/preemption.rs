@@ -8,22 +8,35 @@ use jiff::Timestamp;
 
 use crate::budget;
 use crate::cluster::Cluster;
-use crate::cycle::{Cycle, Diagnosis, reasons};
-use crate::plugin::{Plugin, Refusal};
+use crate::cycle::{Cycle, Diagnosis, Nominated, fits_with, reasons};
+use crate::node::NodeFacts;
+use crate::plugin::Refusal;
 use crate::pod::PodFacts;
+use crate::profile::{Candidates, Profile};
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Preemption {
-    /// Remove these pods, and the pod fits on this node.
-    Victims {
-        /// The node.
-        node: String,
-        /// The pods to remove, the least important last.
-        victims: Vec<Victim>,
-    },
+    /// On any of these nodes the pod fits once its victims are gone.
+    Candidates(Vec<Candidate>),
     /// Nothing, and why: appended to the pod's message.
     Nothing(String),
+}
+
+/// A node, and the pods to remove from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The node.
+    pub node: String,
+    /// The pods, the least important last.
+    pub victims: Vec<Victim>,
+}
+
+impl Candidate {
+    /// How many PodDisruptionBudgets it breaks.
+    pub fn violations(&self) -> usize {
+        self.victims.iter().filter(|victim| victim.violates).count()
+    }
 }
 
 /// A pod to remove.
@@ -39,104 +52,134 @@ pub struct Victim {
     violates: bool,
 }
 
-/// Looks for a node where the pod fits once pods of lower priority are gone.
+/// Looks for a node where the pod fits once pods of lower priority are gone. `offset` is the place in
+/// the diagnosis to begin with, so that nodes take turns.
 pub fn preempt(
-    plugins: &[Box<dyn Plugin>],
+    profile: &Profile,
     cluster: &Cluster,
+    nominated: &Nominated<'_>,
     pod: &PodFacts,
     diagnosis: &Diagnosis,
+    offset: usize,
 ) -> Preemption {
-    if diagnosis.nodes == 0 {
+    if diagnosis.nodes == 0 || !profile.preempts {
         return Preemption::Nothing(String::new());
     }
     if !pod.wishes.preempts {
         let why = "preemption: not eligible due to preemptionPolicy=Never.";
         return Preemption::Nothing(why.into());
     }
-    if making_room(cluster, pod) {
+    if making_room(cluster, pod, diagnosis) {
         let why = "preemption: not eligible due to a terminating pod on the nominated node.";
         return Preemption::Nothing(why.into());
     }
-    let mut best: Option<(Cost, String, Vec<Victim>)> = None;
-    let mut outcomes: Vec<Refusal> = Vec::new();
-    for (name, (_, refusals)) in &diagnosis.refusals {
-        if !refusals.iter().all(|refusal| refusal.resolvable) {
-            outcomes.push(Refusal::fixed("Preemption is not helpful for scheduling"));
-            continue;
+    let hopeful = |refusals: &[Refusal]| refusals.iter().all(|refusal| refusal.resolvable);
+    let nodes: Vec<&Arc<NodeFacts>> =
+        diagnosis.refusals.iter().filter(|(_, _, why)| hopeful(why)).map(|(n, _, _)| n).collect();
+    let trial = Trial { profile, cluster, nominated, pod };
+    let wanted = candidates_wanted(profile.candidates, nodes.len());
+    let (mut candidates, mut unbroken) = (Vec::new(), false);
+    for index in 0..nodes.len() {
+        let node = nodes[(offset + index) % nodes.len()];
+        let Some(victims) = trial.victims_on(node) else { continue };
+        let candidate = Candidate { node: node.name.clone(), victims };
+        unbroken |= candidate.violations() == 0;
+        candidates.push(candidate);
+        if candidates.len() >= wanted && unbroken {
+            break;
         }
-        let Some(victims) = victims_on(plugins, cluster, pod, name) else {
-            outcomes.push(Refusal::fixed("No preemption victims found for incoming pod"));
-            continue;
-        };
-        let cost = Cost::of(&victims);
-        if best.as_ref().is_none_or(|(known, _, _)| cost < *known) {
-            best = Some((cost, name.clone(), victims));
-        }
     }
-    if let Some((_, node, victims)) = best {
-        return Preemption::Victims { node, victims };
+    if !candidates.is_empty() {
+        return Preemption::Candidates(candidates);
     }
-    if diagnosis.whole.is_some() {
-        let every = Refusal::fixed("Preemption is not helpful for scheduling");
-        outcomes = vec![every; diagnosis.nodes];
-    }
-    let text = reasons(outcomes.iter());
+    let text = reasons(
+        [
+            ("No preemption victims found for incoming pod", nodes.len()),
+            ("Preemption is not helpful for scheduling", diagnosis.nodes - nodes.len()),
+        ]
+        .into_iter()
+        .filter(|(_, count)| *count > 0),
+    );
     Preemption::Nothing(format!("preemption: 0/{} nodes are available{text}", diagnosis.nodes))
 }
 
+/// The cheapest of some candidates.
+pub fn cheapest(candidates: Vec<Candidate>) -> Option<Candidate> {
+    candidates.into_iter().min_by_key(|candidate| Cost::of(&candidate.victims))
+}
+
+/// How many nodes with victims are enough to choose from.
+fn candidates_wanted(wanted: Candidates, nodes: usize) -> usize {
+    let positive = |number: i32| usize::try_from(number).unwrap_or(0);
+    let share = nodes * positive(wanted.percentage_min) / 100;
+    share.max(positive(wanted.absolute_min)).min(nodes)
+}
+
 /// Whether victims of an earlier round are still going.
-fn making_room(cluster: &Cluster, pod: &PodFacts) -> bool {
-    let node = pod.nominated.as_deref().and_then(|name| cluster.node(name));
-    let lower = |p: &Arc<PodFacts>| p.deleting && p.wishes.priority < pod.wishes.priority;
-    node.is_some_and(|node| node.pods.iter().any(lower))
+fn making_room(cluster: &Cluster, pod: &PodFacts, diagnosis: &Diagnosis) -> bool {
+    let Some(node) = pod.nominated.as_deref().and_then(|name| cluster.node(name)) else {
+        return false;
+    };
+    let hopeless = |(refused, _, why): &(Arc<NodeFacts>, &str, Vec<Refusal>)| {
+        refused.slot == node.slot && why.iter().any(|refusal| !refusal.resolvable)
+    };
+    let lower =
+        |p: &Arc<PodFacts>| p.deleting && p.preempted && p.wishes.priority < pod.wishes.priority;
+    !diagnosis.refusals.iter().any(hopeless) && node.pods.iter().any(lower)
 }
 
-/// The fewest pods to remove from a node; None when even removing all does not help.
-fn victims_on(
-    plugins: &[Box<dyn Plugin>],
-    cluster: &Cluster,
-    pod: &PodFacts,
-    name: &str,
-) -> Option<Vec<Victim>> {
-    let node = cluster.node(name)?;
-    let lower = node.pods.iter().filter(|p| p.wishes.priority < pod.wishes.priority);
-    let mut candidates: Vec<Arc<PodFacts>> = lower.cloned().collect();
-    if candidates.is_empty() {
-        return None;
-    }
-    let mut trial = cluster.clone();
-    for candidate in &candidates {
-        trial.unplace(&candidate.key);
-    }
-    if !fits(plugins, &trial, pod, name) {
-        return None;
-    }
-    // The most important are put back first, of those whose budgets would break before the others;
-    // who then does not fit any more has to go.
-    candidates.sort_by_key(|p| (Reverse(p.wishes.priority), p.started));
-    let violating = budget::violating(&cluster.budgets, &candidates);
-    candidates.sort_by_key(|p| !violating.contains(&p.key));
-    let mut victims = Vec::new();
-    for candidate in candidates {
-        trial.place(candidate.clone());
-        if !fits(plugins, &trial, pod, name) {
-            trial.unplace(&candidate.key);
-            victims.push(Victim {
-                key: candidate.key.clone(),
-                uid: candidate.uid.clone(),
-                priority: candidate.wishes.priority,
-                started: candidate.started,
-                violates: violating.contains(&candidate.key),
-            });
+/// What is tried out.
+struct Trial<'a> {
+    profile: &'a Profile,
+    cluster: &'a Cluster,
+    nominated: &'a Nominated<'a>,
+    pod: &'a PodFacts,
+}
+
+impl Trial<'_> {
+    /// The fewest pods to remove from a node; None when even removing all does not help.
+    fn victims_on(&self, node: &Arc<NodeFacts>) -> Option<Vec<Victim>> {
+        let lower = |p: &&Arc<PodFacts>| p.wishes.priority < self.pod.wishes.priority;
+        let mut candidates: Vec<&Arc<PodFacts>> = node.pods.iter().filter(lower).collect();
+        if candidates.is_empty() {
+            return None;
         }
+        let cycle = Cycle::prepare(self.profile, self.cluster, self.pod).ok()?;
+        if !self.fits(&cycle, node, &candidates) {
+            return None;
+        }
+        // The most important are put back first, of those whose budgets would break before the
+        // others; who then does not fit any more has to go.
+        candidates.sort_by_key(|p| (Reverse(p.wishes.priority), p.started));
+        let violating = budget::violating(&self.cluster.budgets, &candidates);
+        candidates.sort_by_key(|p| !violating.contains(&p.key));
+        let mut removed = candidates.clone();
+        for candidate in candidates {
+            let rest: Vec<&Arc<PodFacts>> =
+                removed.iter().copied().filter(|p| p.key != candidate.key).collect();
+            if self.fits(&cycle, node, &rest) {
+                removed = rest;
+            }
+        }
+        let victim = |p: &&Arc<PodFacts>| Victim {
+            key: p.key.clone(),
+            uid: p.uid.clone(),
+            priority: p.wishes.priority,
+            started: p.started,
+            violates: violating.contains(&p.key),
+        };
+        let mut victims: Vec<Victim> = removed.iter().map(victim).collect();
+        victims.sort_by_key(|victim| (Reverse(victim.priority), victim.started));
+        Some(victims)
     }
-    victims.sort_by_key(|victim| (Reverse(victim.priority), victim.started));
-    Some(victims)
-}
 
-fn fits(plugins: &[Box<dyn Plugin>], cluster: &Cluster, pod: &PodFacts, name: &str) -> bool {
-    let Some(node) = cluster.node(name) else { return false };
-    Cycle::prepare(plugins, cluster, pod).is_ok_and(|cycle| cycle.filter(node).is_none())
+    fn fits(&self, cycle: &Cycle<'_>, node: &Arc<NodeFacts>, removed: &[&Arc<PodFacts>]) -> bool {
+        let first = self.nominated.get(&*node.name).map_or(&[][..], Vec::as_slice);
+        let fits = |added: &[&Arc<PodFacts>]| {
+            fits_with(self.profile, self.cluster, cycle, self.pod, node, added, removed).is_none()
+        };
+        fits(first) && (first.is_empty() || fits(&[]))
+    }
 }
 
 /// What a choice of victims costs: the lowest is chosen.
@@ -174,7 +217,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::plugins::plugins;
     use crate::testing::{cluster, decide, node, pod};
 
     fn sized(name: &str, node: &str, priority: i32, cpu: &str) -> PodFacts {
@@ -198,9 +240,11 @@ mod tests {
         let cluster = cluster(&nodes, &pods);
         let check = |pod: &PodFacts, expect: Result<(&str, Vec<&str>), &str>| {
             let diagnosis = decide(&cluster, pod).unwrap_err();
-            let found = preempt(&plugins(), &cluster, pod, &diagnosis);
+            let found =
+                preempt(&Profile::default(), &cluster, &Nominated::new(), pod, &diagnosis, 0);
             match (found, expect) {
-                (Preemption::Victims { node, victims }, Ok((name, keys))) => {
+                (Preemption::Candidates(all), Ok((name, keys))) => {
+                    let Candidate { node, victims } = cheapest(all).unwrap();
                     let found: Vec<&str> = victims.iter().map(|v| &*v.key.name).collect();
                     assert_eq!((node.as_str(), found), (name, keys));
                 }
@@ -222,7 +266,7 @@ mod tests {
     fn budgets_are_broken_last() {
         let labelled = |name: &str, node: &str, priority: i32| {
             let mut pod = sized(name, node, priority, "2");
-            pod.wishes.labels = [("app".to_owned(), name.to_owned())].into();
+            Arc::make_mut(&mut pod.wishes).labels = [("app".to_owned(), name.to_owned())].into();
             pod
         };
         let nodes = [node("a", json!({})), node("b", json!({}))];
@@ -242,8 +286,10 @@ mod tests {
             Arc::make_mut(&mut cluster.budgets).insert(key, budget);
             let pod = sized("p", "", 100, "2");
             let diagnosis = decide(&cluster, &pod).unwrap_err();
-            let found = preempt(&plugins(), &cluster, &pod, &diagnosis);
-            let Preemption::Victims { victims, .. } = found else { panic!("{found:?}") };
+            let found =
+                preempt(&Profile::default(), &cluster, &Nominated::new(), &pod, &diagnosis, 0);
+            let Preemption::Candidates(all) = found else { panic!("{found:?}") };
+            let victims = cheapest(all).unwrap().victims;
             let names: Vec<&str> = victims.iter().map(|v| &*v.key.name).collect();
             assert_eq!(names, [victim]);
         };

@@ -9,7 +9,6 @@ use std::time::Duration;
 use kd_client::Key;
 use tokio::time::Instant;
 
-use crate::plugin::{ClusterEvent, Plugin};
 use crate::pod::PodFacts;
 
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
@@ -55,10 +54,39 @@ pub struct Queue {
     active: BTreeSet<Rank>,
     timed: BTreeSet<(Instant, Key)>,
     eager: BTreeSet<Rank>,
+    refused: BTreeSet<Key>,
     counter: u64,
+    limits: Limits,
+}
+
+/// How long failed pods wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// After the first failure; it doubles with each.
+    pub backoff_min: Duration,
+    /// At most.
+    pub backoff_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { backoff_min: BACKOFF_MIN, backoff_max: BACKOFF_MAX }
+    }
+}
+
+impl Limits {
+    fn backoff(&self, attempts: u32) -> Duration {
+        let doubled = 1 << attempts.saturating_sub(1).min(16);
+        self.backoff_min.saturating_mul(doubled).min(self.backoff_max)
+    }
 }
 
 impl Queue {
+    /// An empty queue.
+    pub fn new(limits: Limits) -> Queue {
+        Queue { limits, ..Queue::default() }
+    }
+
     /// A pod is new or changed. Only changes of its wishes make it ready again.
     pub fn put(&mut self, pod: Arc<PodFacts>) {
         let key = pod.key.clone();
@@ -114,22 +142,21 @@ impl Queue {
     /// Trying or binding a pod failed.
     pub fn failed(&mut self, key: &Key, now: Instant) {
         let Some(entry) = self.entries.get(key) else { return };
-        let until = now + backoff(entry.attempts);
+        let until = now + self.limits.backoff(entry.attempts);
         self.set(key, State::BackingOff { until, eager: false });
     }
 
-    /// Something changed: the refused pods that it may help are tried again.
-    pub fn happened(&mut self, event: &ClusterEvent, plugins: &[Box<dyn Plugin>], now: Instant) {
-        let helped = |by: &[&'static str], pod: &PodFacts| {
-            let refusing = plugins.iter().filter(|p| by.contains(&p.name()));
-            // Without nodes no plugin refused: any node helps.
-            by.is_empty() || refusing.into_iter().any(|p| p.helped_by(event, pod))
-        };
-        let keys: Vec<(Key, Instant)> = self
-            .entries
-            .iter()
-            .filter(|(_, e)| matches!(&e.state, State::Refused { by, .. } if helped(by, &e.pod)))
-            .map(|(key, e)| (key.clone(), e.last.unwrap_or(now) + backoff(e.attempts)))
+    /// Something changed: the refused pods that it may help are tried again. `helps` is told a pod
+    /// and who refused it.
+    pub fn happened(&mut self, helps: impl Fn(&PodFacts, &[&'static str]) -> bool, now: Instant) {
+        let refused = self.refused.iter().filter_map(|key| Some((key, self.entries.get(key)?)));
+        let helped = refused.filter(|(_, entry)| match &entry.state {
+            // Without nodes no plugin refused: anything may help.
+            State::Refused { by, .. } => by.is_empty() || helps(&entry.pod, by),
+            _ => false,
+        });
+        let keys: Vec<(Key, Instant)> = helped
+            .map(|(key, e)| (key.clone(), e.last.unwrap_or(now) + self.limits.backoff(e.attempts)))
             .collect();
         for (key, until) in keys {
             self.set(&key, State::BackingOff { until, eager: true });
@@ -182,6 +209,7 @@ impl Queue {
             }
             State::Refused { until, .. } => {
                 self.timed.insert((*until, key.clone()));
+                self.refused.insert(key.clone());
             }
             State::Gated | State::Taken => {}
         }
@@ -200,14 +228,11 @@ impl Queue {
             }
             State::Refused { until, .. } => {
                 self.timed.remove(&(*until, key.clone()));
+                self.refused.remove(key);
             }
             State::Gated | State::Taken => {}
         }
     }
-}
-
-fn backoff(attempts: u32) -> Duration {
-    BACKOFF_MIN.saturating_mul(1 << attempts.saturating_sub(1).min(8)).min(BACKOFF_MAX)
 }
 
 #[cfg(test)]
@@ -215,11 +240,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::plugins::plugins;
+    use crate::plugin::ClusterEvent;
+    use crate::profile::Profile;
     use crate::testing::pod;
 
     fn waiting(name: &str, priority: i32) -> Arc<PodFacts> {
         Arc::new(pod(name, json!({"spec": {"priority": priority}})))
+    }
+
+    fn tell(queue: &mut Queue, event: &ClusterEvent, now: Instant) {
+        let profile = Profile::default();
+        queue.happened(|pod, by| profile.helped(by, event, pod), now);
     }
 
     #[test]
@@ -241,11 +272,11 @@ mod tests {
         queue.put(waiting("a", 0));
         let key = queue.pop(now).unwrap().key.clone();
         queue.refused(&key, vec!["NodeResourcesFit"], now);
-        queue.happened(&ClusterEvent::Storage, &plugins(), now);
+        tell(&mut queue, &ClusterEvent::Storage, now);
         assert!(queue.pop(now).is_none());
         queue.put(waiting("a", 0));
         assert!(queue.pop(now).is_none(), "a status update is no change");
-        queue.happened(&ClusterEvent::PodRemoved(waiting("x", 0)), &plugins(), now);
+        tell(&mut queue, &ClusterEvent::PodRemoved(waiting("x", 0)), now);
         assert!(queue.pop(now).is_some(), "at once, as nothing else is to do");
         queue.failed(&key, now);
         assert!(queue.pop(now).is_none());

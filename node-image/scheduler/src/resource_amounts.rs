@@ -36,6 +36,27 @@ impl Amounts {
         amounts
     }
 
+    /// How much of a resource.
+    pub fn get(&self, name: &str) -> i64 {
+        match name {
+            "cpu" => self.cpu_milli,
+            "memory" => self.memory_bytes,
+            "ephemeral-storage" => self.ephemeral_bytes,
+            other => self.extended.get(other).copied().unwrap_or(0),
+        }
+    }
+
+    /// As a node's status has them.
+    pub fn written(&self, pods: i64) -> BTreeMap<String, String> {
+        let mut all: BTreeMap<String, String> =
+            self.extended.iter().map(|(name, amount)| (name.clone(), amount.to_string())).collect();
+        all.insert("cpu".into(), format!("{}m", self.cpu_milli));
+        all.insert("memory".into(), self.memory_bytes.to_string());
+        all.insert("ephemeral-storage".into(), self.ephemeral_bytes.to_string());
+        all.insert("pods".into(), pods.to_string());
+        all
+    }
+
     /// Adds another amount.
     pub fn add(&mut self, other: &Amounts) {
         self.combine(other, i64::saturating_add);

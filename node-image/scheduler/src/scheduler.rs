@@ -1,12 +1,14 @@
 //! The scheduler's loop: watches feed the cluster's state and the queue, cycles decide, binds and
 //! status patches are performed beside it. It wakes on changes and on back-off times only.
 
+mod attempt;
+mod claims;
 mod volumes;
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::{BoxStream, SelectAll};
@@ -18,52 +20,88 @@ use kd_client::{
     Client, DeleteOptions, Error, EventApi, EventType, Keep, Key, Object, Occurrence, PatchKind,
     Recorder, Reference, Resource, Selectors, Watch, WatchEvent, resources,
 };
+use kd_contract::scheduler::SchedulerConfiguration;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::budget::Budget;
 use crate::cluster::Cluster;
-use crate::cycle::{Diagnosis, choose};
-use crate::plugin::{ClusterEvent, Plugin};
-use crate::plugins::plugins;
+use crate::cycle::{Diagnosis, Turn};
+use crate::devices::ClaimWrite;
+use crate::extender::Extender;
+use crate::plugin::ClusterEvent;
 use crate::pod::PodFacts;
-use crate::preemption::{Preemption, Victim, preempt};
-use crate::queue::Queue;
+use crate::preemption::{Candidate, Victim};
+use crate::profile::Profile;
+use crate::queue::{Limits, Queue};
+use attempt::Outcome;
 use volumes::{Unbound, VolumesWritten};
 
 /// Binds and other writes under way at once.
-const WRITES_MAX: usize = 64;
+const WRITES_MAX: usize = 256;
 
 /// What the scheduler is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// It places pods whose `schedulerName` is this.
-    pub name: String,
+    /// It places the pods of these profiles' names.
+    pub profiles: Vec<Profile>,
     /// Where it runs, for events; may be empty.
     pub host: String,
+    /// Programs to ask besides.
+    pub extenders: Vec<Extender>,
+    /// How long failed pods wait.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// What a configuration file asks for; without one upstream's defaults.
+    pub fn of(file: Option<&SchedulerConfiguration>, host: &str) -> Result<Config, String> {
+        let plain = Config { host: host.to_owned(), ..Config::default() };
+        let Some(file) = file else { return Ok(plain) };
+        let ignored: Vec<String> = Extender::ignored_resources(&file.extenders).collect();
+        let seconds = |count: i64| {
+            Duration::from_secs(u64::try_from(count).unwrap_or_default().min(u32::MAX.into()))
+        };
+        Ok(Config {
+            profiles: file.resolved()?.iter().map(|p| Profile::of(p, &ignored)).collect(),
+            extenders: file.extenders.iter().map(Extender::of).collect::<Result<_, _>>()?,
+            limits: Limits {
+                backoff_min: seconds(file.pod_initial_backoff_seconds),
+                backoff_max: seconds(file.pod_max_backoff_seconds),
+            },
+            ..plain
+        })
+    }
 }
 
 impl Default for Config {
     fn default() -> Config {
-        Config { name: "default-scheduler".into(), host: String::new() }
+        Config {
+            profiles: vec![Profile::default()],
+            host: String::new(),
+            extenders: Vec::new(),
+            limits: Limits::default(),
+        }
     }
 }
 
 /// The scheduler.
 pub struct Scheduler {
-    config: Config,
     client: Client,
-    recorder: Recorder,
-    plugins: Vec<Box<dyn Plugin>>,
+    profiles: Arc<[Profile]>,
+    extenders: Arc<[Extender]>,
+    /// By profile, in the same order.
+    recorders: Vec<Recorder>,
     cluster: Cluster,
     queue: Queue,
     /// Waiting pods for which room is being made.
     nominated: HashMap<Key, Arc<PodFacts>>,
+    /// What is to be written of the claims of placed pods that are not bound.
+    reserved: HashMap<Key, Vec<ClaimWrite>>,
     /// Placed pods whose volumes are being bound.
     unbound: HashMap<Key, Unbound>,
     writes: JoinSet<Option<Written>>,
-    turn: usize,
+    turn: Turn,
 }
 
 /// The end of a write that is waited for.
@@ -75,7 +113,29 @@ enum Written {
 /// The end of a bind.
 struct Bound {
     pod: Arc<PodFacts>,
-    result: Result<(), Error>,
+    claims: claims::Stored,
+    result: Result<(), Failed>,
+}
+
+/// What failed of a bind.
+enum Failed {
+    Claims(Error),
+    Extender(String),
+    Binding(Error),
+}
+
+impl Failed {
+    /// What is told of it; nothing when the pod is gone.
+    fn message(&self) -> Option<String> {
+        match self {
+            Failed::Claims(error) => {
+                Some(format!("running PreBind plugin \"DynamicResources\": {}", error.message()))
+            }
+            Failed::Extender(why) => Some(format!("binding rejected: {why}")),
+            Failed::Binding(error) if error.is_not_found() => None,
+            Failed::Binding(error) => Some(format!("binding rejected: {}", error.message())),
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -86,11 +146,17 @@ enum Source {
     Claims,
     Volumes,
     Classes,
+    CsiCapacities,
+    CsiDrivers,
+    CsiNodes,
     Budgets,
     Services,
     ReplicaSets,
     StatefulSets,
     ReplicationControllers,
+    DeviceClasses,
+    ResourceClaims,
+    ResourceSlices,
 }
 
 type Fed = (Source, WatchEvent);
@@ -100,19 +166,22 @@ impl Scheduler {
     /// runtime.
     pub fn new(client: kube::Client, config: Config) -> Scheduler {
         let client = Client::from(client);
-        let recorder =
-            Recorder::start(client.clone(), EventApi::Events, &config.name, &config.host);
+        let recorder = |profile: &Profile| {
+            let (client, name) = (client.clone(), &profile.scheduler_name);
+            Recorder::start(client, EventApi::Events, name, &config.host)
+        };
         Scheduler {
-            config,
+            recorders: config.profiles.iter().map(recorder).collect(),
+            profiles: config.profiles.into(),
+            extenders: config.extenders.into(),
             client,
-            recorder,
-            plugins: plugins(),
             cluster: Cluster::default(),
-            queue: Queue::default(),
+            queue: Queue::new(config.limits),
             nominated: HashMap::new(),
+            reserved: HashMap::new(),
             unbound: HashMap::new(),
             writes: JoinSet::new(),
-            turn: 0,
+            turn: Turn::default(),
         }
     }
 
@@ -128,10 +197,16 @@ impl Scheduler {
             Source::Claims,
             Source::Volumes,
             Source::Classes,
+            Source::CsiCapacities,
+            Source::CsiDrivers,
+            Source::CsiNodes,
+            Source::DeviceClasses,
+            Source::ResourceClaims,
+            Source::ResourceSlices,
         ];
         loop {
             if unsynced.is_empty() {
-                self.schedule();
+                self.schedule().await;
             }
             let timer = self.queue.next_time().filter(|_| unsynced.is_empty());
             let timer = timer.into_iter().chain(self.volumes_deadline()).min();
@@ -167,12 +242,18 @@ impl Scheduler {
             ..Selectors::default()
         };
         let all = Selectors::default;
-        let sources: [(Source, &Resource, Selectors, Keep); 11] = [
+        let sources: [(Source, &Resource, Selectors, Keep); 17] = [
+            (Source::DeviceClasses, &resources::DEVICE_CLASSES, all(), Keep::Once),
+            (Source::ResourceClaims, &resources::RESOURCE_CLAIMS, all(), Keep::Once),
+            (Source::ResourceSlices, &resources::RESOURCE_SLICES, all(), Keep::Once),
             (Source::Nodes, &resources::NODES, all(), Keep::Once),
             (Source::Namespaces, &resources::NAMESPACES, all(), Keep::Metadata),
             (Source::Claims, &resources::PERSISTENT_VOLUME_CLAIMS, all(), Keep::Once),
             (Source::Volumes, &resources::PERSISTENT_VOLUMES, all(), Keep::Once),
             (Source::Classes, &resources::STORAGE_CLASSES, all(), Keep::Once),
+            (Source::CsiCapacities, &resources::CSI_STORAGE_CAPACITIES, all(), Keep::Once),
+            (Source::CsiDrivers, &resources::CSI_DRIVERS, all(), Keep::Once),
+            (Source::CsiNodes, &resources::CSI_NODES, all(), Keep::Once),
             (Source::Budgets, &resources::POD_DISRUPTION_BUDGETS, all(), Keep::Once),
             (Source::Services, &resources::SERVICES, all(), Keep::Once),
             (Source::ReplicaSets, &resources::REPLICA_SETS, all(), Keep::Once),
@@ -203,28 +284,35 @@ impl Scheduler {
             Source::Pods if gone => self.pod_gone(&object.key()),
             Source::Pods => {
                 if let Some(pod) = object.decode::<Pod>() {
-                    self.pod_changed(Arc::new(PodFacts::of(pod)));
+                    let mut pod = PodFacts::of(pod);
+                    if self.profile_of(&pod).is_some_and(|index| !self.profiles[index].gates) {
+                        Arc::make_mut(&mut pod.wishes).gates.clear();
+                    }
+                    self.pod_changed(Arc::new(pod));
                 }
             }
             Source::Nodes => self.node_changed(object, gone),
             Source::Namespaces => {
                 let name = object.metadata.name.clone();
-                if gone {
-                    self.cluster.namespaces.remove(&name);
-                } else {
-                    self.cluster.namespaces.insert(name, object.metadata.labels.clone());
-                    self.happened(&ClusterEvent::Namespace);
-                }
+                let labels = (!gone).then(|| object.metadata.labels.clone());
+                self.cluster.set_namespace(&name, labels);
+                self.happened(&ClusterEvent::Namespace);
             }
             Source::Claims => self.claim_changed(object, gone),
             Source::Volumes => self.volume_changed(object, gone),
             Source::Classes => self.class_changed(object, gone),
+            Source::CsiCapacities | Source::CsiDrivers | Source::CsiNodes => {
+                self.csi_changed(source, object, gone);
+            }
             Source::Budgets => {
                 let budgets = Arc::make_mut(&mut self.cluster.budgets);
                 match object.decode().filter(|_| !gone) {
                     Some(budget) => drop(budgets.insert(object.key(), Budget::of(budget))),
                     None => drop(budgets.remove(&object.key())),
                 }
+            }
+            Source::DeviceClasses | Source::ResourceClaims | Source::ResourceSlices => {
+                self.devices_changed(source, event);
             }
             other => self.siblings_changed(other, object, gone),
         }
@@ -240,11 +328,11 @@ impl Scheduler {
             self.forget_volumes(&pod.key);
             let before = self.cluster.placed(&pod.key).cloned();
             let news = before.is_none_or(|before| before.wishes.labels != pod.wishes.labels);
-            self.cluster.place(pod);
+            self.cluster.place(pod.clone());
             if news {
-                self.happened(&ClusterEvent::PodPlaced);
+                self.happened(&ClusterEvent::PodPlaced(pod));
             }
-        } else if pod.is_ours_to_place(&self.config.name) {
+        } else if pod.waits() && self.profile_of(&pod).is_some() {
             match pod.nominated {
                 Some(_) => self.nominated.insert(pod.key.clone(), pod.clone()),
                 None => self.nominated.remove(&pod.key),
@@ -310,42 +398,30 @@ impl Scheduler {
     }
 
     fn happened(&mut self, event: &ClusterEvent) {
-        self.queue.happened(event, &self.plugins, Instant::now());
-    }
-
-    /// Tries every pod that is ready.
-    fn schedule(&mut self) {
-        while self.writes.len() < WRITES_MAX {
-            let Some(pod) = self.queue.pop(Instant::now()) else { return };
-            self.turn = self.turn.wrapping_add(1);
-            let cluster = self.with_nominated(&pod);
-            match choose(&self.plugins, &cluster, &pod, self.turn) {
-                Ok(node) => self.bind(&pod, node),
-                Err(diagnosis) => {
-                    let found = preempt(&self.plugins, &cluster, &pod, &diagnosis);
-                    self.refuse(&pod, &diagnosis, found);
-                }
-            }
-        }
-    }
-
-    /// The cluster with the pods for which room is being made, as far as they come first.
-    fn with_nominated(&self, pod: &PodFacts) -> Cow<'_, Cluster> {
-        let first = |other: &&Arc<PodFacts>| {
-            other.key != pod.key && other.wishes.priority >= pod.wishes.priority
+        let profiles = self.profiles.clone();
+        let helps = |pod: &PodFacts, by: &[&'static str]| {
+            let profile = profiles.iter().find(|p| p.scheduler_name == pod.wishes.scheduler_name);
+            profile.is_some_and(|profile| profile.helped(by, event, pod))
         };
-        let mut cluster = Cow::Borrowed(&self.cluster);
-        for other in self.nominated.values().filter(first) {
-            let node = other.nominated.clone();
-            cluster.to_mut().place(Arc::new(PodFacts { node, ..PodFacts::clone(other) }));
-        }
-        cluster
+        self.queue.happened(helps, Instant::now());
+    }
+
+    /// The profile that places a pod.
+    fn profile_of(&self, pod: &PodFacts) -> Option<usize> {
+        let name = &pod.wishes.scheduler_name;
+        self.profiles.iter().position(|profile| profile.scheduler_name == *name)
     }
 
     /// Takes the pod as placed at once and tells the API server beside the loop.
     fn bind(&mut self, pod: &Arc<PodFacts>, node: String) {
-        let assumed = Arc::new(PodFacts { node: Some(node), ..PodFacts::clone(pod) });
+        let assumed = PodFacts::placed_on(pod, &node);
         self.cluster.place(assumed.clone());
+        if let Err(why) = self.reserve_devices(&assumed) {
+            self.pod_unassumed(&pod.key);
+            let message = format!("running Reserve plugin \"DynamicResources\": {why}");
+            self.record(pod, EventType::Warning, "FailedScheduling", "Scheduling", message);
+            return self.queue.failed(&pod.key, Instant::now());
+        }
         if !self.bind_volumes(&assumed) {
             self.bind_pod(assumed);
         }
@@ -354,44 +430,43 @@ impl Scheduler {
     fn bind_pod(&mut self, assumed: Arc<PodFacts>) {
         let node = assumed.node.clone().unwrap_or_default();
         let client = self.client.clone();
+        let writes = self.reserved.get(&assumed.key).cloned().unwrap_or_default();
+        let extenders = self.extenders.clone();
         self.writes.spawn(async move {
-            let (namespace, name) = (&*assumed.key.namespace, &*assumed.key.name);
-            let binding = json!({
-                "apiVersion": "v1", "kind": "Binding",
-                "metadata": {"name": name, "namespace": namespace, "uid": assumed.uid},
-                "target": {"apiVersion": "v1", "kind": "Node", "name": node},
-            });
-            let sent = client.post(&resources::PODS, namespace, name, "binding", &binding).await;
-            Some(Written::Pod(Bound { pod: assumed, result: sent.map(drop) }))
+            let (claims, written) = claims::write(&client, &writes).await;
+            let result = match written {
+                Ok(()) => match extenders.iter().find(|e| e.binds() && e.is_interested(&assumed)) {
+                    Some(binder) => binder.bind(&assumed, &node).await.map_err(Failed::Extender),
+                    None => post_binding(&client, &assumed, &node).await.map_err(Failed::Binding),
+                },
+                Err(error) => Err(Failed::Claims(error)),
+            };
+            Some(Written::Pod(Bound { pod: assumed, claims, result }))
         });
     }
 
-    fn bound(&mut self, Bound { pod, result }: Bound) {
+    fn bound(&mut self, Bound { pod, claims, result }: Bound) {
         let node = pod.node.clone().unwrap_or_default();
+        self.claims_stored(&claims);
+        self.release_devices(&pod.key);
         match result {
             Ok(()) => {
                 let message = format!("Successfully assigned {} to {node}", pod.key);
                 self.record(&pod, EventType::Normal, "Scheduled", "Binding", message);
                 self.queue.remove(&pod.key);
                 self.nominated.remove(&pod.key);
-                self.happened(&ClusterEvent::PodPlaced);
+                self.happened(&ClusterEvent::PodPlaced(pod));
             }
-            Err(error) => {
+            Err(failed) => {
                 // Unless the watch has told since where the pod really is.
                 let ours = |placed: &Arc<PodFacts>| placed.resource_version == pod.resource_version;
                 if self.cluster.placed(&pod.key).is_some_and(ours) {
                     self.pod_unassumed(&pod.key);
                 }
-                tracing::info!(pod = %pod.key, node, %error, "binding failed");
-                if !error.is_not_found() {
-                    let message = format!("binding rejected: {}", error.message());
-                    self.record(
-                        &pod,
-                        EventType::Warning,
-                        "FailedScheduling",
-                        "Scheduling",
-                        message,
-                    );
+                if let Some(message) = failed.message() {
+                    tracing::info!(pod = %pod.key, node, message, "binding failed");
+                    let kind = EventType::Warning;
+                    self.record(&pod, kind, "FailedScheduling", "Scheduling", message);
                 }
                 self.queue.failed(&pod.key, Instant::now());
             }
@@ -399,19 +474,21 @@ impl Scheduler {
     }
 
     fn pod_unassumed(&mut self, key: &Key) {
+        self.release_devices(key);
         if let Some(pod) = self.cluster.unplace(key) {
             self.happened(&ClusterEvent::PodRemoved(pod));
         }
     }
 
-    fn refuse(&mut self, pod: &Arc<PodFacts>, diagnosis: &Diagnosis, found: Preemption) {
+    fn refuse(&mut self, pod: &Arc<PodFacts>, diagnosis: &Diagnosis, outcome: Outcome) {
         self.queue.refused(&pod.key, diagnosis.plugins(), Instant::now());
-        let (nominated, preemption) = match found {
-            Preemption::Nothing(why) => (None, why),
-            Preemption::Victims { node, victims } => {
+        let (nominated, preemption) = match outcome {
+            Outcome::Nothing(why) => (None, why),
+            Outcome::Room(Candidate { node, victims }) => {
                 for victim in victims {
                     self.evict(pod, &node, victim);
                 }
+                self.take_room_from_lower(pod, &node);
                 (Some(node), String::new())
             }
         };
@@ -431,6 +508,29 @@ impl Scheduler {
         });
     }
 
+    /// Pods that come after this one have no room on the node any more.
+    fn take_room_from_lower(&mut self, pod: &PodFacts, node: &str) {
+        let lower = self.nominated.values().filter(|other| {
+            other.nominated.as_deref() == Some(node) && other.wishes.priority < pod.wishes.priority
+        });
+        let keys: Vec<Key> = lower.map(|other| other.key.clone()).collect();
+        for key in keys {
+            self.nominated.remove(&key);
+            let client = self.client.clone();
+            self.writes.spawn(async move {
+                let patch = json!({"status": {"nominatedNodeName": null}});
+                patch_status(&client, &key, &patch).await;
+                None
+            });
+        }
+    }
+
+    /// Trying a pod failed for another reason than the cluster's state.
+    fn fail(&mut self, pod: &Arc<PodFacts>, message: String) {
+        self.record(pod, EventType::Warning, "FailedScheduling", "Scheduling", message);
+        self.queue.failed(&pod.key, Instant::now());
+    }
+
     fn evict(&mut self, pod: &PodFacts, node: &str, victim: Victim) {
         let object = reference(&victim.key, &victim.uid, "");
         let occurrence = Occurrence {
@@ -440,8 +540,8 @@ impl Scheduler {
             action: "Preempting".into(),
             message: format!("Preempted by pod {} on node {node}", pod.uid),
         };
-        self.recorder.record(occurrence, Timestamp::now());
-        let (client, name) = (self.client.clone(), self.config.name.clone());
+        self.tell(pod, occurrence);
+        let (client, name) = (self.client.clone(), pod.wishes.scheduler_name.clone());
         self.writes.spawn(async move {
             let message = format!("{name}: preempting to accommodate a higher priority pod");
             let condition = json!({"type": "DisruptionTarget", "status": "True",
@@ -475,8 +575,26 @@ impl Scheduler {
             action: action.into(),
             message,
         };
-        self.recorder.record(occurrence, Timestamp::now());
+        self.tell(pod, occurrence);
     }
+
+    /// Records an event in the name of the scheduler that a pod asks for.
+    fn tell(&self, pod: &PodFacts, occurrence: Occurrence) {
+        let recorder = self.profile_of(pod).and_then(|index| self.recorders.get(index));
+        if let Some(recorder) = recorder {
+            recorder.record(occurrence, Timestamp::now());
+        }
+    }
+}
+
+async fn post_binding(client: &Client, pod: &PodFacts, node: &str) -> Result<(), Error> {
+    let (namespace, name) = (&*pod.key.namespace, &*pod.key.name);
+    let binding = json!({
+        "apiVersion": "v1", "kind": "Binding",
+        "metadata": {"name": name, "namespace": namespace, "uid": pod.uid},
+        "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+    });
+    client.post(&resources::PODS, namespace, name, "binding", &binding).await.map(drop)
 }
 
 fn reference(key: &Key, uid: &str, resource_version: &str) -> Reference {

@@ -12,39 +12,47 @@ use crate::pod::PodFacts;
 /// The selectors of Services and of the controllers that make pods.
 #[derive(Clone, Debug, Default)]
 pub struct Siblings {
-    services: HashMap<Key, BTreeMap<String, String>>,
-    /// By kind and key.
-    controllers: HashMap<(&'static str, Key), LabelSelector>,
+    /// By namespace and name.
+    services: HashMap<String, BTreeMap<String, BTreeMap<String, String>>>,
+    /// By key, each with its kind.
+    controllers: HashMap<Key, Vec<(&'static str, LabelSelector)>>,
 }
 
 impl Siblings {
     /// A Service is new or changed, or gone (`None`).
     pub fn set_service(&mut self, key: Key, selector: Option<BTreeMap<String, String>>) {
+        let (namespace, name) = (key.namespace.to_string(), key.name.to_string());
+        let here = self.services.entry(namespace).or_default();
         match selector.filter(|selector| !selector.is_empty()) {
-            Some(selector) => self.services.insert(key, selector),
-            None => self.services.remove(&key),
+            Some(selector) => here.insert(name, selector),
+            None => here.remove(&name),
         };
+        if here.is_empty() {
+            self.services.remove(&*key.namespace);
+        }
     }
 
     /// A controller of pods is new or changed, or gone (`None`).
     pub fn set_controller(&mut self, kind: &'static str, key: Key, to: Option<LabelSelector>) {
-        match to {
-            Some(selector) => self.controllers.insert((kind, key), selector),
-            None => self.controllers.remove(&(kind, key)),
-        };
+        let here = self.controllers.entry(key.clone()).or_default();
+        here.retain(|(known, _)| *known != kind);
+        here.extend(to.map(|selector| (kind, selector)));
+        if here.is_empty() {
+            self.controllers.remove(&key);
+        }
     }
 
     /// What selects a pod's siblings; None when nothing does.
     pub fn of(&self, pod: &PodFacts) -> Option<Selector> {
         let mut wanted = LabelSelector::default();
         let mut labels = BTreeMap::new();
-        let here = self.services.iter().filter(|(key, _)| key.namespace == pod.key.namespace);
+        let here = self.services.get(&*pod.key.namespace).into_iter().flatten();
         for (_, selector) in here.filter(|(_, all)| selects_all(all, &pod.wishes.labels)) {
             labels.extend(selector.clone());
         }
         if let Some((kind, name)) = &pod.controller {
             let key = Key::new(&pod.key.namespace, name);
-            let known = self.controllers.iter().find(|((k, at), _)| k == kind && *at == key);
+            let known = self.controllers.get(&key).into_iter().flatten().find(|(k, _)| k == kind);
             if let Some((_, selector)) = known {
                 labels.extend(selector.match_labels.clone().unwrap_or_default());
                 wanted.match_expressions = selector.match_expressions.clone();

@@ -12,6 +12,7 @@ use kd_api::selector::Selector;
 use kd_client::placement::matches_selector;
 use kd_client::{Key, label_selector, selects};
 
+use crate::csi::CsiFacts;
 use crate::node::NodeFacts;
 
 /// The node that a provisioner is to make a claim's volume for.
@@ -74,8 +75,11 @@ pub struct VolumeFacts {
     bytes: i64,
     modes: Vec<String>,
     block: bool,
-    labels: BTreeMap<String, String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
     affinity: Option<NodeSelector>,
+    /// Its driver and what that calls it.
+    csi: Option<(String, String)>,
 }
 
 /// A StorageClass.
@@ -83,6 +87,7 @@ pub struct VolumeFacts {
 pub struct ClassFacts {
     waits: bool,
     provisions: bool,
+    provisioner: String,
     topologies: Vec<TopologySelectorTerm>,
 }
 
@@ -115,6 +120,8 @@ pub enum Conflict {
     NoVolume,
     /// A bound volume is gone.
     Gone,
+    /// One could be made, but its driver has too little room.
+    NoRoom,
 }
 
 /// Claims, volumes and classes.
@@ -123,6 +130,8 @@ pub struct Storage {
     claims: HashMap<Key, ClaimFacts>,
     volumes: BTreeMap<String, VolumeFacts>,
     classes: HashMap<String, ClassFacts>,
+    /// What CSI drivers tell.
+    pub csi: CsiFacts,
     assumed: HashMap<String, Key>,
 }
 
@@ -197,6 +206,7 @@ impl VolumeFacts {
             block: spec.volume_mode.as_deref() == Some("Block"),
             labels: metadata.labels.unwrap_or_default(),
             affinity: spec.node_affinity.and_then(|affinity| affinity.required),
+            csi: spec.csi.map(|source| (source.driver, source.volume_handle)),
         }
     }
 
@@ -226,6 +236,7 @@ impl ClassFacts {
         ClassFacts {
             waits: class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer"),
             provisions: !class.provisioner.is_empty() && class.provisioner != NO_PROVISIONER,
+            provisioner: class.provisioner,
             topologies: class.allowed_topologies.unwrap_or_default(),
         }
     }
@@ -249,6 +260,16 @@ impl Storage {
     /// A volume.
     pub fn volume(&self, name: &str) -> Option<&VolumeFacts> {
         self.volumes.get(name)
+    }
+
+    /// The CSI driver of a claim's volume and the volume's name; that of the claim while the volume is
+    /// still to be made.
+    pub fn driver_of(&self, claim: &ClaimFacts) -> Option<(String, String)> {
+        if !claim.volume.is_empty() {
+            return self.volumes.get(&claim.volume)?.csi.clone();
+        }
+        let class = self.classes.get(&claim.class).filter(|class| class.provisions)?;
+        Some((class.provisioner.clone(), claim.key.to_string()))
     }
 
     /// A claim is new or changed; tells whether that is news. Answers to writes may overtake the
@@ -333,31 +354,35 @@ impl Storage {
         unbound.sort_by_key(|claim| claim.bytes);
         let mut plan = VolumePlan::default();
         for claim in unbound {
-            if !self.plan_one(claim, node, &mut plan) {
-                conflicts.push(Conflict::NoVolume);
-            }
+            conflicts.extend(self.plan_one(claim, node, &mut plan).err());
         }
         if conflicts.is_empty() { Ok(plan) } else { Err(conflicts) }
     }
 
-    fn plan_one(&self, claim: &ClaimFacts, node: &NodeFacts, plan: &mut VolumePlan) -> bool {
+    fn plan_one(
+        &self,
+        claim: &ClaimFacts,
+        node: &NodeFacts,
+        plan: &mut VolumePlan,
+    ) -> Result<(), Conflict> {
         match &claim.selected_node {
-            Some(selected) if *selected != node.name => return false,
+            Some(selected) if *selected != node.name => return Err(Conflict::NoVolume),
             Some(_) => {}
             None => {
                 let taken = |name: &str| plan.prebind.iter().any(|(volume, _)| volume == name);
                 if let Some(volume) = self.find_volume(claim, node, taken) {
                     plan.prebind.push((volume.name.clone(), claim.key.clone()));
-                    return true;
+                    return Ok(());
                 }
             }
         }
-        let class = self.classes.get(&claim.class);
-        let possible = class.is_some_and(|class| class.can_provision_on(node));
-        if possible {
-            plan.provision.push(claim.key.clone());
+        let class = self.classes.get(&claim.class).filter(|class| class.can_provision_on(node));
+        let Some(class) = class else { return Err(Conflict::NoVolume) };
+        if !self.csi.has_room(&class.provisioner, &claim.class, claim.bytes, node) {
+            return Err(Conflict::NoRoom);
         }
-        possible
+        plan.provision.push(claim.key.clone());
+        Ok(())
     }
 
     /// The volume reserved for a claim, or the smallest that fits.

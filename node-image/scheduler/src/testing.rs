@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
-use crate::cycle::{Diagnosis, choose};
-use crate::plugins::plugins;
+use crate::cycle::{Diagnosis, Nominated, Turn, choose};
 use crate::pod::PodFacts;
+use crate::profile::Profile;
 
 /// A node with 4 CPUs, 8 GiB and room for 110 pods, changed by `more`.
 pub fn node(name: &str, more: Value) -> Value {
@@ -41,7 +41,8 @@ pub fn cluster(nodes: &[Value], pods: &[PodFacts]) -> Cluster {
 
 /// What one cycle decides.
 pub fn decide(cluster: &Cluster, pod: &PodFacts) -> Result<String, Diagnosis> {
-    choose(&plugins(), cluster, pod, 0)
+    let choice = choose(&Profile::default(), cluster, &Nominated::new(), pod, Turn::default());
+    choice.map(|choice| choice.node)
 }
 
 fn merge(into: &mut Value, from: Value) {

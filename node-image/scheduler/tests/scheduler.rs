@@ -133,3 +133,138 @@ async fn volumes_are_bound_before_their_pod() {
     until(&api, "placed", |api| node_of(api, "p") == "n").await;
     task.abort();
 }
+
+#[tokio::test]
+async fn devices_are_taken_before_their_pod_is_bound() {
+    let api = FakeApi::new();
+    api.put(node("n", "4"));
+    api.put(node("m", "4"));
+    let devices = |kind: &str, name: &str, spec: Value| {
+        json!({"apiVersion": "resource.k8s.io/v1", "kind": kind, "metadata": {"name": name},
+            "spec": spec})
+    };
+    api.put(devices("DeviceClass", "gpu", json!({})));
+    let driver = json!({"driver": "d.example.com", "nodeName": "n", "devices": [{"name": "g0"}],
+        "pool": {"name": "n", "generation": 1, "resourceSliceCount": 1}});
+    api.put(devices("ResourceSlice", "s", driver));
+    let claim = |name: &str| {
+        let mut claim = devices(
+            "ResourceClaim",
+            name,
+            json!({"devices": {"requests": [{"name": "r",
+                "exactly": {"deviceClassName": "gpu", "allocationMode": "ExactCount", "count": 1}}]}}),
+        );
+        claim["metadata"]["namespace"] = json!("a");
+        claim
+    };
+    let user = |name: &str, claim: &str| {
+        let mut user = pod(name, "1", 0);
+        user["spec"]["resourceClaims"] = json!([{"name": "g", "resourceClaimName": claim}]);
+        user
+    };
+    // A pod is not tried before its claim is there, so nothing is said of it either.
+    api.put(user("first", "c"));
+    let task = start(&api);
+    api.put(pod("other", "1", 0));
+    until(&api, "others go on", |api| !node_of(api, "other").is_empty()).await;
+    assert!(api.get("", "pods", "a", "first")["status"].is_null());
+    api.put(claim("c"));
+    until(&api, "placed where the device is", |api| node_of(api, "first") == "n").await;
+    let taken = api.get("resource.k8s.io", "resourceclaims", "a", "c");
+    let status = &taken["status"];
+    assert_eq!(status["allocation"]["devices"]["results"][0]["device"], "g0");
+    assert_eq!(status["reservedFor"][0]["name"], "first");
+    assert_eq!(taken["metadata"]["finalizers"][0], "resource.kubernetes.io/delete-protection");
+    api.put(claim("d"));
+    api.put(user("second", "d"));
+    until(&api, "no device is left", |api| {
+        let pod = api.get("", "pods", "a", "second");
+        let message =
+            pod["status"]["conditions"][0]["message"].as_str().unwrap_or_default().to_owned();
+        message.starts_with("0/2 nodes are available: 2 cannot allocate all claims.")
+    })
+    .await;
+    task.abort();
+}
+
+/// Answers every request with what `answer` makes of its path and body.
+async fn extender(answer: fn(&str, &Value) -> Value) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/x", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut seen = Vec::new();
+                loop {
+                    let text = String::from_utf8_lossy(&seen).into_owned();
+                    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+                        if stream.read_buf(&mut seen).await.unwrap_or(0) == 0 {
+                            return;
+                        }
+                        continue;
+                    };
+                    let length = head.lines().find_map(|line| {
+                        let (name, value) = line.split_once(':')?;
+                        let wanted = name.eq_ignore_ascii_case("content-length");
+                        wanted.then(|| value.trim().parse::<usize>().ok())?
+                    });
+                    let Some(length) = length.filter(|length| body.len() >= *length) else {
+                        if stream.read_buf(&mut seen).await.unwrap_or(0) == 0 {
+                            return;
+                        }
+                        continue;
+                    };
+                    let path = head.split(' ').nth(1).unwrap_or_default();
+                    let asked = serde_json::from_str(&body[..length]).unwrap_or_default();
+                    let told = answer(path, &asked).to_string();
+                    let reply = format!(
+                        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{told}",
+                        told.len()
+                    );
+                    if stream.write_all(reply.as_bytes()).await.is_err() {
+                        return;
+                    }
+                    seen.clear();
+                }
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn extenders_filter_and_score() {
+    let api = FakeApi::new();
+    for name in ["x", "y", "z"] {
+        api.put(node(name, "4"));
+    }
+    let url = extender(|path, asked| match path {
+        "/x/filter" => {
+            let small = asked["Pod"]["metadata"]["name"] == "nowhere";
+            let names: Vec<&str> = if small { vec![] } else { vec!["y", "z"] };
+            json!({"NodeNames": names, "FailedNodes": {"x": "the extender says no"}})
+        }
+        _ => json!([{"Host": "y", "Score": 1}, {"Host": "z", "Score": 10}]),
+    })
+    .await;
+    let file = json!({"apiVersion": "kubescheduler.config.k8s.io/v1",
+        "kind": "KubeSchedulerConfiguration", "extenders": [{"urlPrefix": url,
+            "filterVerb": "filter", "prioritizeVerb": "prioritize", "weight": 5,
+            "nodeCacheCapable": true}]});
+    let file = kd_contract::scheduler::SchedulerConfiguration::read(file).unwrap();
+    let config = Config::of(Some(&file), "").unwrap();
+    let task = tokio::spawn(Scheduler::new(api.client(), config).run(std::future::pending()));
+    api.put(pod("p", "1", 0));
+    until(&api, "placed where it scores best", |api| node_of(api, "p") == "z").await;
+    api.put(pod("nowhere", "1", 0));
+    until(&api, "refused by the extender", |api| {
+        let pod = api.get("", "pods", "a", "nowhere");
+        let message =
+            pod["status"]["conditions"][0]["message"].as_str().unwrap_or_default().to_owned();
+        message.starts_with("0/3 nodes are available: ")
+            && message.contains("1 the extender says no")
+    })
+    .await;
+    task.abort();
+}

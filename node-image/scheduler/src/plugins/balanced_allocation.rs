@@ -1,13 +1,27 @@
-//! NodeResourcesBalancedAllocation: a node whose CPU and memory fill up evenly is better.
+//! NodeResourcesBalancedAllocation: a node whose resources fill up evenly is better.
 
+use super::node_resources_fit::{Weighed, cpu_and_memory};
 use crate::cluster::Cluster;
 use crate::node::NodeFacts;
 use crate::plugin::{ClusterEvent, Plugin, Prepared, Refusal, SCORE_MAX};
 use crate::pod::PodFacts;
 
-pub(super) struct BalancedAllocation;
+/// The plugin.
+pub struct BalancedAllocation {
+    /// What should fill up evenly.
+    pub resources: Vec<Weighed>,
+}
 
-struct Balance<'a>(&'a PodFacts);
+impl Default for BalancedAllocation {
+    fn default() -> BalancedAllocation {
+        BalancedAllocation { resources: cpu_and_memory() }
+    }
+}
+
+struct Balance<'a> {
+    plugin: &'a BalancedAllocation,
+    pod: &'a PodFacts,
+}
 
 impl Plugin for BalancedAllocation {
     fn name(&self) -> &'static str {
@@ -19,13 +33,13 @@ impl Plugin for BalancedAllocation {
     }
 
     fn prepare<'a>(
-        &self,
+        &'a self,
         _: &'a Cluster,
         pod: &'a PodFacts,
     ) -> Result<Option<Box<dyn Prepared + 'a>>, Refusal> {
-        let requests = &pod.wishes.requests;
-        let best_effort = requests.cpu_milli == 0 && requests.memory_bytes == 0;
-        Ok((!best_effort).then(|| Box::new(Balance(pod)) as Box<dyn Prepared>))
+        let asks = |(name, _): &Weighed| pod.wishes.requests.get(name) > 0;
+        let best_effort = !self.resources.iter().any(asks);
+        Ok((!best_effort).then(|| Box::new(Balance { plugin: self, pod }) as Box<dyn Prepared>))
     }
 
     fn helped_by(&self, _: &ClusterEvent, _: &PodFacts) -> bool {
@@ -35,14 +49,22 @@ impl Plugin for BalancedAllocation {
 
 impl Prepared for Balance<'_> {
     fn score(&self, node: &NodeFacts) -> i64 {
-        let fraction = |have: i64, used: i64| match have > 0 {
-            true => (used as f64 / have as f64).min(1.0),
-            false => 1.0,
+        let used = |name: &str| node.requested.get(name) + self.pod.wishes.requests.get(name);
+        let fraction = |(name, _): &Weighed| {
+            let have = node.allocatable.get(name);
+            (have > 0).then(|| (used(name) as f64 / have as f64).min(1.0))
         };
-        let (have, used, pod) = (&node.allocatable, &node.requested, &self.0.wishes.requests);
-        let cpu = fraction(have.cpu_milli, used.cpu_milli + pod.cpu_milli);
-        let memory = fraction(have.memory_bytes, used.memory_bytes + pod.memory_bytes);
-        let deviation = (cpu - memory).abs() / 2.0;
+        let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
+        for fraction in self.plugin.resources.iter().filter_map(fraction) {
+            count += 1.0;
+            sum += fraction;
+            squares += fraction * fraction;
+        }
+        if count == 0.0 {
+            return SCORE_MAX;
+        }
+        let mean = sum / count;
+        let deviation = (squares / count - mean * mean).max(0.0).sqrt();
         ((1.0 - deviation) * SCORE_MAX as f64) as i64
     }
 }

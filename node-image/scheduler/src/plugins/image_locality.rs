@@ -26,14 +26,12 @@ impl Plugin for ImageLocality {
     }
 
     fn prepare<'a>(
-        &self,
+        &'a self,
         cluster: &'a Cluster,
         pod: &'a PodFacts,
     ) -> Result<Option<Box<dyn Prepared + 'a>>, Refusal> {
-        let total = cluster.nodes().count().max(1) as f64;
-        let share = |name: &String| {
-            cluster.nodes().filter(|node| node.images.contains_key(name)).count() as f64 / total
-        };
+        let total = cluster.count().max(1) as f64;
+        let share = |name: &str| cluster.nodes_with_image(name) as f64 / total;
         let names = pod.wishes.images.iter().map(|image| normalized(image));
         let wanted = names.map(|name| (name.clone(), share(&name))).collect();
         Ok(Some(Box::new(Images { wanted })))
@@ -55,6 +53,10 @@ fn normalized(image: &str) -> String {
 }
 
 impl Prepared for Images {
+    fn prepare_scores(&mut self, _: &[&NodeFacts]) -> bool {
+        self.wanted.iter().any(|(_, share)| *share > 0.0)
+    }
+
     fn score(&self, node: &NodeFacts) -> i64 {
         let bytes: i64 = self
             .wanted

@@ -1,5 +1,7 @@
 //! NodePorts: two pods cannot have the same port of a node.
 
+use std::sync::Arc;
+
 use crate::cluster::Cluster;
 use crate::node::NodeFacts;
 use crate::plugin::{ClusterEvent, Plugin, Prepared, Refusal};
@@ -19,7 +21,7 @@ impl Plugin for NodePorts {
     }
 
     fn prepare<'a>(
-        &self,
+        &'a self,
         _: &'a Cluster,
         pod: &'a PodFacts,
     ) -> Result<Option<Box<dyn Prepared + 'a>>, Refusal> {
@@ -38,7 +40,8 @@ impl Plugin for NodePorts {
 
 impl Prepared for Ports<'_> {
     fn filter(&self, node: &NodeFacts) -> Vec<Refusal> {
-        match node.pods.iter().any(|pod| conflict(self.0, &pod.wishes.ports)) {
+        let taken = |pod: &Arc<PodFacts>| conflict(self.0, &pod.wishes.ports);
+        match node.pods_with_ports > 0 && node.pods.iter().any(taken) {
             true => {
                 let reason = "node(s) didn't have free ports for the requested pod ports";
                 vec![Refusal::resolvable(reason)]

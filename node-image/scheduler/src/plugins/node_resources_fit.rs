@@ -1,13 +1,59 @@
-//! NodeResourcesFit: a node has to have what a pod asks for; the emptier node is better.
+//! NodeResourcesFit: a node has to have what a pod asks for. By default the emptier node is better;
+//! profiles may want the fuller one, or score by a function of use.
+
+use std::collections::BTreeMap;
 
 use crate::cluster::Cluster;
 use crate::node::NodeFacts;
 use crate::plugin::{ClusterEvent, Plugin, Prepared, Refusal, SCORE_MAX};
 use crate::pod::PodFacts;
 
-pub(super) struct NodeResourcesFit;
+/// A resource that is scored, and its weight.
+pub type Weighed = (String, i64);
 
-struct Fit<'a>(&'a PodFacts);
+/// How nodes are scored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// The emptier the better.
+    Least,
+    /// The fuller the better.
+    Most,
+    /// By a function from use (percent) to score (0 to 100), as points with straight lines between.
+    Shape(Vec<(i64, i64)>),
+}
+
+/// The plugin.
+pub struct NodeResourcesFit {
+    /// How it scores.
+    pub strategy: Strategy,
+    /// By which resources.
+    pub resources: Vec<Weighed>,
+    /// Extended resources that it does not look at.
+    pub ignored: Vec<String>,
+    /// Likewise, by the part before the slash.
+    pub ignored_groups: Vec<String>,
+}
+
+/// CPU and memory alike.
+pub fn cpu_and_memory() -> Vec<Weighed> {
+    ["cpu", "memory"].map(|name| (name.to_owned(), 1)).into()
+}
+
+impl Default for NodeResourcesFit {
+    fn default() -> NodeResourcesFit {
+        NodeResourcesFit {
+            strategy: Strategy::Least,
+            resources: cpu_and_memory(),
+            ignored: Vec::new(),
+            ignored_groups: Vec::new(),
+        }
+    }
+}
+
+struct Fit<'a> {
+    plugin: &'a NodeResourcesFit,
+    pod: &'a PodFacts,
+}
 
 impl Plugin for NodeResourcesFit {
     fn name(&self) -> &'static str {
@@ -19,25 +65,57 @@ impl Plugin for NodeResourcesFit {
     }
 
     fn prepare<'a>(
-        &self,
+        &'a self,
         _: &'a Cluster,
         pod: &'a PodFacts,
     ) -> Result<Option<Box<dyn Prepared + 'a>>, Refusal> {
-        Ok(Some(Box::new(Fit(pod))))
+        Ok(Some(Box::new(Fit { plugin: self, pod })))
     }
 
     fn helped_by(&self, event: &ClusterEvent, pod: &PodFacts) -> bool {
         match event {
-            ClusterEvent::Node(node) => Fit(pod).filter(node).is_empty(),
+            ClusterEvent::Node(node) => Fit { plugin: self, pod }.filter(node).is_empty(),
             ClusterEvent::PodRemoved(_) => true,
             _ => false,
         }
     }
 }
 
+impl NodeResourcesFit {
+    fn ignores(&self, name: &str) -> bool {
+        let group = name.split('/').next().unwrap_or_default();
+        self.ignored.iter().any(|ignored| ignored == name)
+            || self.ignored_groups.iter().any(|ignored| ignored == group)
+    }
+
+    fn score(&self, have: i64, used: i64) -> i64 {
+        match &self.strategy {
+            Strategy::Least if used > have => 0,
+            Strategy::Least => (have - used).saturating_mul(SCORE_MAX) / have,
+            Strategy::Most => used.min(have).saturating_mul(SCORE_MAX) / have,
+            Strategy::Shape(points) if used > have => on_shape(points, 100),
+            Strategy::Shape(points) => on_shape(points, used.saturating_mul(100) / have),
+        }
+    }
+}
+
+/// The value of a function of points at a place.
+fn on_shape(points: &[(i64, i64)], at: i64) -> i64 {
+    let after = points.iter().position(|(x, _)| *x >= at);
+    match (after, points) {
+        (_, []) => 0,
+        (None, [.., (_, last)]) => *last,
+        (Some(0), [(_, first), ..]) => *first,
+        (Some(index), points) => {
+            let ((x0, y0), (x1, y1)) = (points[index - 1], points[index]);
+            y0 + (y1 - y0) * (at - x0) / (x1 - x0)
+        }
+    }
+}
+
 impl Prepared for Fit<'_> {
     fn filter(&self, node: &NodeFacts) -> Vec<Refusal> {
-        let wanted = &self.0.wishes.requests;
+        let wanted = &self.pod.wishes.requests;
         let (have, used) = (&node.allocatable, &node.requested);
         let mut refusals = Vec::new();
         if node.pods.len() as i64 + 1 > node.pods_max {
@@ -46,7 +124,7 @@ impl Prepared for Fit<'_> {
         let mut demand = |name: &str, wanted: i64, have: i64, used: i64| {
             if wanted > 0 && wanted > have - used {
                 let reason = format!("Insufficient {name}");
-                refusals.push(Refusal { reason, resolvable: wanted <= have });
+                refusals.push(Refusal { reason: reason.into(), resolvable: wanted <= have });
             }
         };
         demand("cpu", wanted.cpu_milli, have.cpu_milli, used.cpu_milli);
@@ -57,21 +135,82 @@ impl Prepared for Fit<'_> {
             have.ephemeral_bytes,
             used.ephemeral_bytes,
         );
-        for (name, amount) in &wanted.extended {
-            let of = |all: &std::collections::BTreeMap<String, i64>| *all.get(name).unwrap_or(&0);
+        for (name, amount) in wanted.extended.iter().filter(|(name, _)| !self.plugin.ignores(name))
+        {
+            let of = |all: &BTreeMap<String, i64>| *all.get(name).unwrap_or(&0);
             demand(name, *amount, of(&have.extended), of(&used.extended));
         }
         refusals
     }
 
     fn score(&self, node: &NodeFacts) -> i64 {
-        let free = |have: i64, used: i64| match have > 0 && used <= have {
-            true => (have - used).saturating_mul(SCORE_MAX) / have,
-            false => 0,
+        let (mut total, mut weights) = (0, 0);
+        for (name, weight) in &self.plugin.resources {
+            let wanted = self.pod.wishes.scoring.get(name);
+            let native = matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage");
+            let have = node.allocatable.get(name);
+            // What neither the node has nor the pod asks for says nothing.
+            if have == 0 || (wanted == 0 && !native) {
+                continue;
+            }
+            let score = self.plugin.score(have, node.scoring.get(name) + wanted);
+            // Shapes leave out what they score 0.
+            if score > 0 || !matches!(self.plugin.strategy, Strategy::Shape(_)) {
+                total += score * weight;
+                weights += weight;
+            }
+        }
+        match &self.plugin.strategy {
+            _ if weights == 0 => 0,
+            Strategy::Shape(_) => (total + weights / 2) / weights,
+            _ => total / weights,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{cluster, node, pod};
+
+    #[test]
+    fn strategies() {
+        let check = |strategy: Strategy, expect: i64| {
+            let plugin = NodeResourcesFit { strategy, ..NodeResourcesFit::default() };
+            let cluster = cluster(&[node("a", json!({}))], &[]);
+            // Half of 4 CPUs, a quarter of 8 GiB.
+            let pod = pod(
+                "p",
+                json!({"spec": {"containers": [{"name": "c", "resources": {
+                "requests": {"cpu": "2", "memory": "2Gi"}}}]}}),
+            );
+            let fit = plugin.prepare(&cluster, &pod).unwrap().unwrap();
+            assert_eq!(fit.score(cluster.node("a").unwrap()), expect, "{:?}", plugin.strategy);
         };
-        let (have, used, pod) = (&node.allocatable, &node.scoring, &self.0.scoring);
-        let cpu = free(have.cpu_milli, used.cpu_milli + pod.cpu_milli);
-        let memory = free(have.memory_bytes, used.memory_bytes + pod.memory_bytes);
-        (cpu + memory) / 2
+        check(Strategy::Least, (50 + 75) / 2);
+        check(Strategy::Most, (50 + 25) / 2);
+        check(Strategy::Shape(vec![(0, 0), (100, 100)]), 38);
+        check(Strategy::Shape(vec![(0, 100), (50, 0)]), 50);
+    }
+
+    #[test]
+    fn what_is_not_looked_at() {
+        let check = |plugin: NodeResourcesFit, fits: bool| {
+            let cluster = cluster(&[node("a", json!({}))], &[]);
+            let pod = pod(
+                "p",
+                json!({"spec": {"containers": [{"name": "c", "resources": {
+                "requests": {"example.com/gpu": "1"}}}]}}),
+            );
+            let fit = plugin.prepare(&cluster, &pod).unwrap().unwrap();
+            assert_eq!(fit.filter(cluster.node("a").unwrap()).is_empty(), fits);
+        };
+        check(NodeResourcesFit::default(), false);
+        let ignored = vec!["example.com/gpu".into()];
+        check(NodeResourcesFit { ignored, ..NodeResourcesFit::default() }, true);
+        let ignored_groups = vec!["example.com".into()];
+        check(NodeResourcesFit { ignored_groups, ..NodeResourcesFit::default() }, true);
     }
 }

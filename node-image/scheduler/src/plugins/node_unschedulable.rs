@@ -26,7 +26,7 @@ impl Plugin for NodeUnschedulable {
     }
 
     fn prepare<'a>(
-        &self,
+        &'a self,
         _: &'a Cluster,
         pod: &'a PodFacts,
     ) -> Result<Option<Box<dyn Prepared + 'a>>, Refusal> {

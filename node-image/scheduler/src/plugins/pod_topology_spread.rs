@@ -1,41 +1,68 @@
 //! PodTopologySpread: pods of a group are spread evenly over topology domains, strictly or as well
 //! as can be.
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
 
-use k8s_openapi::api::core::v1::TopologySpreadConstraint;
-use kd_api::selector::Selector;
 use kd_client::placement::is_tolerated;
-use kd_client::{label_selector, selects};
 
 use super::node_affinity;
 use crate::cluster::Cluster;
 use crate::node::NodeFacts;
-use crate::plugin::{ClusterEvent, Normalize, Plugin, Prepared, Refusal};
+use crate::plugin::{ClusterEvent, Counting, LEFT_OUT, Normalize, Plugin, Prepared, Refusal};
 use crate::pod::PodFacts;
+use crate::spread::{Constraint, HOSTNAME};
+use crate::topology::{Tally, Topology, count};
 
 const REASON: &str = "node(s) didn't match pod topology spread constraints";
 const REASON_LABEL: &str =
     "node(s) didn't match pod topology spread constraints (missing required label)";
 
-/// How pods that name no constraint are spread: upstream's topology keys and skews.
-const DEFAULTS: [(&str, i64); 2] =
-    [("kubernetes.io/hostname", 3), ("topology.kubernetes.io/zone", 5)];
-
-pub(super) struct PodTopologySpread;
-
-/// A constraint with the pods counted by value of its topology key.
-struct Spread<'a> {
-    key: &'a str,
-    skew_max: i64,
-    required: bool,
-    counts: HashMap<String, i64>,
-    lowest: i64,
-    /// The pod itself counts where it goes.
-    itself: i64,
+/// A constraint that pods get which name none; it applies to the siblings of the pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DefaultConstraint {
+    /// Its topology key.
+    pub key: String,
+    /// How uneven it may be.
+    pub skew_max: i64,
+    /// Whether it must hold.
+    pub required: bool,
 }
 
-struct Spreads<'a>(Vec<Spread<'a>>);
+/// The plugin.
+pub struct PodTopologySpread {
+    /// What pods get that name no constraints.
+    pub defaults: Vec<DefaultConstraint>,
+    /// Whether those are upstream's own: then nodes without the labels are scored, too.
+    pub system_defaults: bool,
+}
+
+impl Default for PodTopologySpread {
+    fn default() -> PodTopologySpread {
+        let wish = |(key, skew_max): (&str, i64)| DefaultConstraint {
+            key: key.to_owned(),
+            skew_max,
+            required: false,
+        };
+        PodTopologySpread {
+            defaults: [(HOSTNAME, 3), ("topology.kubernetes.io/zone", 5)].map(wish).into(),
+            system_defaults: true,
+        }
+    }
+}
+
+impl PodTopologySpread {
+    fn constraints<'a>(&self, cluster: &Cluster, pod: &'a PodFacts) -> Cow<'a, [Constraint]> {
+        if !pod.wishes.spread.is_empty() || self.defaults.is_empty() {
+            return Cow::Borrowed(&pod.wishes.spread);
+        }
+        let Some(selector) = cluster.siblings.of(pod) else { return Cow::Borrowed(&[]) };
+        let constraint = |default: &DefaultConstraint| Constraint {
+            required: default.required,
+            ..Constraint::wish(&default.key, default.skew_max, &pod.key.namespace, selector.clone())
+        };
+        Cow::Owned(self.defaults.iter().map(constraint).collect())
+    }
+}
 
 impl Plugin for PodTopologySpread {
     fn name(&self) -> &'static str {
@@ -50,139 +77,213 @@ impl Plugin for PodTopologySpread {
         Normalize::RangeReversed
     }
 
+    fn counts(&self, cluster: &Cluster, pod: &PodFacts) -> Vec<Counting> {
+        let counting = |constraint: &Constraint| Counting {
+            group: constraint.group.clone(),
+            topology_keys: vec![constraint.key.clone()],
+        };
+        self.constraints(cluster, pod).iter().map(counting).collect()
+    }
+
     fn prepare<'a>(
-        &self,
+        &'a self,
         cluster: &'a Cluster,
         pod: &'a PodFacts,
     ) -> Result<Option<Box<dyn Prepared + 'a>>, Refusal> {
-        let explicit = pod.wishes.spread.iter().map(|c| Constraint::of(c, pod));
-        let mut constraints: Vec<Constraint<'_>> = explicit.collect();
-        if constraints.is_empty()
-            && let Some(selector) = cluster.siblings.of(pod)
-        {
-            let default = |(key, skew)| Constraint::default(key, skew, selector.clone());
-            constraints.extend(DEFAULTS.map(default));
+        let constraints = self.constraints(cluster, pod).into_owned();
+        if constraints.is_empty() {
+            return Ok(None);
         }
-        let spread = |constraint| Spread::of(constraint, cluster, pod);
-        let all: Vec<Spread<'_>> = constraints.into_iter().map(spread).collect();
-        Ok((!all.is_empty()).then(|| Box::new(Spreads(all)) as Box<dyn Prepared>))
+        let (hard, soft): (Vec<_>, Vec<_>) = constraints.into_iter().partition(|c| c.required);
+        let explicit = !pod.wishes.spread.is_empty() || !self.system_defaults;
+        Ok(Some(Box::new(Spreads {
+            hard: spreads(cluster, pod, hard, true),
+            soft: spreads(cluster, pod, soft, explicit),
+            explicit,
+        })))
     }
 
-    fn helped_by(&self, event: &ClusterEvent, _: &PodFacts) -> bool {
-        !matches!(event, ClusterEvent::Storage | ClusterEvent::Namespace)
-    }
-}
-
-/// A constraint as it is meant: everything defaulted.
-struct Constraint<'a> {
-    key: &'a str,
-    skew_max: i64,
-    required: bool,
-    domains_min: i64,
-    selector: Selector,
-    same_group: BTreeMap<String, String>,
-    by_affinity: bool,
-    by_taints: bool,
-}
-
-impl<'a> Constraint<'a> {
-    fn of(constraint: &'a TopologySpreadConstraint, pod: &PodFacts) -> Constraint<'a> {
-        Constraint {
-            required: constraint.when_unsatisfiable != "ScheduleAnyway",
-            domains_min: constraint.min_domains.unwrap_or(1).into(),
-            same_group: same_values(constraint, pod),
-            by_affinity: constraint.node_affinity_policy.as_deref() != Some("Ignore"),
-            by_taints: constraint.node_taints_policy.as_deref() == Some("Honor"),
-            ..Constraint::default(
-                &constraint.topology_key,
-                constraint.max_skew.into(),
-                label_selector(constraint.label_selector.as_ref())
-                    .unwrap_or_else(|_| Selector::nothing()),
-            )
-        }
-    }
-
-    /// A wish that any node may leave unfulfilled.
-    fn default(key: &'a str, skew_max: i64, selector: Selector) -> Constraint<'a> {
-        Constraint {
-            key,
-            skew_max,
-            required: false,
-            domains_min: 1,
-            selector,
-            same_group: BTreeMap::new(),
-            by_affinity: true,
-            by_taints: false,
-        }
-    }
-
-    /// Whether a node's domain takes part: by default, nodes that the pod's affinity accepts.
-    fn eligible(&self, pod: &PodFacts, node: &NodeFacts) -> bool {
-        let hard = node.taints.iter().filter(|t| t.effect != "PreferNoSchedule");
-        (!self.by_affinity || node_affinity::accepts(pod, node))
-            && (!self.by_taints
-                || hard.into_iter().all(|t| is_tolerated(&pod.wishes.tolerations, t)))
-    }
-
-    /// Whether a pod counts.
-    fn counts(&self, pod: &PodFacts, other: &PodFacts) -> bool {
-        !other.deleting
-            && other.key.namespace == pod.key.namespace
-            && selects(&self.selector, &other.wishes.labels)
-            && self.same_group.iter().all(|(k, v)| other.wishes.labels.get(k) == Some(v))
-    }
-}
-
-impl<'a> Spread<'a> {
-    fn of(constraint: Constraint<'a>, cluster: &Cluster, pod: &PodFacts) -> Spread<'a> {
-        let mut counts: HashMap<String, i64> = HashMap::new();
-        for node in cluster.nodes().filter(|node| constraint.eligible(pod, node)) {
-            let Some(value) = node.labels.get(constraint.key) else { continue };
-            let here = node.pods.iter().filter(|p| constraint.counts(pod, p)).count() as i64;
-            *counts.entry(value.clone()).or_insert(0) += here;
-        }
-        let few = constraint.domains_min > counts.len() as i64;
-        let lowest = if few { 0 } else { counts.values().copied().min().unwrap_or(0) };
-        Spread {
-            key: constraint.key,
-            skew_max: constraint.skew_max,
-            required: constraint.required,
-            counts,
-            lowest,
-            itself: i64::from(constraint.counts(pod, pod)),
+    fn helped_by(&self, event: &ClusterEvent, pod: &PodFacts) -> bool {
+        match event {
+            ClusterEvent::Node(node) => {
+                pod.wishes.spread.iter().all(|c| node.labels.contains_key(&c.key))
+            }
+            ClusterEvent::PodRemoved(other) | ClusterEvent::PodPlaced(other) => {
+                other.key.namespace == pod.key.namespace
+            }
+            _ => false,
         }
     }
 }
 
-/// The pod's own values of `matchLabelKeys`.
-fn same_values(constraint: &TopologySpreadConstraint, pod: &PodFacts) -> BTreeMap<String, String> {
-    let keys = constraint.match_label_keys.as_deref().unwrap_or_default();
-    let pairs = keys.iter().filter_map(|k| Some((k.clone(), pod.wishes.labels.get(k)?.clone())));
-    pairs.collect()
+/// A constraint with the pods counted by domain.
+struct Spread<'a> {
+    constraint: Constraint,
+    topology: Cow<'a, Topology>,
+    tally: Cow<'a, Tally>,
+    counts: Vec<i64>,
+    /// Domains that take part.
+    domains: usize,
+    lowest: i64,
+    /// The pod itself counts where it goes.
+    itself: i64,
+    weight: f64,
+}
+
+struct Spreads<'a> {
+    hard: Vec<Spread<'a>>,
+    soft: Vec<Spread<'a>>,
+    /// Nodes that lack one of the keys are left out.
+    explicit: bool,
+}
+
+/// Counts for all constraints of a kind. With `together` only nodes that have all keys take part.
+fn spreads<'a>(
+    cluster: &'a Cluster,
+    pod: &PodFacts,
+    constraints: Vec<Constraint>,
+    together: bool,
+) -> Vec<Spread<'a>> {
+    let mut spreads: Vec<Spread<'a>> = constraints
+        .into_iter()
+        .map(|constraint| Spread {
+            topology: cluster.topology(&constraint.key),
+            tally: cluster.tally(&constraint.group),
+            counts: Vec::new(),
+            domains: 0,
+            lowest: 0,
+            itself: i64::from(constraint.group.has(cluster.namespaces(), pod)),
+            weight: 0.0,
+            constraint,
+        })
+        .collect();
+    let all_labelled = spreads.iter().all(|s| s.topology.nodes() == cluster.count());
+    let selective = |c: &Constraint| c.by_affinity && node_affinity::selects(pod) || c.by_taints;
+    for index in 0..spreads.len() {
+        let simple = !selective(&spreads[index].constraint) && (!together || all_labelled);
+        let (counts, domains) = match simple {
+            true => count_all(&spreads[index]),
+            false => count_some(cluster, pod, &spreads, index, together),
+        };
+        let spread = &mut spreads[index];
+        spread.lowest = lowest(&counts, domains, spread.constraint.domains_min);
+        (spread.counts, spread.domains) = (counts, domains);
+    }
+    spreads
+}
+
+/// Every node takes part.
+fn count_all(spread: &Spread<'_>) -> (Vec<i64>, usize) {
+    (spread.tally.counts(&spread.topology).into_owned(), spread.topology.domains())
+}
+
+/// The nodes take part that the constraint's policies let in. Others' domains hold -1.
+fn count_some(
+    cluster: &Cluster,
+    pod: &PodFacts,
+    spreads: &[Spread<'_>],
+    index: usize,
+    together: bool,
+) -> (Vec<i64>, usize) {
+    let spread = &spreads[index];
+    let mut counts = vec![-1; spread.topology.bound()];
+    let mut domains = 0;
+    for node in cluster.nodes() {
+        let Some(domain) = spread.topology.domain(node.slot) else { continue };
+        let labelled = || spreads.iter().all(|s| s.topology.domain(node.slot).is_some());
+        if (together && !labelled()) || !eligible(&spread.constraint, pod, node) {
+            continue;
+        }
+        let count = &mut counts[domain as usize];
+        if *count < 0 {
+            *count = 0;
+            domains += 1;
+        }
+        *count += spread.tally.on(node.slot);
+    }
+    (counts, domains)
+}
+
+/// Whether a node's domain takes part: by default, nodes that the pod's affinity accepts.
+fn eligible(constraint: &Constraint, pod: &PodFacts, node: &NodeFacts) -> bool {
+    let hard = |effect: &str| effect == "NoSchedule" || effect == "NoExecute";
+    (!constraint.by_affinity || node_affinity::accepts(pod, node))
+        && (!constraint.by_taints
+            || node
+                .taints
+                .iter()
+                .filter(|taint| hard(&taint.effect))
+                .all(|taint| is_tolerated(&pod.wishes.tolerations, taint)))
+}
+
+/// The count of the emptiest domain. Domains without pods may be missing at the end of `counts`.
+fn lowest(counts: &[i64], domains: usize, domains_min: i64) -> i64 {
+    let counted = counts.iter().filter(|count| **count > 0);
+    if (domains as i64) < domains_min || counted.clone().count() < domains {
+        return 0;
+    }
+    counted.copied().min().unwrap_or(0)
 }
 
 impl Prepared for Spreads<'_> {
     fn filter(&self, node: &NodeFacts) -> Vec<Refusal> {
-        for spread in self.0.iter().filter(|s| s.required) {
-            let Some(value) = node.labels.get(spread.key) else {
+        for spread in &self.hard {
+            let Some(domain) = spread.topology.domain(node.slot) else {
                 return vec![Refusal::fixed(REASON_LABEL)];
             };
-            let count = spread.counts.get(value).copied().unwrap_or(0);
-            if count + spread.itself - spread.lowest > spread.skew_max {
+            let here = count(&spread.counts, domain).max(0);
+            if here + spread.itself - spread.lowest > spread.constraint.skew_max {
                 return vec![Refusal::resolvable(REASON)];
             }
         }
         Vec::new()
     }
 
-    fn score(&self, node: &NodeFacts) -> i64 {
-        let soft = self.0.iter().filter(|s| !s.required);
-        let terms = soft.filter_map(|spread| {
-            let count = spread.counts.get(node.labels.get(spread.key)?).copied().unwrap_or(0);
-            // Many small domains weigh more than a few large ones.
-            let weight = (spread.counts.len() as f64 + 2.0).ln();
-            Some(count as f64 * weight + (spread.skew_max - 1) as f64)
-        });
-        terms.sum::<f64>().round() as i64
+    fn looks_beyond(&self) -> bool {
+        !self.hard.is_empty()
     }
+
+    fn prepare_scores(&mut self, nodes: &[&NodeFacts]) -> bool {
+        let labelled = |node: &NodeFacts, soft: &[Spread<'_>]| {
+            !self.explicit || soft.iter().all(|s| s.topology.domain(node.slot).is_some())
+        };
+        let taking_part: Vec<&NodeFacts> =
+            nodes.iter().copied().filter(|node| labelled(node, &self.soft)).collect();
+        for spread in &mut self.soft {
+            let size = match spread.constraint.key == HOSTNAME {
+                true => taking_part.len(),
+                false => domains_of(&spread.topology, &taking_part),
+            };
+            // Many small domains weigh more than a few large ones.
+            spread.weight = (size as f64 + 2.0).ln();
+        }
+        !self.soft.is_empty()
+    }
+
+    fn score(&self, node: &NodeFacts) -> i64 {
+        let mut total = 0.0;
+        for spread in &self.soft {
+            let Some(domain) = spread.topology.domain(node.slot) else {
+                if self.explicit {
+                    return LEFT_OUT;
+                }
+                continue;
+            };
+            let here = match spread.constraint.key == HOSTNAME {
+                true => spread.tally.on(node.slot),
+                false => count(&spread.counts, domain).max(0),
+            };
+            total += here as f64 * spread.weight + (spread.constraint.skew_max - 1) as f64;
+        }
+        total.round() as i64
+    }
+}
+
+/// How many domains these nodes are in.
+fn domains_of(topology: &Topology, nodes: &[&NodeFacts]) -> usize {
+    let mut seen = vec![false; topology.bound()];
+    for domain in nodes.iter().filter_map(|node| topology.domain(node.slot)) {
+        seen[domain as usize] = true;
+    }
+    seen.into_iter().filter(|seen| *seen).count()
 }

@@ -27,7 +27,7 @@ impl Plugin for TaintToleration {
     }
 
     fn prepare<'a>(
-        &self,
+        &'a self,
         _: &'a Cluster,
         pod: &'a PodFacts,
     ) -> Result<Option<Box<dyn Prepared + 'a>>, Refusal> {
@@ -53,6 +53,10 @@ impl Prepared for Tolerations<'_> {
             true => vec![Refusal::fixed("node(s) had untolerated taint(s)")],
             false => Vec::new(),
         }
+    }
+
+    fn prepare_scores(&mut self, nodes: &[&NodeFacts]) -> bool {
+        nodes.iter().any(|node| node.taints.iter().any(|t| t.effect == "PreferNoSchedule"))
     }
 
     fn score(&self, node: &NodeFacts) -> i64 {

@@ -190,3 +190,73 @@ fn siblings_are_spread_by_default() {
     Arc::make_mut(&mut cluster.siblings).set_service(key, Some(selector));
     assert_eq!(decide(&cluster, &pod).unwrap(), "b");
 }
+
+#[test]
+fn who_takes_part_in_spreading() {
+    let constraint = |more: Value| {
+        let mut constraint = json!({"maxSkew": 1, "topologyKey": "zone",
+            "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": {"app": "x"}}});
+        for (key, value) in more.as_object().unwrap() {
+            constraint[key] = value.clone();
+        }
+        json!({"metadata": {"labels": {"app": "x", "hash": "2"}},
+            "spec": {"topologySpreadConstraints": [constraint]}})
+    };
+    let nodes = [zoned("a", "1"), zoned("b", "2")];
+    let both = [labelled("q", "a"), labelled("r", "b")];
+    check(&nodes[..1], &both[..1], constraint(json!({})), "a");
+    let reason = "1 node(s) didn't match pod topology spread constraints.";
+    // With too few domains the emptiest one counts as empty.
+    check(&nodes[..1], &both[..1], constraint(json!({"minDomains": 2})), reason);
+    check(&nodes, &both, constraint(json!({"minDomains": 2})), "a");
+    // Pods of another revision do not count.
+    let crowded = [labelled("q", "a"), labelled("r", "a"), labelled("s", "b")];
+    check(&nodes[..1], &crowded, constraint(json!({"matchLabelKeys": ["hash"]})), "a");
+    // The tainted zone is empty, and cannot be filled.
+    let taint = json!([{"key": "k", "effect": "NoSchedule"}]);
+    let closed =
+        node("c", json!({"metadata": {"labels": {"zone": "3"}}, "spec": {"taints": taint}}));
+    let three = [nodes[0].clone(), nodes[1].clone(), closed];
+    let ignoring = "1 node(s) had untolerated taint(s), \
+        2 node(s) didn't match pod topology spread constraints.";
+    check(&three, &both, constraint(json!({})), ignoring);
+    let honoring = constraint(json!({"nodeTaintsPolicy": "Honor"}));
+    let pod = pod("p", honoring);
+    assert!(decide(&cluster(&three, &both), &pod).is_ok());
+}
+
+#[test]
+fn only_the_named_node_is_looked_at() {
+    let nodes = [node("a", json!({})), node("b", json!({})), node("c", json!({}))];
+    let pinned = |names: Value| {
+        json!({"spec": {"affinity": {"nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+                {"matchFields": [{"key": "metadata.name", "operator": "In", "values": names}]}]}}},
+            "containers": [{"name": "c", "resources": {"requests": {"cpu": "9"}}}]}})
+    };
+    let reason = "1 Insufficient cpu, 2 node(s) didn't satisfy plugin(s) [NodeAffinity].";
+    check(&nodes, &[], pinned(json!(["b"])), reason);
+    let nowhere = "3 node(s) didn't satisfy plugin(s) [NodeAffinity].";
+    check(&nodes, &[], pinned(json!(["z"])), nowhere);
+}
+
+#[test]
+fn namespaces_by_label() {
+    let nodes = [zoned("a", "1"), zoned("b", "2")];
+    let away = json!({"spec": {"affinity": {"podAntiAffinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "zone",
+            "labelSelector": {"matchLabels": {"app": "x"}},
+            "namespaceSelector": {"matchLabels": {"team": "t"}}}]}}}});
+    let mut other = labelled("q", "a");
+    other.key = kd_client::Key::new("other", "q");
+    let mut cluster = cluster(&nodes, &[other]);
+    let pod = pod("p", away);
+    let profile = crate::profile::Profile::default();
+    cluster.follow(&profile.counts(&cluster, &pod));
+    let team = |name: &str| Some([("team".to_owned(), name.to_owned())].into());
+    cluster.set_namespace("other", team("t"));
+    assert_eq!(decide(&cluster, &pod).unwrap(), "b");
+    cluster.set_namespace("other", team("u"));
+    cluster.remove_node("b");
+    assert_eq!(decide(&cluster, &pod).unwrap(), "a");
+}

@@ -71,7 +71,7 @@ impl Plugin for VolumeBinding {
     }
 
     fn prepare<'a>(
-        &self,
+        &'a self,
         cluster: &'a Cluster,
         pod: &'a PodFacts,
     ) -> Result<Option<Box<dyn Prepared + 'a>>, Refusal> {
@@ -98,6 +98,7 @@ fn reason(conflict: Conflict) -> &'static str {
     match conflict {
         Conflict::Affinity => "node(s) didn't match PersistentVolume's node affinity",
         Conflict::NoVolume => "node(s) didn't find available persistent volumes to bind",
+        Conflict::NoRoom => "node(s) did not have enough free storage",
         Conflict::Gone => {
             "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"
         }

@@ -20,7 +20,7 @@ impl Plugin for VolumeRestrictions {
     }
 
     fn prepare<'a>(
-        &self,
+        &'a self,
         cluster: &'a Cluster,
         pod: &'a PodFacts,
     ) -> Result<Option<Box<dyn Prepared + 'a>>, Refusal> {

@@ -1,15 +1,13 @@
 //! Binding the volumes of a placed pod before the pod itself: what the plan says is written, then
 //! the binder and the provisioners are waited for.
 
-use std::time::Duration;
-
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kd_client::{Client, Error, EventType, Key, Object, PatchKind, resources};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{Scheduler, Written};
+use super::{Scheduler, Source, Written};
 use crate::plugin::ClusterEvent;
 use crate::plugins::claims_of;
 use crate::pod::PodFacts;
@@ -18,9 +16,6 @@ use crate::storage::{
     VolumePlan,
 };
 use std::sync::Arc;
-
-/// Volumes not bound after this long fail the placement (upstream's `bindTimeoutSeconds`).
-const BIND_MAX: Duration = Duration::from_secs(600);
 
 /// A placed pod whose volumes are not all bound.
 pub(super) struct Unbound {
@@ -54,7 +49,8 @@ impl Scheduler {
         let patches = patches(storage, &plan, &node.name);
         let claims: Vec<Key> = claims.iter().map(|claim| claim.key.clone()).collect();
         self.storage_mut().assume(&plan);
-        let deadline = Instant::now() + BIND_MAX;
+        let waits = self.profile_of(pod).map(|index| self.profiles[index].volumes_max);
+        let deadline = Instant::now() + waits.unwrap_or_default();
         let unbound = Unbound { pod: pod.clone(), claims, plan, written: false, deadline };
         self.unbound.insert(pod.key.clone(), unbound);
         let (client, pod) = (self.client.clone(), pod.clone());
@@ -120,7 +116,8 @@ impl Scheduler {
 
     /// When the next pod has waited too long for its volumes.
     pub(super) fn volumes_deadline(&self) -> Option<Instant> {
-        self.unbound.values().map(|unbound| unbound.deadline).min()
+        let looked_at = self.unbound.values().filter(|unbound| unbound.written);
+        looked_at.map(|unbound| unbound.deadline).min()
     }
 
     /// The pod is not to be placed any more.
@@ -172,6 +169,17 @@ impl Scheduler {
         }
         let Some(class) = object.decode::<StorageClass>() else { return };
         let news = self.storage_mut().set_class(name, ClassFacts::of(class));
+        self.storage_changed(news);
+    }
+
+    pub(super) fn csi_changed(&mut self, source: Source, object: &Object, gone: bool) {
+        let (key, name) = (object.key(), &object.metadata.name);
+        let csi = &mut self.storage_mut().csi;
+        let news = match source {
+            Source::CsiDrivers => csi.set_driver(name, object.decode().filter(|_| !gone)),
+            Source::CsiNodes => csi.set_node(name, object.decode().filter(|_| !gone)),
+            _ => csi.set_room(key, object.decode().filter(|_| !gone)),
+        };
         self.storage_changed(news);
     }
 
