@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Node, NodeSelector, Pod};
 use kd_client::placement;
 
+use crate::config::Config;
 use crate::lifecycle::Stop;
 use crate::pod::PodExt;
 use crate::qos::{Side, effective};
@@ -17,11 +18,11 @@ pub fn admit(
     others: &[&Pod],
     node: &Node,
     allocatable: &Resources,
-    pods_max: u32,
+    config: &Config,
 ) -> Result<(), Stop> {
     checked_system(pod)?;
-    checked_sysctls(pod)?;
-    checked_count(others, pods_max)?;
+    checked_sysctls(pod, &config.unsafe_sysctls)?;
+    checked_count(others, config.pods_max)?;
     checked_resources(pod, others, allocatable)?;
     checked_affinity(pod, node)?;
     checked_ports(pod, others)?;
@@ -74,11 +75,18 @@ const SAFE_SYSCTLS: [&str; 12] = [
     "net.ipv4.tcp_wmem",
 ];
 
-fn checked_sysctls(pod: &Pod) -> Result<(), Stop> {
+fn checked_sysctls(pod: &Pod, more: &[String]) -> Result<(), Stop> {
     let context = pod.spec().security_context.as_ref();
     let asked = context.and_then(|c| c.sysctls.as_deref()).unwrap_or_default();
     // Both spellings of the separator are accepted.
-    match asked.iter().find(|s| !SAFE_SYSCTLS.contains(&s.name.replace('/', ".").as_str())) {
+    let allowed = |name: &str| {
+        let matches = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(start) => name.starts_with(start),
+            None => name == pattern,
+        };
+        SAFE_SYSCTLS.contains(&name) || more.iter().any(matches)
+    };
+    match asked.iter().find(|s| !allowed(&s.name.replace('/', "."))) {
         None => Ok(()),
         Some(s) => {
             let message = format!("forbidden sysctl: \"{}\" not allowlisted", s.name);
@@ -230,7 +238,13 @@ mod tests {
             spec["tolerations"] = json!([{"operator": "Exists"}]);
             pod(spec)
         };
-        let found = admit(&tolerating(spec), &[&tolerating(other)], &node, &allocatable, 110);
+        let found = admit(
+            &tolerating(spec),
+            &[&tolerating(other)],
+            &node,
+            &allocatable,
+            &Config::default(),
+        );
         assert_eq!(found.as_ref().map_err(|stop| stop.reason.as_str()).copied(), expect);
     }
 
@@ -276,7 +290,13 @@ mod tests {
         let node: Node = serde_json::from_value(json!({"metadata": {"name": "n"},
             "spec": {"taints": [{"key": "k", "effect": "NoExecute"}]}}))
         .unwrap();
-        let found = admit(&pod(json!({"containers": []})), &[], &node, &Resources::new(), 110);
+        let found = admit(
+            &pod(json!({"containers": []})),
+            &[],
+            &node,
+            &Resources::new(),
+            &Config::default(),
+        );
         assert_eq!(found.unwrap_err().reason, "TaintToleration");
     }
 }

@@ -23,8 +23,10 @@ pub struct Config {
     pub cluster_domain: String,
     /// Address of the cluster's DNS service.
     pub cluster_dns: Vec<IpAddr>,
-    /// Address range of all pods: what leaves it is masqueraded.
-    pub cluster_cidr: Option<IpNet>,
+    /// Address ranges of all pods: what leaves them is masqueraded.
+    pub cluster_cidrs: Vec<IpNet>,
+    /// What pods send there keeps their addresses.
+    pub non_masquerade_cidrs: Vec<IpNet>,
     /// Volumes and files of pods.
     pub root_directory: PathBuf,
     /// Logs of pods, `/var/log/pods` upstream.
@@ -39,6 +41,8 @@ pub struct Config {
     pub static_pod_directory: Option<PathBuf>,
     /// Where profiles of `seccompProfile: Localhost` are.
     pub seccomp_directory: PathBuf,
+    /// Sysctls besides the safe ones that pods may set; `kernel.msg*` allows all that begin so.
+    pub unsafe_sysctls: Vec<String>,
     /// Most pods on this node.
     pub pods_max: u32,
     /// Most tasks in one pod; none is the node's own limit.
@@ -118,7 +122,8 @@ impl Default for Config {
             node_taints: Vec::new(),
             cluster_domain: "cluster.local".into(),
             cluster_dns: Vec::new(),
-            cluster_cidr: None,
+            cluster_cidrs: Vec::new(),
+            non_masquerade_cidrs: Vec::new(),
             root_directory: "/var/lib/kubelet".into(),
             pod_log_directory: "/var/log/pods".into(),
             container_log_directory: "/var/log/containers".into(),
@@ -126,6 +131,7 @@ impl Default for Config {
             hosts_file: "/etc/hosts".into(),
             static_pod_directory: None,
             seccomp_directory: "/var/lib/kubelet/seccomp".into(),
+            unsafe_sysctls: Vec::new(),
             pods_max: 110,
             pod_pids_max: None,
             kubelet_version: concat!("v1.36.0+kd", env!("CARGO_PKG_VERSION")).into(),

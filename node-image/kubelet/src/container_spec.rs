@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use k8s_openapi::api::core::v1::{Pod, PodSecurityContext, SeccompProfile, SecurityContext};
+use k8s_openapi::api::core::v1::{
+    AppArmorProfile, Pod, PodSecurityContext, SeccompProfile, SecurityContext,
+};
 use kd_runtime::{ContainerSpec, Device, Image, Mount, Propagation, Resources, Seccomp, Security};
 
 use crate::environment::expand;
@@ -130,10 +132,27 @@ fn security(
         } else {
             seccomp(profile, seccomp_directory)?
         },
+        app_armor: app_armor(
+            own.app_armor_profile.as_ref().or(shared.app_armor_profile.as_ref()),
+            privileged,
+        ),
         unmasked_proc: own.proc_mount.as_deref() == Some("Unmasked"),
     };
     checked_user(pod, member, &made, image)?;
     Ok(made)
+}
+
+/// The profile that Docker loads into the kernel it runs on: what the runtime's default is here.
+const APP_ARMOR_DEFAULT: &str = "docker-default";
+
+/// The name of an AppArmor profile. A privileged container's default is to have none.
+fn app_armor(profile: Option<&AppArmorProfile>, privileged: bool) -> String {
+    let Some(profile) = profile else { return String::new() };
+    match profile.type_.as_str() {
+        "Localhost" => profile.localhost_profile.clone().unwrap_or_default(),
+        "RuntimeDefault" if !privileged => APP_ARMOR_DEFAULT.to_owned(),
+        _ => String::new(),
+    }
 }
 
 fn seccomp(profile: Option<&SeccompProfile>, directory: &Path) -> Result<Seccomp, String> {
@@ -289,6 +308,26 @@ mod tests {
             "101",
             Some("container's runAsUser breaks non-root policy"),
         );
+    }
+
+    #[test]
+    fn app_armor_profiles() {
+        let check = |pod: Value, own: Value, expect: &str| {
+            let spec = json!({"securityContext": {"appArmorProfile": pod},
+                "containers": [{"name": "c", "securityContext": own}]});
+            assert_eq!(made(spec, "").unwrap().security.app_armor, expect);
+        };
+        let profile = |kind: &str, name: &str| json!({"type": kind, "localhostProfile": name});
+        check(Value::Null, json!({}), "");
+        check(json!({"type": "RuntimeDefault"}), json!({}), "docker-default");
+        check(json!({"type": "RuntimeDefault"}), json!({"privileged": true}), "");
+        check(profile("Localhost", "a"), json!({}), "a");
+        check(
+            profile("Localhost", "a"),
+            json!({"appArmorProfile": profile("Localhost", "b")}),
+            "b",
+        );
+        check(profile("Localhost", "a"), json!({"appArmorProfile": {"type": "Unconfined"}}), "");
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Event, EventSource, Node, ObjectReference, Pod};
+use k8s_openapi::api::core::v1::{
+    Event, EventSource, Node, ObjectReference, PersistentVolumeClaim, Pod,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;
@@ -55,6 +57,27 @@ impl Recorder {
     /// An event about a pod.
     pub fn pod(&self, pod: &Pod, kind: EventType, reason: &str, message: impl Into<String>) {
         self.record(pod_reference(pod, None), kind, reason, message.into());
+    }
+
+    /// An event about a claim.
+    pub fn claim(
+        &self,
+        claim: &PersistentVolumeClaim,
+        kind: EventType,
+        reason: &str,
+        message: impl Into<String>,
+    ) {
+        let metadata = claim.metadata.clone();
+        let reference = ObjectReference {
+            api_version: Some("v1".into()),
+            kind: Some("PersistentVolumeClaim".into()),
+            name: metadata.name,
+            namespace: metadata.namespace,
+            uid: metadata.uid,
+            resource_version: metadata.resource_version,
+            field_path: None,
+        };
+        self.record(reference, kind, reason, message.into());
     }
 
     /// An event about a container of a pod.

@@ -1,9 +1,9 @@
 //! `hostPort`: ports of the node that lead to its pods.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
 use k8s_openapi::api::core::v1::{ContainerPort, Pod};
-use kd_network::{Frontend, Protocol, ServicePort};
+use kd_network::{Family, Frontend, HostPort, Protocol, ServicePort};
 
 use crate::kubelet::Kubelet;
 use crate::pod::PodExt;
@@ -16,8 +16,8 @@ pub(crate) async fn publish(kubelet: &Kubelet) -> kd_network::Result<()> {
     let mut wanted = Vec::new();
     for entry in kubelet.pods() {
         let pod = entry.pod();
-        if let Some(IpAddr::V4(address)) = kubelet.addresses().of(pod.uid()) {
-            wanted.extend(host_ports(&pod, address, node));
+        for address in kubelet.addresses().of(pod.uid()) {
+            wanted.extend(service_ports(&pod, address, node));
         }
     }
     network.set_host_ports(wanted).await
@@ -35,30 +35,35 @@ fn ports(pod: &Pod) -> impl Iterator<Item = &ContainerPort> {
     ports.filter(|port| port.host_port.is_some_and(|number| number > 0))
 }
 
-/// The node's ports that lead to a pod at `address`: on the address that was asked for, or on all
-/// of the `node`.
-fn host_ports(pod: &Pod, address: Ipv4Addr, node: &[IpAddr]) -> Vec<ServicePort> {
+/// The node's ports that a pod asks for.
+pub(crate) fn host_ports(pod: &Pod) -> Vec<HostPort> {
     if pod.on_host_network() {
         return Vec::new();
     }
     let number = |port: Option<i32>| port.and_then(|port| u16::try_from(port).ok());
+    let asked = ports(pod).filter_map(|port| {
+        let address = port.host_ip.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok());
+        Some(HostPort {
+            address: address.filter(|ip| !ip.is_unspecified()),
+            port: number(port.host_port)?,
+            pod_port: number(Some(port.container_port))?,
+            protocol: protocol(port),
+        })
+    });
+    asked.collect()
+}
+
+/// The node's ports that lead to a pod at `address`: on the address that was asked for, or on all
+/// of the `node` that are of the same family.
+fn service_ports(pod: &Pod, address: IpAddr, node: &[IpAddr]) -> Vec<ServicePort> {
     let mut found = Vec::new();
-    for port in ports(pod) {
-        let (Some(outer), Some(inner)) =
-            (number(port.host_port), number(Some(port.container_port)))
-        else {
-            continue;
-        };
-        let asked = port.host_ip.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok());
-        let asked = asked.filter(|ip| !ip.is_unspecified());
-        let addresses = asked.map_or_else(|| node.to_vec(), |ip| vec![ip]);
-        let v4 = addresses.iter().filter_map(|ip| match ip {
-            IpAddr::V4(ip) => Some(*ip),
-            IpAddr::V6(_) => None,
-        });
-        let endpoints = vec![SocketAddrV4::new(address, inner)];
-        found.extend(v4.map(|ip| {
-            ServicePort::plain(Frontend::Address(ip), outer, protocol(port), endpoints.clone())
+    for port in host_ports(pod) {
+        let addresses = port.address.map_or_else(|| node.to_vec(), |ip| vec![ip]);
+        let same = addresses.into_iter().filter(|ip| Family::of(ip) == Family::of(&address));
+        let endpoints = vec![SocketAddr::new(address, port.pod_port)];
+        found.extend(same.map(|ip| {
+            let frontend = Frontend::Address(ip);
+            ServicePort::plain(frontend, port.port, port.protocol, endpoints.clone())
         }));
     }
     found
@@ -84,7 +89,9 @@ mod tests {
             let spec = json!({"spec": {"containers": [{"name": "c", "ports": [port]}]}});
             let pod: Pod = serde_json::from_value(spec).unwrap();
             let node = ["172.18.0.2".parse().unwrap(), "fd00::2".parse().unwrap()];
-            let found = host_ports(&pod, Ipv4Addr::new(10, 244, 0, 2), &node);
+            let of_pod = ["10.244.0.2", "fd00:1::2"].map(|ip| ip.parse().unwrap());
+            let found: Vec<ServicePort> =
+                of_pod.into_iter().flat_map(|ip| service_ports(&pod, ip, &node)).collect();
             let shown = found.iter().map(|p| {
                 let Frontend::Address(address) = p.frontend else { panic!("{p:?}") };
                 format!("{address}:{} {:?} {}", p.port, p.protocol, p.endpoints[0])
@@ -94,7 +101,7 @@ mod tests {
         check(json!({"containerPort": 80}), &[]);
         check(
             json!({"containerPort": 80, "hostPort": 8080}),
-            &["172.18.0.2:8080 Tcp 10.244.0.2:80"],
+            &["172.18.0.2:8080 Tcp 10.244.0.2:80", "fd00::2:8080 Tcp [fd00:1::2]:80"],
         );
         check(
             json!({"containerPort": 53, "hostPort": 53, "hostIP": "172.18.0.9", "protocol": "UDP"}),
@@ -102,7 +109,7 @@ mod tests {
         );
         check(
             json!({"containerPort": 80, "hostPort": 80, "hostIP": "0.0.0.0"}),
-            &["172.18.0.2:80 Tcp 10.244.0.2:80"],
+            &["172.18.0.2:80 Tcp 10.244.0.2:80", "fd00::2:80 Tcp [fd00:1::2]:80"],
         );
     }
 }

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::addresses::Addresses;
 use crate::config::Config;
+use crate::devices::{Devices, serve_pod_resources, serve_registrations};
 use crate::entry::PodEntry;
 use crate::environment::FieldContext;
 use crate::events::Recorder;
@@ -20,14 +21,18 @@ use crate::eviction::{Pressures, Signal, run_eviction};
 use crate::images::Puller;
 use crate::lifecycle::annotation;
 use crate::logs::rotate;
-use crate::node::{Machine, run_lease, run_node_agent, watch_nodes};
+use crate::node::{Machine, follow_network, pod_ranges, run_lease, run_node_agent, watch_nodes};
 use crate::objects::ObjectCache;
+use crate::plugins::watch_plugins;
 use crate::pod::PodExt;
+use crate::qos_groups::QosGroups;
 use crate::reflector::{Update, reflect};
+use crate::resource_claims::ResourceClaims;
 use crate::source::watch_pods;
 use crate::static_pods::{StaticPods, keep_mirrors};
 use crate::stats::{Disks, ProbeCounts, Rates};
-use crate::volumes::{OnePodVolumes, VolumeContext, remove_with_volumes};
+use crate::user_namespaces::IdRanges;
+use crate::volumes::{Csi, OnePodVolumes, VolumeContext, remove_with_volumes};
 
 /// By namespace and name.
 type Services = HashMap<(String, String), Service>;
@@ -44,6 +49,8 @@ pub struct Kubelet {
     puller: Puller,
     machine: Machine,
     addresses: Addresses,
+    id_ranges: IdRanges,
+    qos_groups: QosGroups,
     config_maps: Arc<ObjectCache<ConfigMap>>,
     secrets: Arc<ObjectCache<Secret>>,
     object_changes: Mutex<Option<mpsc::UnboundedReceiver<(String, String)>>>,
@@ -53,6 +60,9 @@ pub struct Kubelet {
     pods: RwLock<HashMap<String, Arc<PodEntry>>>,
     sandbox_owners: RwLock<HashMap<String, Arc<PodEntry>>>,
     one_pod_volumes: OnePodVolumes,
+    csi: Arc<Csi>,
+    devices: Devices,
+    resource_claims: ResourceClaims,
     static_pods: StaticPods,
     pressures: watch::Sender<Pressures>,
     probe_counts: ProbeCounts,
@@ -76,7 +86,9 @@ impl Kubelet {
         Arc::new(Kubelet {
             puller: Puller::new(Arc::clone(&images), Arc::clone(&events)),
             machine: Machine::read(&config),
-            addresses: Addresses::default(),
+            addresses: Addresses::new(network.own_addresses().is_some()),
+            id_ranges: IdRanges::default(),
+            qos_groups: QosGroups::default(),
             config_maps: Arc::new(ObjectCache::new(client.clone(), changes.clone())),
             secrets: Arc::new(ObjectCache::new(client.clone(), changes)),
             object_changes: Mutex::new(Some(object_changes)),
@@ -86,6 +98,9 @@ impl Kubelet {
             pods: RwLock::default(),
             sandbox_owners: RwLock::default(),
             one_pod_volumes: OnePodVolumes::default(),
+            resource_claims: ResourceClaims::open(&config.root_directory, &config.node_name),
+            devices: Devices::open(&config.root_directory),
+            csi: Arc::new(Csi::open(&config.root_directory, &config.node_name)),
             static_pods: StaticPods::default(),
             pressures: watch::Sender::default(),
             probe_counts: ProbeCounts::default(),
@@ -118,13 +133,14 @@ impl Kubelet {
         tasks.spawn(run_lease(Arc::clone(&self)));
         tasks.spawn(run_eviction(Arc::clone(&self)));
         tasks.spawn(remove_with_volumes(Arc::clone(&self)));
+        tasks.spawn(serve_registrations(Arc::clone(&self)));
+        tasks.spawn(serve_pod_resources(Arc::clone(&self)));
+        tasks.spawn(watch_plugins(Arc::clone(&self)));
         tasks.spawn(keep_mirrors(Arc::clone(&self)));
         tasks.spawn(Arc::clone(&self).rotate_logs());
-        if let Some(range) = self.config.cluster_cidr
-            && let Err(error) = self.network.set_masquerade(range).await
-        {
-            tracing::error!(%error, "pods will not reach the outside");
-        }
+        tasks.spawn(follow_network(Arc::clone(&self)));
+        self.masquerade().await;
+        self.make_groups().await;
         tasks.spawn(watch_pods(Arc::clone(&self)));
         tokio::select! {
             () = shutdown.cancelled() => {}
@@ -133,6 +149,13 @@ impl Kubelet {
             }
         }
         self.over.cancel();
+    }
+
+    async fn masquerade(&self) {
+        let (pods, others) = (&self.config.cluster_cidrs, &self.config.non_masquerade_cidrs);
+        if let Err(error) = self.network.set_masquerade(pods, others).await {
+            tracing::error!(%error, "pods will not reach the outside");
+        }
     }
 
     /// Cancelled when the kubelet is to end.
@@ -202,6 +225,8 @@ impl Kubelet {
             node: self.node.subscribe(),
             images: Arc::clone(&self.images),
             one_pod_volumes: Arc::clone(&self.one_pod_volumes),
+            csi: Arc::clone(&self.csi),
+            events: Arc::clone(&self.events),
         }
     }
 
@@ -241,6 +266,18 @@ impl Kubelet {
         &self.rates
     }
 
+    pub(crate) fn devices(&self) -> &Devices {
+        &self.devices
+    }
+
+    pub(crate) fn resource_claims(&self) -> &ResourceClaims {
+        &self.resource_claims
+    }
+
+    pub(crate) fn csi(&self) -> &Arc<Csi> {
+        &self.csi
+    }
+
     pub(crate) fn one_pod_volumes(&self) -> &OnePodVolumes {
         &self.one_pod_volumes
     }
@@ -273,14 +310,7 @@ impl Kubelet {
 
     /// The server's newest version of the own node.
     pub(crate) fn set_own_node(&self, node: Node) {
-        let range = node.spec.as_ref().and_then(|s| s.pod_cidr.as_deref());
-        match range.map(str::parse) {
-            Some(Ok(range)) => self.addresses.set_range(range),
-            Some(Err(error)) => {
-                tracing::error!(?range, %error, "the node's podCIDR cannot be read")
-            }
-            None => {}
-        }
+        self.addresses.set_ranges(pod_ranges(&node));
         self.node.send_replace(Some(node));
     }
 
@@ -302,7 +332,8 @@ impl Kubelet {
     }
 
     /// Room was made: resizes that wait for it are tried again.
-    pub(crate) fn retry_resizes(&self) {
+    pub(crate) fn retry_resizes(self: &Arc<Self>) {
+        self.share_out();
         self.pods().iter().filter(|entry| entry.is_deferred()).for_each(|entry| entry.wake());
     }
 
@@ -318,8 +349,9 @@ impl Kubelet {
         self.pods.read().unwrap_or_else(PoisonError::into_inner).get(uid).cloned()
     }
 
-    pub(crate) fn forget_pod(&self, uid: &str) {
+    pub(crate) fn forget_pod(self: &Arc<Self>, uid: &str) {
         self.probe_counts.forget(uid);
+        self.id_ranges.release(uid);
         self.pods.write().unwrap_or_else(PoisonError::into_inner).remove(uid);
         self.retry_resizes();
     }
@@ -334,12 +366,32 @@ impl Kubelet {
         owners.remove(sandbox);
     }
 
-    /// Takes over the addresses of sandboxes that are on the network already.
-    pub(crate) fn adopt_address(&self, sandbox: &SandboxStatus) -> Option<IpAddr> {
-        let written = sandbox.spec.annotations.get(annotation::ADDRESS)?;
-        let address: IpAddr = written.parse().ok().filter(|_| sandbox.ready)?;
-        self.addresses.adopt(&sandbox.spec.pod.uid, address);
-        Some(address)
+    pub(crate) fn qos_groups(&self) -> &QosGroups {
+        &self.qos_groups
+    }
+
+    /// The ids of pods with user namespaces.
+    pub(crate) fn id_ranges(&self) -> &IdRanges {
+        &self.id_ranges
+    }
+
+    /// Takes over the ids and the addresses that a sandbox has already.
+    pub(crate) fn adopt(&self, sandbox: &SandboxStatus) -> Vec<IpAddr> {
+        let uid = &sandbox.spec.pod.uid;
+        if let Some(range) = sandbox.spec.user_namespace {
+            self.id_ranges.adopt(uid, range);
+        }
+        let Some(written) = sandbox.spec.annotations.get(annotation::ADDRESS) else {
+            return self.addresses.of(uid);
+        };
+        let addresses: Vec<IpAddr> = match sandbox.ready {
+            true => written.split(',').filter_map(|text| text.parse().ok()).collect(),
+            false => Vec::new(),
+        };
+        if !addresses.is_empty() {
+            self.addresses.adopt(uid, addresses.clone());
+        }
+        addresses
     }
 
     async fn follow_runtime(self: Arc<Self>, mut events: broadcast::Receiver<RuntimeEvent>) {

@@ -142,7 +142,7 @@ fn oom_score(pod: &Pod, container: &Container, node_memory_bytes: u64) -> i32 {
 }
 
 /// `cpu.shares` of thousandths of a core.
-fn shares(milli: i64) -> u64 {
+pub fn shares(milli: i64) -> u64 {
     (milli.max(0).unsigned_abs() * 1024 / 1000).clamp(CPU_SHARES_MIN, CPU_SHARES_MAX)
 }
 

@@ -15,7 +15,7 @@ use crate::kubelet::Kubelet;
 use crate::pod::PodExt;
 use crate::reflector::{Update, reflect};
 use crate::static_pods::{is_mirror, is_static, read_manifests, watch_manifests};
-use crate::worker::{Worker, remove_in_background, remove_orphan};
+use crate::worker::{Worker, remove_old, remove_orphan};
 
 const RUNTIME_RETRY: Duration = Duration::from_millis(500);
 
@@ -55,15 +55,31 @@ async fn sandboxes_by_pod(kubelet: &Kubelet) -> HashMap<String, Vec<SandboxStatu
         }
         tokio::time::sleep(RUNTIME_RETRY).await;
     };
+    adopt_given(kubelet).await;
     let mut by_pod: HashMap<String, Vec<SandboxStatus>> = HashMap::new();
     for sandbox in all {
-        kubelet.adopt_address(&sandbox);
+        kubelet.adopt(&sandbox);
         by_pod.entry(sandbox.spec.pod.uid.clone()).or_default().push(sandbox);
     }
     for sandboxes in by_pod.values_mut() {
         sandboxes.sort_by_key(|s| (s.spec.pod.attempt, s.created_at));
     }
     by_pod
+}
+
+/// What the network gave pods before this kubelet.
+async fn adopt_given(kubelet: &Kubelet) {
+    if !kubelet.addresses().are_by_network() {
+        return;
+    }
+    match kubelet.network().attached().await {
+        Ok(pods) => {
+            for (uid, addresses) in pods {
+                kubelet.addresses().adopt(&uid, addresses);
+            }
+        }
+        Err(error) => tracing::error!(%error, "the addresses of running pods are not known"),
+    }
 }
 
 struct Source {
@@ -136,6 +152,7 @@ impl Source {
             self.upsert(Arc::new(pod));
         }
         if std::mem::take(&mut self.starting) {
+            self.kubelet.devices().keep_only(&listed);
             self.remove_old_directories(&listed);
             // Also takes away what pods had that went meanwhile.
             let kubelet = Arc::clone(&self.kubelet);
@@ -157,11 +174,12 @@ impl Source {
         let pods = self.kubelet.config().root_directory.join("pods");
         let names = std::fs::read_dir(&pods).into_iter().flatten().flatten();
         let uids = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        let old: Vec<std::path::PathBuf> = uids
+        let users = self.kubelet.resource_claims().users();
+        let old: HashSet<String> = uids
+            .chain(users)
             .filter(|uid| !listed.contains(uid) && !self.sandboxes.contains_key(uid))
-            .map(|uid| pods.join(uid))
             .collect();
-        tokio::spawn(remove_in_background(old));
+        tokio::spawn(remove_old(Arc::clone(&self.kubelet), old));
     }
 
     fn upsert(&mut self, pod: Arc<Pod>) {

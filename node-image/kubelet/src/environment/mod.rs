@@ -1,5 +1,6 @@
 //! The environment of a container: services, `envFrom`, `env` with its sources, `$(NAME)` expansion.
 
+mod env_file;
 mod expansion;
 mod fields;
 mod services;
@@ -8,12 +9,13 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Container, EnvVar, EnvVarSource, Pod, Secret, Service,
+    ConfigMap, Container, EnvVar, EnvVarSource, FileKeySelector, Pod, Secret, Service,
 };
 
 use crate::pod::PodExt;
 use crate::quantity::Resources;
 
+pub use env_file::read as read_env_file;
 pub use expansion::expand;
 pub use fields::{FieldContext, field_value, resource_value};
 pub use services::service_variables;
@@ -25,6 +27,8 @@ pub struct Sources {
     pub config_maps: BTreeMap<String, ConfigMap>,
     /// By name.
     pub secrets: BTreeMap<String, Secret>,
+    /// Files of volumes, by volume and path; those that cannot be read are not there.
+    pub files: BTreeMap<(String, String), String>,
     /// Services of the pod's namespace and of `default`.
     pub services: Vec<Service>,
     /// What the node offers: the limit of containers that have none.
@@ -45,6 +49,13 @@ pub fn referenced(container: &Container) -> (Vec<&str>, Vec<&str>) {
         secrets.extend(source.secret_key_ref.iter().map(|r| r.name.as_str()));
     }
     (config_maps, secrets)
+}
+
+/// The files that a container's environment reads: (volume, path).
+pub fn referenced_files(container: &Container) -> Vec<(&str, &str)> {
+    let from = container.env.iter().flatten().filter_map(|e| e.value_from.as_ref());
+    let files = from.filter_map(|from| from.file_key_ref.as_ref());
+    files.map(|file| (file.volume_name.as_str(), file.path.as_str())).collect()
 }
 
 /// The variables of a container in order, or why it cannot be configured: the message of
@@ -155,10 +166,21 @@ fn sourced(
         return keyed("Secret", pod, &key.name, &key.key, value, key.optional);
     }
     match &from.file_key_ref {
-        Some(key) => {
-            Err(format!("environment files are not supported (volume {:?})", key.volume_name))
-        }
+        Some(key) => of_file(key, sources),
         None => Ok(None),
+    }
+}
+
+fn of_file(key: &FileKeySelector, sources: &Sources) -> Result<Option<String>, String> {
+    let optional = key.optional == Some(true);
+    let Some(text) = sources.files.get(&(key.volume_name.clone(), key.path.clone())) else {
+        return if optional { Ok(None) } else { Err("couldn't parse env file".into()) };
+    };
+    match env_file::value(text, &key.key)? {
+        None if !optional => {
+            Err(format!("environment variable key {:?} not found in file {:?}", key.key, key.path))
+        }
+        found => Ok(found),
     }
 }
 

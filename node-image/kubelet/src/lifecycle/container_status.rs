@@ -17,6 +17,11 @@ use crate::pod::{Member, PodExt, Role};
 /// The scheme of `containerID`.
 pub const ID_SCHEME: &str = "kd://";
 
+/// The reason of a container that is gone without a trace.
+pub const REASON_UNKNOWN: &str = "ContainerStatusUnknown";
+/// Its message.
+pub const MESSAGE_UNKNOWN: &str = "The container could not be located when the pod was terminated";
+
 /// Statuses in the order of the specification.
 pub type Listed = Vec<Status>;
 
@@ -225,8 +230,8 @@ impl Context<'_> {
             .and_then(|r| r.started_at.clone());
         ContainerStateTerminated {
             exit_code: 137,
-            reason: Some("ContainerStatusUnknown".into()),
-            message: Some("The container could not be located when the pod was terminated".into()),
+            reason: Some(REASON_UNKNOWN.into()),
+            message: Some(MESSAGE_UNKNOWN.into()),
             started_at,
             finished_at: Some(Time(self.now)),
             container_id: known.container_id.clone(),

@@ -3,11 +3,14 @@
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{HostIP, Pod, PodIP, PodStatus};
+use k8s_openapi::api::core::v1::{
+    ContainerState, ContainerStateTerminated, ContainerStatus as Status, HostIP, Pod, PodIP,
+    PodStatus,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::conditions::{set_conditions, set_disrupted, set_resizing};
-use super::container_status::{Listed, container_statuses};
+use super::container_status::{Listed, MESSAGE_UNKNOWN, REASON_UNKNOWN, container_statuses};
 use super::observation::{Memory, Observation};
 use super::phase::phase;
 use crate::pod::{PodExt, Role};
@@ -47,7 +50,37 @@ pub fn pod_status(
         set_disrupted(pod, &mut status, &stop.message, now);
     }
     delay_end(memory, &mut status);
+    end_what_never_ran(&mut status);
     status
+}
+
+/// In a pod that is over, a container that was to run and did not is told of as ended.
+fn end_what_never_ran(status: &mut PodStatus) {
+    let over = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
+    let succeeded = |c: &Status| {
+        let ended = c.state.as_ref().and_then(|state| state.terminated.as_ref());
+        ended.is_some_and(|ended| ended.exit_code == 0)
+    };
+    let done = |c: &Status| c.ready || c.started == Some(true) || succeeded(c);
+    let initialized = status.init_container_statuses.iter().flatten().all(done);
+    if !over || !initialized {
+        return;
+    }
+    let never = |c: &&mut Status| {
+        let ended = c.state.as_ref().is_some_and(|s| s.terminated.is_some() || s.running.is_some());
+        !ended
+    };
+    for container in status.container_statuses.iter_mut().flatten().filter(never) {
+        container.state = Some(ContainerState {
+            terminated: Some(ContainerStateTerminated {
+                exit_code: 137,
+                reason: Some(REASON_UNKNOWN.into()),
+                message: Some(MESSAGE_UNKNOWN.into()),
+                ..ContainerStateTerminated::default()
+            }),
+            ..ContainerState::default()
+        });
+    }
 }
 
 /// A pod is not over while one of its containers runs: others may count on what it holds. (Its

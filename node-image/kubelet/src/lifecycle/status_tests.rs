@@ -226,6 +226,8 @@ fn pods_the_kubelet_ends() {
     let found = status(spec(), &[("a", 0, exited(137))], &memory);
     assert_eq!(found.phase.as_deref(), Some("Failed"));
     assert_eq!(found.reason.as_deref(), Some("DeadlineExceeded"));
+    let found = status(spec(), &[], &memory);
+    assert_eq!(all_shown(&found), ["Failed", "a ContainerStatusUnknown(137) #0 -"]);
     let rejected = Memory { rejected: true, ..memory };
     let found = status(spec(), &[], &rejected);
     assert_eq!((found.phase.as_deref(), found.container_statuses), (Some("Failed"), None));

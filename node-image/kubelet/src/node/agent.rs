@@ -9,9 +9,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, NodeSpec, NodeStatus, Taint};
-use k8s_openapi::api::storage::v1::{CSINode, CSINodeSpec};
+use k8s_openapi::api::storage::v1::CSINode;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kd_network::NodeRoute;
+use kd_network::OtherNode;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;
 use tokio::sync::watch;
@@ -20,13 +20,16 @@ use super::machine::architecture;
 use super::status::{NodeFacts, is_same, node_status};
 use crate::config::Config;
 use crate::error::api_code;
-use crate::events::{EventType, node_owner};
+use crate::events::EventType;
 use crate::kubelet::Kubelet;
 use crate::lifecycle::backoff::since;
 use crate::reflector::{Update, reflect};
+use crate::volumes::csi_node;
 
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(7);
+/// On the Node: the attach-detach controller attaches its volumes.
+const ATTACHED_BY_CONTROLLER: &str = "volumes.kubernetes.io/controller-managed-attach-detach";
 
 /// Registers the node, then tells its status when it changed, and now and then when it did not.
 pub(crate) async fn run_node_agent(kubelet: Arc<Kubelet>) {
@@ -39,15 +42,20 @@ pub(crate) async fn run_node_agent(kubelet: Arc<Kubelet>) {
     let mut ready = kubelet.addresses_ready();
     let mut deleted = kubelet.node_deletions();
     let mut pressures = kubelet.pressure_changes();
+    let mut in_use = kubelet.csi().in_use();
+    let mut devices = kubelet.devices().counts();
     loop {
         report(&kubelet, &api, &mut reported).await;
         tokio::select! {
             () = tokio::time::sleep(kubelet.config().node_check_every) => {}
             Ok(()) = ready.changed() => {}
             Ok(()) = pressures.changed() => {}
+            Ok(()) = in_use.changed() => {}
+            Ok(()) = devices.changed() => {}
             Ok(()) = deleted.changed() => {
                 kubelet.set_own_node(register(&kubelet, &api).await);
                 announce_storage(&kubelet).await;
+                kubelet.csi().announce(kubelet.client()).await;
                 reported = None;
             }
         }
@@ -82,7 +90,9 @@ async fn register_once(
             Ok(node)
         }
         Err(error) if api_code(&error) == Some(409) => {
-            let labels = json!({"metadata": {"labels": wanted.metadata.labels}});
+            let metadata = &wanted.metadata;
+            let labels = json!({"metadata": {"labels": metadata.labels,
+                "annotations": metadata.annotations}});
             let name = &kubelet.config().node_name;
             api.patch(name, &PatchParams::default(), &Patch::Strategic(labels)).await
         }
@@ -105,7 +115,12 @@ fn node_object(config: &Config) -> Node {
     labels.extend(config.node_labels.clone());
     let taints: Vec<Taint> = config.node_taints.iter().filter_map(|t| taint(t)).collect();
     Node {
-        metadata: ObjectMeta { name: Some(name), labels: Some(labels), ..ObjectMeta::default() },
+        metadata: ObjectMeta {
+            name: Some(name),
+            labels: Some(labels),
+            annotations: Some(BTreeMap::from([(ATTACHED_BY_CONTROLLER.into(), "true".into())])),
+            ..ObjectMeta::default()
+        },
         spec: (!taints.is_empty())
             .then(|| NodeSpec { taints: Some(taints), ..NodeSpec::default() }),
         status: None,
@@ -132,14 +147,31 @@ async fn status_now(kubelet: &Kubelet, before: &NodeStatus) -> NodeStatus {
         Err(error) => (Vec::new(), Some(format!("container runtime is down: {error}"))),
     };
     let no_network = || {
-        "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady \
-         message:the node has no podCIDR yet"
-            .to_owned()
+        let why = match kubelet.addresses().are_by_network() {
+            true => "Network plugin returns error: cni plugin not initialized",
+            false => "the node has no podCIDR yet",
+        };
+        format!(
+            "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady \
+             message:{why}"
+        )
     };
     let not_ready = runtime_error.or_else(|| (!kubelet.addresses().is_ready()).then(no_network));
     let pressures = kubelet.pressures();
-    let facts = NodeFacts { config, machine, pressures: &pressures, images: &images, not_ready };
-    node_status(before, &facts, Timestamp::now())
+    kubelet.devices().count();
+    let devices = kubelet.devices().counts().borrow().clone();
+    let facts = NodeFacts {
+        config,
+        machine,
+        pressures: &pressures,
+        devices: &devices,
+        images: &images,
+        not_ready,
+    };
+    let mut status = node_status(before, &facts, Timestamp::now());
+    let in_use = kubelet.csi().in_use().borrow().clone();
+    status.volumes_in_use = (!in_use.is_empty()).then_some(in_use);
+    status
 }
 
 async fn report(
@@ -168,6 +200,8 @@ async fn report(
         let mut addresses = vec![json!({"$patch": "replace"})];
         addresses.extend(fields["addresses"].as_array().cloned().unwrap_or_default());
         fields.insert("addresses".into(), addresses.into());
+        // Named even when there is none.
+        fields.insert("volumesInUse".into(), json!(status.volumes_in_use));
         // Not the kubelet's.
         fields.remove("volumesAttached");
     }
@@ -232,17 +266,9 @@ fn tell_reboot(kubelet: &Kubelet, before: &NodeStatus, now: &NodeStatus) {
     }
 }
 
-/// The node's object for storage drivers: it has none of them.
+/// The node's object for storage drivers: they add themselves.
 async fn announce_storage(kubelet: &Kubelet) {
-    let node = kubelet.node().await;
-    let object = CSINode {
-        metadata: ObjectMeta {
-            name: Some(kubelet.config().node_name.clone()),
-            owner_references: Some(vec![node_owner(&node)]),
-            ..ObjectMeta::default()
-        },
-        spec: CSINodeSpec::default(),
-    };
+    let object = csi_node(&kubelet.node().await);
     let api: Api<CSINode> = Api::all(kubelet.client().clone());
     match api.create(&PostParams::default(), &object).await {
         Err(error) if api_code(&error) != Some(409) => {
@@ -252,19 +278,40 @@ async fn announce_storage(kubelet: &Kubelet) {
     }
 }
 
-/// Follows all nodes: this one's pod range, and the ways to the others.
+/// For networks that give pods their addresses: whether they can.
+pub(crate) async fn follow_network(kubelet: Arc<Kubelet>) {
+    let Some(mut ready) = kubelet.network().own_addresses() else {
+        return kubelet.over().cancelled().await;
+    };
+    loop {
+        let now = *ready.borrow_and_update();
+        kubelet.addresses().set_network_ready(now);
+        if ready.changed().await.is_err() {
+            return kubelet.over().cancelled().await;
+        }
+    }
+}
+
+/// The nodes as the pod network needs them.
+#[derive(Clone, Default, PartialEq)]
+struct Nodes {
+    own: Vec<IpNet>,
+    others: BTreeMap<String, OtherNode>,
+}
+
+/// Follows all nodes: this one's pod ranges, and the ways to the others.
 pub(crate) async fn watch_nodes(kubelet: Arc<Kubelet>) {
     let api: Api<Node> = Api::all(kubelet.client().clone());
-    let (routes, mut changed) = watch::channel(None::<Vec<NodeRoute>>);
+    let (sender, mut changed) = watch::channel(None::<Nodes>);
     let own = kubelet.config().node_name.clone();
-    let mut others: BTreeMap<String, NodeRoute> = BTreeMap::new();
+    let mut nodes = Nodes::default();
     let following = {
         let kubelet = Arc::clone(&kubelet);
         reflect(api, None, move |update| {
             let seen: Vec<(Node, bool)> = match update {
-                Update::Replaced(nodes) => {
-                    others.clear();
-                    nodes.into_iter().map(|n| (n, true)).collect()
+                Update::Replaced(all) => {
+                    nodes.others.clear();
+                    all.into_iter().map(|n| (n, true)).collect()
                 }
                 Update::Applied(node) => vec![(node, true)],
                 Update::Deleted(node) => vec![(node, false)],
@@ -275,18 +322,20 @@ pub(crate) async fn watch_nodes(kubelet: Arc<Kubelet>) {
             for (node, exists) in seen {
                 let name = node.metadata.name.clone().unwrap_or_default();
                 if name == own {
+                    nodes.own = pod_ranges(&node);
                     kubelet.own_node_changed(node, exists);
                     continue;
                 }
-                match route(&node).filter(|_| exists) {
-                    Some(route) => others.insert(name, route),
-                    None => others.remove(&name),
+                match other_node(&node).filter(|_| exists) {
+                    Some(other) => nodes.others.insert(name, other),
+                    None => nodes.others.remove(&name),
                 };
             }
-            let all: Option<Vec<NodeRoute>> = Some(others.values().copied().collect());
-            routes.send_if_modified(|known| {
-                let differs = *known != all;
-                *known = all;
+            sender.send_if_modified(|known| {
+                let differs = known.as_ref() != Some(&nodes);
+                if differs {
+                    *known = Some(nodes.clone());
+                }
                 differs
             });
         })
@@ -295,7 +344,8 @@ pub(crate) async fn watch_nodes(kubelet: Arc<Kubelet>) {
         while changed.changed().await.is_ok() {
             // Nothing is known before the first list: routes of an earlier kubelet stay till then.
             let Some(wanted) = changed.borrow_and_update().clone() else { continue };
-            if let Err(error) = kubelet.network().set_node_routes(&wanted).await {
+            let others: Vec<OtherNode> = wanted.others.into_values().collect();
+            if let Err(error) = kubelet.network().set_nodes(&wanted.own, &others).await {
                 tracing::warn!(%error, "the routes to other nodes could not be set");
                 tokio::time::sleep(RETRY_MAX).await;
                 changed.mark_changed();
@@ -305,11 +355,24 @@ pub(crate) async fn watch_nodes(kubelet: Arc<Kubelet>) {
     tokio::join!(following, applying);
 }
 
-fn route(node: &Node) -> Option<NodeRoute> {
-    let pod_cidr: IpNet = node.spec.as_ref()?.pod_cidr.as_deref()?.parse().ok()?;
+/// The pod ranges of a node, one of a family.
+pub(crate) fn pod_ranges(node: &Node) -> Vec<IpNet> {
+    let Some(spec) = &node.spec else { return Vec::new() };
+    let listed = spec.pod_cidrs.iter().flatten();
+    let mut ranges: Vec<IpNet> = listed.filter_map(|range| range.parse().ok()).collect();
+    if ranges.is_empty() {
+        ranges.extend(spec.pod_cidr.as_deref().and_then(|range| range.parse::<IpNet>().ok()));
+    }
+    ranges
+}
+
+fn other_node(node: &Node) -> Option<OtherNode> {
     let addresses = node.status.as_ref()?.addresses.as_deref()?;
-    let via: IpAddr = addresses.iter().find(|a| a.type_ == "InternalIP")?.address.parse().ok()?;
-    Some(NodeRoute { pod_cidr, via })
+    let internal = addresses.iter().filter(|a| a.type_ == "InternalIP");
+    let addresses: Vec<IpAddr> = internal.filter_map(|a| a.address.parse().ok()).collect();
+    let pod_ranges = pod_ranges(node);
+    let reachable = !addresses.is_empty() && !pod_ranges.is_empty();
+    reachable.then_some(OtherNode { pod_ranges, addresses })
 }
 
 #[cfg(test)]
@@ -317,15 +380,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn routes_need_range_and_address() {
-        let node = |spec, status| -> Node {
-            serde_json::from_value(json!({"spec": spec, "status": status})).unwrap()
+    fn others_have_ranges_and_addresses() {
+        let check = |spec, addresses: &[&str], expect: Option<(usize, usize)>| {
+            let list: Vec<_> =
+                addresses.iter().map(|a| json!({"type": "InternalIP", "address": a})).collect();
+            let status = json!({"addresses": list});
+            let node = serde_json::from_value(json!({"spec": spec, "status": status})).unwrap();
+            let found = other_node(&node).map(|o| (o.pod_ranges.len(), o.addresses.len()));
+            assert_eq!(found, expect);
         };
-        let addresses = json!({"addresses": [{"type": "InternalIP", "address": "172.18.0.3"}]});
-        let found = route(&node(json!({"podCIDR": "10.244.1.0/24"}), addresses.clone())).unwrap();
-        assert_eq!(found.via.to_string(), "172.18.0.3");
-        assert!(route(&node(json!({}), addresses)).is_none());
-        assert!(route(&node(json!({"podCIDR": "10.244.1.0/24"}), json!({}))).is_none());
+        let one = json!({"podCIDR": "10.244.1.0/24"});
+        check(one.clone(), &["172.18.0.3"], Some((1, 1)));
+        let both = json!({"podCIDR": "10.244.1.0/24", "podCIDRs": ["10.244.1.0/24", "fd00::/64"]});
+        check(both, &["172.18.0.3", "fd00:2::3"], Some((2, 2)));
+        check(json!({}), &["172.18.0.3"], None);
+        check(one, &[], None);
     }
 
     #[test]

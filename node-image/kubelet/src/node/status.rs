@@ -7,12 +7,15 @@ use k8s_openapi::api::core::v1::{
     ContainerImage, DaemonEndpoint, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeFeatures,
     NodeRuntimeHandler, NodeRuntimeHandlerFeatures, NodeStatus,
 };
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kd_runtime::Image;
 
 use super::machine::Machine;
 use crate::config::Config;
+use crate::devices::Counts;
 use crate::eviction::{Condition, Pressures};
+use crate::user_namespaces::kernel_has_user_namespaces;
 
 /// What is known of the node now.
 pub struct NodeFacts<'a> {
@@ -22,6 +25,8 @@ pub struct NodeFacts<'a> {
     pub machine: &'a Machine,
     /// What it is short of.
     pub pressures: &'a Pressures,
+    /// The devices that plugins offer.
+    pub devices: &'a Counts,
     /// Its images.
     pub images: &'a [Image],
     /// What keeps it from running pods, if anything.
@@ -46,6 +51,10 @@ pub fn node_status(before: &NodeStatus, facts: &NodeFacts<'_>, now: Timestamp) -
     }
     capacity.extend(facts.machine.capacity().clone());
     allocatable.extend(facts.machine.allocatable().clone());
+    for (name, (all, usable)) in facts.devices {
+        capacity.insert(name.clone(), Quantity(all.to_string()));
+        allocatable.insert(name.clone(), Quantity(usable.to_string()));
+    }
     status.capacity = Some(capacity);
     status.allocatable = Some(allocatable);
     status.addresses = Some(addresses(&facts.config.node_ips, &facts.config.node_name));
@@ -87,7 +96,7 @@ pub const RUNTIME_HANDLERS: [&str; 2] = ["", "runc"];
 fn runtime_handlers() -> Vec<NodeRuntimeHandler> {
     let features = NodeRuntimeHandlerFeatures {
         recursive_read_only_mounts: Some(true),
-        user_namespaces: Some(false),
+        user_namespaces: Some(kernel_has_user_namespaces()),
     };
     let named = |name: &str| NodeRuntimeHandler {
         name: Some(name.to_owned()),
@@ -185,6 +194,10 @@ mod tests {
     use crate::eviction::Signal;
     use serde_json::json;
 
+    fn some(text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+
     #[test]
     fn ready_is_last_and_foreign_resources_stay() {
         let config = Config {
@@ -195,10 +208,12 @@ mod tests {
         let machine = Machine::read(&config);
         let (good, mut bad) = (Pressures::default(), Pressures::default());
         bad.note(&[Signal::DiskAvailable], Timestamp::UNIX_EPOCH);
+        let devices = Counts::from([("kd.test/toy".to_owned(), (3, 2))]);
         let facts = |full: bool| NodeFacts {
             config: &config,
             machine: &machine,
             pressures: if full { &bad } else { &good },
+            devices: &devices,
             images: &[],
             not_ready: None,
         };
@@ -212,6 +227,10 @@ mod tests {
             first.conditions.iter().flatten().map(|c| c.type_.as_str()).collect();
         assert_eq!(names, ["Other", "MemoryPressure", "DiskPressure", "PIDPressure", "Ready"]);
         assert_eq!(first.allocatable.as_ref().unwrap()["example.com/dongle"].0, "3");
+        let toys = |list: &Option<crate::quantity::Resources>| {
+            list.as_ref().and_then(|all| all.get("kd.test/toy")).map(|count| count.0.clone())
+        };
+        assert_eq!((toys(&first.capacity), toys(&first.allocatable)), (some("3"), some("2")));
         assert!(!first.capacity.as_ref().unwrap().contains_key("bogus"));
         let second = node_status(&first, &facts(false), at(9));
         assert!(is_same(&first, &second), "only the heartbeat differs");

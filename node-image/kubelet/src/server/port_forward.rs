@@ -14,11 +14,13 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_tungstenite::WebSocketStream;
 
+use super::lookup::{PodPath, Refusal};
 use super::session::STREAM_CREATION_TIMEOUT;
 use super::streams::{
     CHUNK_BYTES, Incoming, Outgoing, Received, SpdySession, Stream, WebSocketChannels,
     WebSocketProtocol, normal_close,
 };
+use crate::Kubelet;
 
 /// The pod whose ports are reached.
 #[derive(Clone)]
@@ -27,6 +29,13 @@ pub(super) struct Target {
     pub sandbox_id: String,
     /// `namespace/name`, for messages.
     pub pod: String,
+}
+
+/// The pod that a path names, as a target.
+pub(super) async fn target(pod: &PodPath, kubelet: &Arc<Kubelet>) -> Result<Target, Refusal> {
+    let sandbox_id = pod.sandbox(kubelet).await?;
+    let name = format!("{}/{}", pod.namespace, pod.name);
+    Ok(Target { runtime: Arc::clone(kubelet.runtime()), sandbox_id, pod: name })
 }
 
 /// A pair whose other half never comes is forgotten after this time.
@@ -188,7 +197,8 @@ async fn join<C>(
     }
 }
 
-fn refused(target: &Target, port: u16, reason: &kd_runtime::Error) -> String {
+/// What the client is told when the pod does not take its connection.
+pub(super) fn refused(target: &Target, port: u16, reason: &kd_runtime::Error) -> String {
     format!("error forwarding port {port} to pod {}, uid : {reason}", target.pod)
 }
 

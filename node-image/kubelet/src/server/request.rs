@@ -11,8 +11,9 @@ use rustls::pki_types::CertificateDer;
 
 use super::access::Access;
 use super::lookup::{PodPath, Refusal, pod_list};
+use super::relay::Relay;
 use super::response::{Body, plain, refused, streamed, text};
-use super::{node_logs, observe, upgrade};
+use super::{node_logs, observe, port_forward, upgrade};
 use crate::Kubelet;
 use crate::logs::{LogOptions, Stream};
 
@@ -21,6 +22,7 @@ pub(super) async fn handle(
     request: Request<Incoming>,
     access: &Access,
     certificate: Option<&CertificateDer<'static>>,
+    relay: &Relay,
     kubelet: Arc<Kubelet>,
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
@@ -61,6 +63,10 @@ pub(super) async fn handle(
             let pod = PodPath::new(namespace, pod, uid.first().copied());
             upgrade::start(request, upgrade::Operation::PortForward(pod), kubelet).await
         }
+        ["relay", namespace, pod] => {
+            let pod = PodPath::new(namespace, pod, None);
+            offer(&request, &pod, relay, &kubelet).await
+        }
         ["checkpoint", ..] => {
             Err(Refusal::new(404, "checkpointing containers is not supported by this runtime"))
         }
@@ -85,6 +91,26 @@ async fn run(
     let missing = || Refusal::new(404, format!("container not found (\"{container}\")"));
     let id = pod.container(kubelet, container).await?.ok_or_else(missing)?;
     observe::run(kubelet, &id, &query(request)).await
+}
+
+/// A connection to a port of the pod, for whoever can fetch it at this node (kd's own).
+async fn offer(
+    request: &Request<Incoming>,
+    pod: &PodPath,
+    relay: &Relay,
+    kubelet: &Arc<Kubelet>,
+) -> Result<Response<Body>, Refusal> {
+    if request.method() != Method::POST {
+        return Err(Refusal::new(405, "Method Not Allowed"));
+    }
+    let ports = port_forward::ports(&query(request).all("port"));
+    let port = match ports.map_err(|error| Refusal::new(400, error.to_string()))?[..] {
+        [port] => port,
+        _ => return Err(Refusal::new(400, "a relay is for one port")),
+    };
+    let offer = relay.offer(&port_forward::target(pod, kubelet).await?, port).await?;
+    let offer = serde_json::to_vec(&offer).map_err(|e| Refusal::new(500, e.to_string()))?;
+    Ok(plain(StatusCode::OK, "application/json", offer))
 }
 
 fn not_found() -> Refusal {

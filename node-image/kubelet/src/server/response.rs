@@ -12,7 +12,8 @@ use tokio::sync::mpsc;
 
 use super::lookup::Refusal;
 
-pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
+/// Any body.
+pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// A short answer.
 pub(super) fn plain(

@@ -199,10 +199,7 @@ async fn prepare(
                     .map_err(|error| Refusal::new(400, error.to_string()))?,
                 _ => Vec::new(),
             };
-            let sandbox_id = pod.sandbox(kubelet).await?;
-            let name = format!("{}/{}", pod.namespace, pod.name);
-            let target = Target { runtime: Arc::clone(kubelet.runtime()), sandbox_id, pod: name };
-            Ok(Work::PortForward { target, ports })
+            Ok(Work::PortForward { target: port_forward::target(pod, kubelet).await?, ports })
         }
     }
 }

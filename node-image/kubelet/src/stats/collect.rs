@@ -13,7 +13,7 @@ use super::{ContainerUse, FileSystem, Measured, NodeUse, PodUse, VolumeUse};
 use crate::entry::PodEntry;
 use crate::kubelet::Kubelet;
 use crate::pod::PodExt;
-use crate::volumes;
+use crate::volumes::{self, CsiVolume, VolumeStats};
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,9 +166,19 @@ async fn written_by(kubelet: &Kubelet, id: &str, age_max: Duration) -> Option<Di
 
 /// A volume to measure.
 struct Place {
+    /// Its driver measures it.
+    csi: Option<Box<CsiVolume>>,
     name: String,
     claim: Option<(String, String)>,
     path: PathBuf,
+}
+
+fn told_use(name: String, claim: Option<(String, String)>, told: VolumeStats) -> VolumeUse {
+    let (capacity_bytes, available_bytes, used_bytes) = told.bytes;
+    let (inodes, inodes_free, inodes_used) = told.inodes;
+    let disk = FileSystem { capacity_bytes, available_bytes, used_bytes, inodes, inodes_free };
+    let used = DiskUse { bytes: used_bytes, inodes: inodes_used };
+    VolumeUse { name, claim, used, disk, by_driver: true }
 }
 
 /// The volumes whose content is the pod's own or a claim's; those of the host are not measured.
@@ -185,20 +195,27 @@ async fn volume_uses(
         let name = volume.name.clone();
         if let Some(found) = claimed.get(&name).filter(|found| !found.block) {
             let claim = match &volume.persistent_volume_claim {
-                Some(source) => source.claim_name.clone(),
-                None => format!("{}-{name}", pod.name()),
+                Some(source) => Some(source.claim_name.clone()),
+                None => volume.ephemeral.as_ref().map(|_| format!("{}-{name}", pod.name())),
             };
-            let claim = Some((pod.namespace().to_owned(), claim));
-            places.push(Place { name, claim, path: found.path.clone() });
+            let claim = claim.map(|claim| (pod.namespace().to_owned(), claim));
+            let csi = found.csi.clone();
+            places.push(Place { csi, name, claim, path: found.path.clone() });
         } else if let Some(path) = volumes::path(&directory, volume) {
-            places.push(Place { name, claim: None, path });
+            places.push(Place { csi: None, name, claim: None, path });
         }
     }
     let mut measured = Vec::new();
     for place in places {
+        if let Some(volume) = &place.csi {
+            let told = kubelet.csi().stats(volume, &place.path).await;
+            measured.extend(told.map(|told| told_use(place.name, place.claim, told)));
+            continue;
+        }
         let used = kubelet.disks().of(&place.path, age_max).await.unwrap_or_default();
         let disk = FileSystem::of(&place.path).unwrap_or_default();
-        measured.push(VolumeUse { name: place.name, claim: place.claim, used, disk });
+        let (name, claim) = (place.name, place.claim);
+        measured.push(VolumeUse { name, claim, used, disk, by_driver: false });
     }
     measured
 }

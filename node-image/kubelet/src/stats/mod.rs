@@ -109,6 +109,8 @@ pub struct VolumeUse {
     pub used: DiskUse,
     /// The file system that it is on.
     pub disk: FileSystem,
+    /// It is a driver's, not on the node's own disk.
+    pub by_driver: bool,
 }
 
 /// Numbers of a group, and when they were read.

@@ -71,7 +71,7 @@ fn pod(pod: &PodUse, disk: &FileSystem, disks: bool) -> Value {
 /// What a pod takes of the node's disk: what its containers wrote, their logs, and its own volumes.
 pub fn ephemeral(pod: &PodUse) -> DiskUse {
     let containers = pod.containers.iter().flat_map(|c| [c.written, c.logs]).flatten();
-    let volumes = pod.volumes.iter().filter(|v| v.claim.is_none()).map(|v| v.used);
+    let volumes = pod.volumes.iter().filter(|v| v.claim.is_none() && !v.by_driver).map(|v| v.used);
     containers.chain(volumes).fold(DiskUse::default(), |sum, part| DiskUse {
         bytes: sum.bytes + part.bytes,
         inodes: sum.inodes + part.inodes,

@@ -1,5 +1,5 @@
 //! Volumes behind claims: `persistentVolumeClaim` and `ephemeral` volumes, whose PersistentVolumes
-//! are local or on the host's paths.
+//! are a driver's, local, or on the host's paths.
 
 use std::collections::HashMap;
 use std::os::unix::fs::FileTypeExt;
@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::{
 };
 use kube::Api;
 
+use super::csi::{CsiVolume, WantedVolume};
 use super::ownership::Ownership;
 use super::{MountError, VolumeContext, host_path, local_path};
 use crate::admission::selects_node;
@@ -29,6 +30,8 @@ pub struct Claimed {
     pub block: bool,
     /// Whether the pod may only read it.
     pub read_only: bool,
+    /// The driver's part, if it has a driver.
+    pub csi: Option<Box<CsiVolume>>,
 }
 
 /// Names of volumes that one pod at a time may use, with the uid of that pod.
@@ -63,13 +66,21 @@ pub async fn prepare(
         return Err(MountError::set_up(&volume.name, "the volume names no claim"));
     };
     let found = find(context, pod, volume, &reference).await;
-    let found = found.map_err(|reason| MountError::Unprocessed {
+    let (claim, found) = found.map_err(|reason| MountError::Unprocessed {
         volume: volume.name.clone(),
         reason: format!("error processing PVC {}/{}: {reason}", pod.namespace(), reference.claim),
     })?;
     let name = found.metadata.name.clone().unwrap_or_default();
     let spec = found.spec.clone().unwrap_or_default();
     checked_node(&name, &spec, context.node.borrow().as_ref())?;
+    if let Some(source) = &spec.csi {
+        let failed = |reason| MountError::set_up(&name, reason);
+        taken(&context.one_pod_volumes, &name, &spec, pod.uid()).map_err(failed)?;
+        let wanted = WantedVolume::persistent(&name, &spec, source, reference.read_only);
+        let mounted = context.csi.mount(context, pod, &volume.name, &wanted).await?;
+        context.csi.expand(context, pod, &claim, &found, &mounted, &wanted).await;
+        return Ok(mounted);
+    }
     local_path::make(&found).map_err(|reason| MountError::set_up(&name, reason))?;
     let made = place(&spec, reference.read_only).and_then(|claimed| {
         taken(&context.one_pod_volumes, &name, &spec, pod.uid())?;
@@ -84,7 +95,7 @@ async fn find(
     pod: &Pod,
     volume: &Volume,
     reference: &Reference,
-) -> Result<PersistentVolume, String> {
+) -> Result<(PersistentVolumeClaim, PersistentVolume), String> {
     let api: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), pod.namespace());
     let claim = api
         .get(&reference.claim)
@@ -96,7 +107,7 @@ async fn find(
         format!("failed to fetch PV {name} from API server: {}", api_message(&error))
     })?;
     checked_volume(pod, volume, &claim, &found)?;
-    Ok(found)
+    Ok((claim, found))
 }
 
 /// The volume that a claim is bound to.
@@ -194,7 +205,7 @@ fn place(spec: &PersistentVolumeSpec, read_only: bool) -> Result<Claimed, String
     let block = is_block(spec);
     if let Some(source) = spec.host_path.as_ref().filter(|_| !block) {
         host_path::prepare(source)?;
-        return Ok(Claimed { path: PathBuf::from(&source.path), block, read_only });
+        return Ok(Claimed { path: PathBuf::from(&source.path), block, read_only, csi: None });
     }
     if let Some(source) = &spec.local {
         let path = PathBuf::from(&source.path);
@@ -203,7 +214,9 @@ fn place(spec: &PersistentVolumeSpec, read_only: bool) -> Result<Claimed, String
         };
         let is_device = metadata.file_type().is_block_device();
         return match (block, is_device, metadata.is_dir()) {
-            (true, true, _) | (false, false, true) => Ok(Claimed { path, block, read_only }),
+            (true, true, _) | (false, false, true) => {
+                Ok(Claimed { path, block, read_only, csi: None })
+            }
             (true, false, _) => Err(format!("path \"{}\" is not a block device", source.path)),
             (false, ..) => Err(format!(
                 "path \"{}\" is not a directory; file systems are not made on devices here",
@@ -212,7 +225,7 @@ fn place(spec: &PersistentVolumeSpec, read_only: bool) -> Result<Claimed, String
         };
     }
     let written = serde_json::to_value(spec).unwrap_or_default();
-    const KINDS: [&str; 6] = ["csi", "fc", "hostPath", "iscsi", "local", "nfs"];
+    const KINDS: [&str; 5] = ["fc", "hostPath", "iscsi", "local", "nfs"];
     let kind = KINDS.iter().find(|kind| written.get(**kind).is_some()).unwrap_or(&"unknown");
     Err(format!("persistent volumes of type {kind} are not supported here"))
 }
@@ -328,8 +341,8 @@ mod tests {
         check(json!({"local": {"path": text}}), Ok(text));
         let device = format!("path \"{text}\" is not a block device");
         check(json!({"local": {"path": text}, "volumeMode": "Block"}), Err(&device));
-        let text = "persistent volumes of type csi are not supported here";
-        check(json!({"csi": {"driver": "d", "volumeHandle": "h"}}), Err(text));
+        let text = "persistent volumes of type nfs are not supported here";
+        check(json!({"nfs": {"server": "s", "path": "/"}}), Err(text));
     }
 
     #[test]

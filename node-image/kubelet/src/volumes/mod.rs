@@ -2,6 +2,7 @@
 
 mod atomic_writer;
 mod claims;
+mod csi;
 mod directory;
 mod host_path;
 mod image;
@@ -13,7 +14,8 @@ mod sub_path;
 mod token;
 
 pub use claims::{Claimed, OnePodVolumes, release as release_one_pod_volumes};
-pub use directory::remove_all;
+pub use csi::{Csi, CsiVolume, VolumeStats, csi_node};
+pub use directory::{make as make_directory, remove_all};
 pub(crate) use local_path::remove_with_volumes;
 pub use pod_volumes::{MountError, PodVolumes, VolumeContext};
 pub use sub_path::{make_sub_path, release_sub_paths};
@@ -28,6 +30,8 @@ pub enum Kind {
     Claim,
     /// `configMap`
     ConfigMap,
+    /// `csi`
+    Csi,
     /// `downwardAPI`
     DownwardApi,
     /// `emptyDir`
@@ -49,6 +53,7 @@ impl Kind {
         let table = [
             (claims, Kind::Claim),
             (volume.config_map.is_some(), Kind::ConfigMap),
+            (volume.csi.is_some(), Kind::Csi),
             (volume.downward_api.is_some(), Kind::DownwardApi),
             (volume.empty_dir.is_some(), Kind::EmptyDir),
             (volume.host_path.is_some(), Kind::HostPath),
@@ -64,6 +69,7 @@ impl Kind {
         match self {
             Kind::Claim => "kubernetes.io~claim",
             Kind::ConfigMap => "kubernetes.io~configmap",
+            Kind::Csi => "kubernetes.io~csi",
             Kind::DownwardApi => "kubernetes.io~downward-api",
             Kind::EmptyDir => "kubernetes.io~empty-dir",
             Kind::HostPath => "kubernetes.io~host-path",
@@ -74,12 +80,13 @@ impl Kind {
     }
 }
 
-/// Where a volume that is no claim's is on the node; none when kd does not mount its kind.
+/// Where a volume is on the node that is neither a claim's nor a driver's; none when kd does not
+/// mount its kind.
 pub fn path(pod_directory: &Path, volume: &Volume) -> Option<PathBuf> {
     match &volume.host_path {
         Some(host) => Some(PathBuf::from(&host.path)),
         None => {
-            let kind = Kind::of(volume).filter(|kind| *kind != Kind::Claim)?;
+            let kind = Kind::of(volume).filter(|kind| !matches!(kind, Kind::Claim | Kind::Csi))?;
             Some(pod_directory.join("volumes").join(kind.directory()).join(&volume.name))
         }
     }

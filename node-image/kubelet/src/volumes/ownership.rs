@@ -28,6 +28,11 @@ impl Ownership {
         Ownership { group, on_root_mismatch: policy == Some("OnRootMismatch") }
     }
 
+    /// The group.
+    pub fn group(&self) -> Option<u32> {
+        self.group
+    }
+
     /// Whether there is a group.
     pub fn is_set(&self) -> bool {
         self.group.is_some()

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
@@ -14,11 +15,14 @@ use tokio::sync::watch;
 
 use super::atomic_writer::{self, Payload};
 use super::claims::{self, Claimed, OnePodVolumes};
+use super::csi::{Csi, WantedVolume};
 use super::ownership::{Ownership, shared_user};
 use super::payload::{self, MODE_DEFAULT, Wanted, mode_of};
 use super::token::{self, Token};
 use super::{Kind, directory, host_path, image, path};
 use crate::environment::FieldContext;
+use crate::events::Recorder;
+use crate::lifecycle::backoff::later;
 use crate::objects::{Held, ObjectCache};
 use crate::pod::PodExt;
 use crate::pull_secrets::credentials;
@@ -43,6 +47,10 @@ pub struct VolumeContext {
     pub images: Arc<dyn Images>,
     /// Volumes that one pod at a time may use.
     pub one_pod_volumes: OnePodVolumes,
+    /// Volumes of drivers.
+    pub csi: Arc<Csi>,
+    /// For what is told of volumes.
+    pub events: Arc<Recorder>,
 }
 
 /// A volume that could not be made, as the `FailedMount` event says.
@@ -55,6 +63,25 @@ pub enum MountError {
         volume: String,
         /// Why.
         reason: String,
+    },
+    /// A step on the way to it failed.
+    #[error("{operation} failed for volume \"{volume}\" : {reason}")]
+    Step {
+        /// Upstream's name of the step.
+        operation: &'static str,
+        /// The volume's name; that of the PersistentVolume behind a claim.
+        volume: String,
+        /// Why.
+        reason: String,
+    },
+    /// Nobody has attached it to the node in time.
+    #[error(
+        "Unable to attach or mount volumes: unmounted volumes=[{volume}], unattached \
+         volumes=[{volume}], failed to process volumes=[]: context deadline exceeded"
+    )]
+    Unattached {
+        /// The volume's name in the pod.
+        volume: String,
     },
     /// There is no telling yet which volume is meant.
     #[error(
@@ -84,11 +111,25 @@ impl MountError {
         MountError::SetUp { volume: volume.to_owned(), reason: reason.into() }
     }
 
+    /// The reason of the event that tells of it.
+    pub fn event_reason(&self) -> &'static str {
+        match self {
+            MountError::Step { operation, .. } if operation.starts_with("MapVolume") => {
+                "FailedMapVolume"
+            }
+            _ => "FailedMount",
+        }
+    }
+
     /// The API server took too long.
     pub fn too_late() -> MountError {
         MountError::set_up("*", "timed out waiting for the API server")
     }
 }
+
+/// Nodes may not watch claims and volumes: whether one has grown is looked up this often, and
+/// volumes that are published again and again are published as often (upstream's figure).
+const RECHECK_EVERY: Duration = Duration::from_secs(60);
 
 /// The volumes of one pod.
 #[derive(Default)]
@@ -99,6 +140,8 @@ pub struct PodVolumes {
     tokens: BTreeMap<(String, usize), Token>,
     /// By the volume's name in the pod.
     claimed: HashMap<String, Claimed>,
+    /// When drivers' volumes are to be looked at again.
+    rechecks: HashMap<String, Timestamp>,
 }
 
 impl PodVolumes {
@@ -116,7 +159,7 @@ impl PodVolumes {
         let volumes = pod.spec().volumes.iter().flatten();
         for volume in volumes.filter(|volume| used.contains(&volume.name)) {
             let made = match Kind::of(volume) {
-                Some(Kind::Claim) => self.claim(context, pod, volume).await,
+                Some(Kind::Claim | Kind::Csi) => self.claim(context, pod, volume, now).await,
                 _ => {
                     let made = self.mount_one(context, pod, volume, pod_directory, now).await;
                     made.map_err(|reason| MountError::set_up(&volume.name, reason))
@@ -139,17 +182,30 @@ impl PodVolumes {
         context: &VolumeContext,
         pod: &Pod,
         volume: &Volume,
+        now: Timestamp,
     ) -> Result<(), MountError> {
-        if !self.claimed.contains_key(&volume.name) {
-            let claimed = claims::prepare(context, pod, volume).await?;
-            self.claimed.insert(volume.name.clone(), claimed);
+        let due = self.rechecks.get(&volume.name).is_some_and(|at| *at <= now);
+        if self.claimed.contains_key(&volume.name) && !due {
+            return Ok(());
         }
+        let claimed = match &volume.csi {
+            Some(source) => {
+                let wanted = WantedVolume::inline(pod, &volume.name, source);
+                context.csi.mount(context, pod, &volume.name, &wanted).await?
+            }
+            None => claims::prepare(context, pod, volume).await?,
+        };
+        if claimed.csi.as_ref().is_some_and(|csi| csi.is_rechecked) {
+            self.rechecks.insert(volume.name.clone(), later(now, RECHECK_EVERY));
+        }
+        self.claimed.insert(volume.name.clone(), claimed);
         Ok(())
     }
 
-    /// When a token is to be renewed.
+    /// When a token is to be renewed, or a volume looked at again.
     pub fn renew_at(&self) -> Option<Timestamp> {
-        self.tokens.values().map(|token| token.renew_at).min()
+        let tokens = self.tokens.values().map(|token| token.renew_at);
+        tokens.chain(self.rechecks.values().copied()).min()
     }
 
     /// Watches the ConfigMap and returns it as it is now.

@@ -42,17 +42,25 @@ fn open_or_make(volume: &Path, sub_path: &str) -> io::Result<OwnedFd> {
         Err(Errno::ENOENT) => {}
         result => return Ok(result?),
     }
-    let mode = Mode::from_bits_truncate(fs::metadata(volume)?.permissions().mode());
+    let permissions = fs::metadata(volume)?.permissions();
+    let mode = Mode::from_bits_truncate(permissions.mode());
     let mut reached = open_inside(&root, Path::new("."))?;
     let mut path = PathBuf::new();
     for component in Path::new(sub_path).components() {
         let Component::Normal(name) = component else { continue };
-        match mkdirat(&reached, name, mode) {
-            Err(Errno::EEXIST) | Ok(()) => {}
-            Err(error) => return Err(error.into()),
-        }
+        let made = match mkdirat(&reached, name, mode) {
+            Err(Errno::EEXIST) => false,
+            other => other.map(|()| true)?,
+        };
         path.push(name);
         reached = open_inside(&root, &path)?;
+        if made {
+            // Without this process's mask.
+            fs::set_permissions(
+                format!("/proc/self/fd/{}", reached.as_raw_fd()),
+                permissions.clone(),
+            )?;
+        }
     }
     Ok(reached)
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::authentication::v1::{
+    BoundObjectReference, TokenRequest, TokenRequestSpec, TokenRequestStatus,
+};
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount, ServiceAccountTokenProjection};
 use kube::api::{Api, PostParams};
 
@@ -31,14 +33,28 @@ pub async fn request(
     source: &ServiceAccountTokenProjection,
     now: Timestamp,
 ) -> Result<Token, String> {
+    let lifetime = source.expiration_seconds.unwrap_or(LIFETIME_DEFAULT);
+    let status = request_status(client, pod, source.audience.as_deref(), Some(lifetime)).await?;
+    match (status.token, status.expiration_timestamp) {
+        (Some(text), Some(expires)) => Ok(Token { text, renew_at: renewal(now, expires.0) }),
+        _ => Err("failed to fetch token: the answer holds none".into()),
+    }
+}
+
+/// Requests a token bound to the pod, for an audience or, without one, for the API server.
+pub async fn request_status(
+    client: &kube::Client,
+    pod: &Pod,
+    audience: Option<&str>,
+    lifetime_seconds: Option<i64>,
+) -> Result<TokenRequestStatus, String> {
     let account = pod.spec().service_account_name.as_deref().filter(|name| !name.is_empty());
     let account = account.unwrap_or("default");
-    let lifetime = source.expiration_seconds.unwrap_or(LIFETIME_DEFAULT);
-    let audience = source.audience.clone().filter(|audience| !audience.is_empty());
+    let audience = audience.filter(|audience| !audience.is_empty()).map(str::to_owned);
     let request = TokenRequest {
         spec: Some(TokenRequestSpec {
             audiences: audience.into_iter().collect::<Vec<_>>().into(),
-            expiration_seconds: Some(lifetime),
+            expiration_seconds: lifetime_seconds,
             bound_object_ref: Some(BoundObjectReference {
                 api_version: Some("v1".into()),
                 kind: Some("Pod".into()),
@@ -51,11 +67,7 @@ pub async fn request(
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), pod.namespace());
     let answer = accounts.create_token_request(account, &PostParams::default(), &request).await;
     let failed = |error: kube::Error| format!("failed to fetch token: {}", api_message(&error));
-    let status = answer.map_err(failed)?.status.unwrap_or_default();
-    match (status.token, status.expiration_timestamp) {
-        (Some(text), Some(expires)) => Ok(Token { text, renew_at: renewal(now, expires.0) }),
-        _ => Err("failed to fetch token: the answer holds none".into()),
-    }
+    Ok(answer.map_err(failed)?.status.unwrap_or_default())
 }
 
 /// Four fifths of the lifetime, at most a day.

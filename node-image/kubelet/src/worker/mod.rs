@@ -35,12 +35,12 @@ use crate::static_pods::is_static;
 use crate::status_sender::StatusSender;
 use crate::volumes::PodVolumes;
 
-pub(crate) use stop::{remove_in_background, remove_orphan};
+pub(crate) use stop::{remove_old, remove_orphan};
 
 /// What tasks of a worker tell it.
 enum News {
     /// A sandbox is there, on the network.
-    Sandbox { id: String, address: Option<std::net::IpAddr> },
+    Sandbox { id: String, addresses: Vec<std::net::IpAddr> },
     /// No sandbox could be made.
     NoSandbox(Waiting),
     /// All volumes were made.
@@ -287,13 +287,21 @@ impl Worker {
         let others: Vec<&Pod> = others.iter().map(Arc::as_ref).collect();
         let node = self.kubelet.node().await;
         let allocatable = self.kubelet.machine().allocatable();
-        let pods_max = self.kubelet.config().pods_max;
+        let config = self.kubelet.config();
         let pressures = self.kubelet.pressures();
-        let fits = || admit(pod, &others, &node, allocatable, pods_max);
+        let fits = || admit(pod, &others, &node, allocatable, config);
         let app_armor = || checked_app_armor(pod, self.kubelet.machine().has_app_armor());
         let admitted = admit_under_pressure(pod, &pressures);
-        let Err(stop) = admitted.and_then(|()| app_armor()).and_then(|()| fits()) else {
+        let mut admitted = admitted.and_then(|()| app_armor()).and_then(|()| fits());
+        if admitted.is_ok() {
+            admitted = self.kubelet.devices().allocate(pod).await.map_err(|error| {
+                let message = format!("Allocate failed due to {error}, which is unexpected");
+                Stop::of("UnexpectedAdmissionError", message)
+            });
+        }
+        let Err(stop) = admitted else {
             self.entry.set_admitted();
+            self.kubelet.share_out();
             return;
         };
         self.kubelet.events().pod(pod, EventType::Warning, &stop.reason, stop.message.clone());
@@ -350,9 +358,9 @@ impl Worker {
 
     fn hear(&mut self, news: News) {
         match news {
-            News::Sandbox { id, address } => {
+            News::Sandbox { id, addresses } => {
                 self.memory.sandbox_waiting = None;
-                self.memory.addresses = address.into_iter().collect();
+                self.memory.addresses = addresses;
                 let mut sandboxes = self.entry.sandboxes();
                 sandboxes.push(id);
                 self.entry.set_sandboxes(sandboxes);
@@ -471,8 +479,9 @@ impl Worker {
     /// Takes over what an earlier kubelet left: the address, and without looking again the results
     /// of probes of containers that run on.
     pub(crate) fn adopt(&mut self, sandboxes: Vec<kd_runtime::SandboxStatus>) {
-        let address = sandboxes.last().and_then(|s| self.kubelet.adopt_address(s));
-        self.memory.addresses = address.into_iter().collect();
+        let newest = sandboxes.last();
+        self.memory.addresses = newest.map(|s| self.kubelet.adopt(s)).unwrap_or_default();
+        self.kubelet.share_out();
         let seen = Observation { sandboxes, ..Observation::default() };
         // Volumes of what runs on are there; they are to be kept fresh as before.
         self.mounted = seen.runs();

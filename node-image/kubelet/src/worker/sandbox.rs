@@ -6,35 +6,38 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::node::v1::RuntimeClass;
+use kd_network::PodLink;
 use kd_runtime::{PodMeta, SandboxSpec, SandboxStatus};
 use kube::Api;
 
+use crate::bandwidth::bandwidth;
 use crate::error::{Error, Result, api_message};
-use crate::host_ports::{has_host_ports, publish};
+use crate::host_ports::{has_host_ports, host_ports, publish};
 use crate::hosts_file::kernel_hostname;
 use crate::kubelet::Kubelet;
 use crate::lifecycle::annotation;
 use crate::node::RUNTIME_HANDLERS;
 use crate::pod::PodExt;
 use crate::qos::{pod_cgroup, pod_limits};
+use crate::user_namespaces::{has_user_namespace, kernel_has_user_namespaces};
 
 /// Makes a sandbox; on error nothing is left behind.
 pub(super) async fn make(
     kubelet: &Kubelet,
     pod: &Pod,
     attempt: u32,
-) -> Result<(SandboxStatus, Option<IpAddr>)> {
+) -> Result<(SandboxStatus, Vec<IpAddr>)> {
     checked_handler(kubelet, pod).await?;
     if pod.on_host_network() {
-        let spec = spec(kubelet, pod, attempt, None)?;
-        return Ok((kubelet.runtime().create_sandbox(spec).await?, None));
+        let spec = spec(kubelet, pod, attempt, &[])?;
+        return Ok((kubelet.runtime().create_sandbox(spec).await?, Vec::new()));
     }
-    let address = kubelet.addresses().allocate(pod.uid()).await?;
-    let made = make_connected(kubelet, pod, attempt, address).await;
+    let addresses = kubelet.addresses().allocate(pod.uid()).await?;
+    let made = make_connected(kubelet, pod, attempt, addresses).await;
     if made.is_err() {
         kubelet.addresses().release(pod.uid());
     }
-    made.map(|sandbox| (sandbox, Some(address)))
+    made
 }
 
 /// A pod's RuntimeClass names a handler; the runtime has few.
@@ -55,28 +58,46 @@ async fn make_connected(
     kubelet: &Kubelet,
     pod: &Pod,
     attempt: u32,
-    address: IpAddr,
-) -> Result<SandboxStatus> {
-    let spec = spec(kubelet, pod, attempt, Some(address))?;
+    addresses: Vec<IpAddr>,
+) -> Result<(SandboxStatus, Vec<IpAddr>)> {
+    let bandwidth = bandwidth(pod.annotations()).map_err(Error::Pod)?;
+    let spec = spec(kubelet, pod, attempt, &addresses)?;
     let sandbox = kubelet.runtime().create_sandbox(spec).await?;
     let attached = match &sandbox.netns {
         Some(netns) => {
-            let attached = kubelet.network().attach(netns, pod.uid(), address).await;
-            match attached {
-                Ok(()) if has_host_ports(pod) => publish(kubelet).await,
-                attached => attached,
-            }
-            .map_err(Error::from)
+            let link = PodLink {
+                netns: netns.clone(),
+                uid: pod.uid().to_owned(),
+                namespace: pod.namespace().to_owned(),
+                name: pod.name().to_owned(),
+                sandbox: sandbox.id.clone(),
+                addresses,
+                host_ports: host_ports(pod),
+                bandwidth,
+            };
+            connect(kubelet, pod, &link).await
         }
         None => Err(Error::Pod("the sandbox has no network namespace".into())),
     };
-    if let Err(error) = attached {
-        if let Err(error) = kubelet.runtime().remove_sandbox(&sandbox.id).await {
-            tracing::warn!(pod = pod.described(), %error, "cannot remove a half-made sandbox");
+    match attached {
+        Ok(addresses) => Ok((sandbox, addresses)),
+        Err(error) => {
+            if let Err(error) = kubelet.runtime().remove_sandbox(&sandbox.id).await {
+                tracing::warn!(pod = pod.described(), %error, "cannot remove a half-made sandbox");
+            }
+            Err(error)
         }
-        return Err(error);
     }
-    Ok(sandbox)
+}
+
+async fn connect(kubelet: &Kubelet, pod: &Pod, link: &PodLink) -> Result<Vec<IpAddr>> {
+    let addresses = kubelet.network().attach(link).await?;
+    if kubelet.addresses().are_by_network() {
+        kubelet.addresses().adopt(pod.uid(), addresses.clone());
+    } else if has_host_ports(pod) {
+        publish(kubelet).await?;
+    }
+    Ok(addresses)
 }
 
 /// Stops older sandboxes: one that is not ready any more still holds mounts and processes.
@@ -94,21 +115,23 @@ pub(super) async fn stop_older(kubelet: &Arc<Kubelet>, pod: &Pod, ids: &[String]
     Ok(())
 }
 
-fn spec(
-    kubelet: &Kubelet,
-    pod: &Pod,
-    attempt: u32,
-    address: Option<IpAddr>,
-) -> Result<SandboxSpec> {
+fn spec(kubelet: &Kubelet, pod: &Pod, attempt: u32, addresses: &[IpAddr]) -> Result<SandboxSpec> {
     let config = kubelet.config();
     let asked = pod.spec();
-    if asked.host_users == Some(false) {
-        let text = "the runtime does not support user namespaces (hostUsers: false)";
-        return Err(Error::Pod(text.into()));
-    }
+    let user_namespace = match has_user_namespace(pod) {
+        true if !kernel_has_user_namespaces() => {
+            let text = "hostUsers: false takes user namespaces and Linux 6.3 or later";
+            return Err(Error::Pod(text.into()));
+        }
+        true => Some(kubelet.id_ranges().allocate(pod.uid())?),
+        false => None,
+    };
     let sysctls = asked.security_context.as_ref().and_then(|s| s.sysctls.as_ref());
     let mut annotations: BTreeMap<String, String> = pod.annotations().clone();
-    annotations.extend(address.map(|ip| (annotation::ADDRESS.to_owned(), ip.to_string())));
+    if !addresses.is_empty() {
+        let written: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        annotations.insert(annotation::ADDRESS.to_owned(), written.join(","));
+    }
     annotations.insert(annotation::GRACE.to_owned(), pod.grace().as_secs().to_string());
     Ok(SandboxSpec {
         pod: PodMeta {
@@ -124,6 +147,7 @@ fn spec(
         host_network: pod.on_host_network(),
         host_pid: asked.host_pid == Some(true),
         host_ipc: asked.host_ipc == Some(true),
+        user_namespace,
         share_process_namespace: asked.share_process_namespace == Some(true),
         sysctls: sysctls.into_iter().flatten().map(|s| (s.name.clone(), s.value.clone())).collect(),
         annotations,

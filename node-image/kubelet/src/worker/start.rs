@@ -14,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 use super::{News, Worker, files, sandbox};
 use crate::container_spec::{Parts, checked, container_spec, file_mounts, propagation};
 use crate::entry::PodEntry;
-use crate::environment::{FieldContext, Sources, environment, expand, referenced};
+use crate::environment::{
+    FieldContext, Sources, environment, expand, read_env_file, referenced, referenced_files,
+};
 use crate::events::EventType;
 use crate::hooks;
 use crate::kubelet::Kubelet;
@@ -80,12 +82,8 @@ impl Worker {
             self.refresh_at = match refreshed.unwrap_or_else(|_| Err(MountError::too_late())) {
                 Ok(()) => volumes.renew_at(),
                 Err(error) => {
-                    self.kubelet.events().pod(
-                        pod,
-                        EventType::Warning,
-                        "FailedMount",
-                        error.to_string(),
-                    );
+                    let events = self.kubelet.events();
+                    events.pod(pod, EventType::Warning, error.event_reason(), error.to_string());
                     Some(later(now, super::REFRESH_RETRY))
                 }
             };
@@ -188,12 +186,8 @@ impl StartJob {
             }
             Err(error) => {
                 let text = error.to_string();
-                self.kubelet.events().pod(
-                    &self.pod,
-                    EventType::Warning,
-                    "FailedMount",
-                    text.clone(),
-                );
+                let (events, reason) = (self.kubelet.events(), error.event_reason());
+                events.pod(&self.pod, EventType::Warning, reason, text.clone());
                 let doubled = 1 << self.mount_failures.min(16);
                 let delay = MOUNT_RETRY_MIN.saturating_mul(doubled).min(MOUNT_RETRY_MAX);
                 self.no_sandbox("FailedMount", text, delay);
@@ -213,17 +207,25 @@ impl StartJob {
             let message = "Pod sandbox changed, it will be killed and re-created.";
             events.pod(&self.pod, EventType::Normal, "SandboxChanged", message);
         }
+        let claims = self.kubelet.resource_claims();
+        if let Err(error) = claims.prepare(self.kubelet.client(), &self.pod).await {
+            let reason = "FailedPrepareDynamicResources";
+            let message = format!("Failed to prepare dynamic resources: {error}");
+            events.pod(&self.pod, EventType::Warning, reason, message.clone());
+            self.no_sandbox(reason, message, SANDBOX_RETRY);
+            return false;
+        }
         let stopped = sandbox::stop_older(&self.kubelet, &self.pod, &self.older).await;
         let made = match stopped {
             Ok(()) => sandbox::make(&self.kubelet, &self.pod, attempt).await,
             Err(error) => Err(error),
         };
         match made {
-            Ok((sandbox, address)) => {
+            Ok((sandbox, addresses)) => {
                 self.kubelet.own_sandbox(&sandbox.id, &self.entry);
-                self.addresses = address.into_iter().collect();
+                self.addresses.clone_from(&addresses);
                 self.sandbox = Some(sandbox.id.clone());
-                self.say(News::Sandbox { id: sandbox.id, address });
+                self.say(News::Sandbox { id: sandbox.id, addresses });
                 true
             }
             Err(error) => {
@@ -352,7 +354,11 @@ impl StartJob {
     ) -> Result<kd_runtime::ContainerSpec, String> {
         checked(member)?;
         let config = self.kubelet.config();
-        let env = environment(&self.pod, &member.container, &self.sources(member).await?)?;
+        let own = environment(&self.pod, &member.container, &self.sources(member).await?)?;
+        let mut given = self.kubelet.devices().given(self.pod.uid(), member.name()).await?;
+        given.cdi.extend(self.kubelet.resource_claims().devices_of(&self.pod, &member.container));
+        given.resolve()?;
+        let env: Vec<(String, String)> = given.env.into_iter().chain(own).collect();
         let text = |error: crate::error::Error| error.to_string();
         let files = files::write(config, &self.pod, &self.addresses).map_err(text)?;
         let message_file =
@@ -360,18 +366,23 @@ impl StartJob {
         let claimed = self.volumes.lock().await.claimed().clone();
         let mut mounts = self.volume_mounts(member, &env, &claimed)?;
         mounts.extend(file_mounts(member, &files, &message_file));
+        mounts.extend(given.mounts);
+        let mut devices = volume_devices(member, &claimed)?;
+        devices.extend(given.devices);
         let memory_bytes = self.kubelet.machine().memory_bytes();
         let parts = Parts {
             attempt,
             image,
             env,
             mounts,
-            devices: volume_devices(member, &claimed)?,
+            devices,
             resources: container_limits(&self.pod, member, memory_bytes),
             message_file,
             seccomp_directory: config.seccomp_directory.clone(),
         };
-        container_spec(&self.pod, member, parts)
+        let mut spec = container_spec(&self.pod, member, parts)?;
+        spec.annotations.extend(given.annotations);
+        Ok(spec)
     }
 
     async fn sources(&self, member: &Member<'_>) -> Result<Sources, String> {
@@ -384,6 +395,17 @@ impl StartJob {
             ..Sources::default()
         };
         let mut volumes = self.volumes.lock().await;
+        let directory = self.kubelet.config().pod_directory(self.pod.uid());
+        for (name, path) in referenced_files(&member.container) {
+            let known = self.pod.spec().volumes.iter().flatten().find(|v| v.name == name);
+            let place = known.and_then(|volume| volumes::path(&directory, volume));
+            let place = place.ok_or_else(|| {
+                format!("cannot find the volume {name:?} referenced by FileKeyRef")
+            })?;
+            if let Ok(text) = read_env_file(&place, path) {
+                sources.files.insert((name.to_owned(), path.to_owned()), text);
+            }
+        }
         for name in config_maps {
             if let Some(map) = volumes.config_map(&context, self.pod.namespace(), name).await? {
                 sources.config_maps.insert(name.to_owned(), map.as_ref().clone());

@@ -1,6 +1,6 @@
 //! Stopping containers with their hooks and grace, and taking a pod away.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ use crate::volumes::{release_one_pod_volumes, release_sub_paths, remove_all};
 const GRACE_MIN: Duration = Duration::from_secs(2);
 /// How long taking a pod away rests after a failure.
 const RETRY: Duration = Duration::from_secs(2);
+/// The longest rest, for a volume whose driver is gone.
+const RETRY_MAX: Duration = Duration::from_secs(122);
 
 impl Worker {
     /// Stops one container of a pod that goes on.
@@ -96,6 +98,8 @@ impl Worker {
         self.stop_by = None;
         self.memory.finished = true;
         self.memory.hooks.clear();
+        // Before the end is told: whoever hears of it may send a pod that wants the same devices.
+        self.kubelet.devices().release(self.entry.pod().uid());
         let (kubelet, entry) = (Arc::clone(&self.kubelet), Arc::clone(&self.entry));
         let (volumes, tell) = (Arc::clone(&self.volumes), self.tell.clone());
         tokio::spawn(async move {
@@ -229,6 +233,8 @@ async fn take_away(kubelet: &Arc<Kubelet>, pod: &Pod, sandboxes: &[String]) -> R
     for id in sandboxes {
         kubelet.runtime().stop_sandbox(id).await?;
     }
+    kubelet.resource_claims().release(uid).await.map_err(Error::Pod)?;
+    kubelet.csi().take_away(uid).await.map_err(Error::Pod)?;
     let directory = kubelet.config().pod_directory(uid);
     let removed = tokio::task::spawn_blocking(move || {
         release_sub_paths(&directory.join("volume-subpaths"))?;
@@ -294,13 +300,39 @@ pub(crate) async fn remove_orphan(
         tracing::warn!(uid, %error, "cannot detach an orphaned pod");
     }
     kubelet.addresses().release(&uid);
+    kubelet.id_ranges().release(&uid);
     for sandbox in &sandboxes {
         remove_sandbox(&kubelet, sandbox).await;
     }
+    take_back_from_drivers(&kubelet, &uid).await;
     let config = kubelet.config();
     let mut directories = vec![config.pod_directory(&uid)];
     directories.extend(
         sandboxes.first().map(|s| config.pod_logs(&s.spec.pod.namespace, &s.spec.pod.name, &uid)),
     );
     remove_in_background(directories).await;
+}
+
+/// Removes what is left of pods that neither the server nor the runtime knows, then what is staged
+/// for no pod.
+pub(crate) async fn remove_old(kubelet: Arc<Kubelet>, uids: HashSet<String>) {
+    // A driver that is gone holds up its own pods only.
+    let old = uids.iter().map(|uid| async {
+        take_back_from_drivers(&kubelet, uid).await;
+        remove_in_background(vec![kubelet.config().pod_directory(uid)]).await;
+    });
+    futures::future::join(join_all(old), kubelet.csi().remove_leftovers()).await;
+}
+
+/// Nothing is removed below a driver's volume before the driver has taken it away; likewise for
+/// devices that a driver has prepared.
+async fn take_back_from_drivers(kubelet: &Kubelet, uid: &str) {
+    let mut delay = RETRY;
+    loop {
+        let released = kubelet.resource_claims().release(uid).await;
+        let Err(error) = released.and(kubelet.csi().take_away(uid).await) else { return };
+        tracing::warn!(uid, error, "what drivers gave to a pod that is gone is not taken back yet");
+        tokio::time::sleep(delay).await;
+        delay = (delay * 2).min(RETRY_MAX);
+    }
 }

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use ipnet::IpNet;
 use jiff::Timestamp;
-use kd_network::{NodeRoute, PodNetwork};
+use kd_network::{OtherNode, PodLink, PodNetwork};
 use kd_runtime::{
     ContainerSpec, ContainerState, ContainerStatus, DiskUse, Error, ExecOutput, ExecSpec, Exit,
     Image, ImageError, Images, RegistryAuth, Resources, Result, RootFileSystem, Runtime,
@@ -304,6 +304,10 @@ impl Runtime for FakeRuntime {
         Ok(Stats::default())
     }
 
+    async fn set_group(&self, _group: &str, _resources: Resources) -> Result<()> {
+        Ok(())
+    }
+
     async fn group_stats(&self, _group: &str) -> Result<Stats> {
         Ok(Stats::default())
     }
@@ -355,14 +359,14 @@ impl Images for FakeImages {
 #[derive(Default)]
 pub struct FakeNetwork {
     /// By pod uid.
-    pub attached: Mutex<HashMap<String, IpAddr>>,
+    pub attached: Mutex<HashMap<String, Vec<IpAddr>>>,
 }
 
 #[async_trait]
 impl PodNetwork for FakeNetwork {
-    async fn attach(&self, _netns: &Path, pod: &str, address: IpAddr) -> kd_network::Result<()> {
-        self.attached.lock().unwrap().insert(pod.to_owned(), address);
-        Ok(())
+    async fn attach(&self, pod: &PodLink) -> kd_network::Result<Vec<IpAddr>> {
+        self.attached.lock().unwrap().insert(pod.uid.clone(), pod.addresses.clone());
+        Ok(pod.addresses.clone())
     }
 
     async fn detach(&self, pod: &str) -> kd_network::Result<()> {
@@ -370,15 +374,15 @@ impl PodNetwork for FakeNetwork {
         Ok(())
     }
 
-    async fn attached(&self) -> kd_network::Result<Vec<(String, IpAddr)>> {
+    async fn attached(&self) -> kd_network::Result<Vec<(String, Vec<IpAddr>)>> {
         Ok(self.attached.lock().unwrap().clone().into_iter().collect())
     }
 
-    async fn set_node_routes(&self, _routes: &[NodeRoute]) -> kd_network::Result<()> {
+    async fn set_nodes(&self, _own: &[IpNet], _others: &[OtherNode]) -> kd_network::Result<()> {
         Ok(())
     }
 
-    async fn set_masquerade(&self, _cluster_cidr: IpNet) -> kd_network::Result<()> {
+    async fn set_masquerade(&self, _pods: &[IpNet], _others: &[IpNet]) -> kd_network::Result<()> {
         Ok(())
     }
 

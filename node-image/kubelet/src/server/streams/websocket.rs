@@ -2,14 +2,16 @@
 //! (`channel.k8s.io`, `v4.channel.k8s.io`, `v5.channel.k8s.io` and their base64 forms).
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::{Bytes, BytesMut};
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -46,6 +48,8 @@ const PROTOCOLS: [WebSocketProtocol; 6] = [
 
 /// The channel of close messages (KEP-4006).
 const CLOSE_CHANNEL: u8 = 255;
+/// A client that was told the end has this long to close as well.
+const PARTING_MAX: Duration = Duration::from_secs(5);
 
 impl WebSocketProtocol {
     /// The first of the client's protocols that is understood; a client that asks for none gets
@@ -156,12 +160,24 @@ impl WebSocketChannels {
             sinks.insert(*channel, sender);
             incoming.insert(*channel, Incoming(receiver));
         }
-        tokio::spawn(write(sink, protocol, to_write));
+        let (ended, mut end) = oneshot::channel();
+        tokio::spawn(async move {
+            let _ = ended.send(write(sink, protocol, to_write).await);
+        });
         let to_client = frames.clone();
         tokio::spawn(async move {
-            read(stream, protocol, sinks, to_client.clone()).await;
-            // No more will come: what waits to be said is said, and the writer ends, too.
-            let _ = to_client.send(Outbound::End).await;
+            let mut stream = stream;
+            let sink = tokio::select! {
+                sink = &mut end => sink,
+                () = read(&mut stream, protocol, sinks, to_client.clone()) => {
+                    // No more will come: what waits to be said is said, and the writer ends, too.
+                    let _ = to_client.send(Outbound::End).await;
+                    end.await
+                }
+            };
+            if let Some(socket) = sink.ok().and_then(|sink| stream.reunite(sink).ok()) {
+                part(socket).await;
+            }
         });
         WebSocketChannels { incoming, frames }
     }
@@ -182,11 +198,20 @@ impl WebSocketChannels {
     }
 }
 
+/// Ends the connection under a WebSocket that was closed. Some clients look at what they have received
+/// only when more comes or the connection ends: they never answer a close that came with the rest.
+async fn part<C: AsyncRead + AsyncWrite + Unpin>(mut socket: WebSocketStream<C>) {
+    let _ = socket.get_mut().shutdown().await;
+    let rest = async { while let Some(Ok(_)) = socket.next().await {} };
+    let _ = timeout(PARTING_MAX, rest).await;
+}
+
+/// Says what is to be said, and the end; gives the connection back for its own end.
 async fn write<C: AsyncRead + AsyncWrite + Unpin>(
     mut sink: SplitSink<WebSocketStream<C>, Message>,
     protocol: WebSocketProtocol,
     mut frames: mpsc::Receiver<Outbound>,
-) {
+) -> SplitSink<WebSocketStream<C>, Message> {
     while let Some(frame) = frames.recv().await {
         let message = match frame {
             Outbound::Data { last: true, .. } | Outbound::Reply { .. } | Outbound::Ping { .. } => {
@@ -201,16 +226,16 @@ async fn write<C: AsyncRead + AsyncWrite + Unpin>(
             false => sink.feed(message).await,
         };
         if sent.is_err() {
-            return;
+            return sink;
         }
     }
     // The other side may be gone; there is nobody to tell.
     let _ = sink.send(Message::Close(Some(normal_close()))).await;
-    let _ = sink.close().await;
+    sink
 }
 
 async fn read<C: AsyncRead + AsyncWrite + Unpin>(
-    mut stream: SplitStream<WebSocketStream<C>>,
+    stream: &mut SplitStream<WebSocketStream<C>>,
     protocol: WebSocketProtocol,
     mut sinks: HashMap<u8, mpsc::Sender<Bytes>>,
     frames: mpsc::Sender<Outbound>,

@@ -1,0 +1,190 @@
+//! The kubelet's own flags, under upstream's names, over the configuration: `max-pods=200`
+//! (<https://kubernetes.io/docs/reference/command-line-tools-reference/kubelet/>).
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kd_api::quantity::Quantity as Exact;
+
+use crate::config::Config;
+use crate::quantity::{amount, from_amount};
+
+type Apply = fn(&mut Config, &str) -> Result<(), String>;
+
+/// By name, sorted.
+const FLAGS: &[(&str, Apply)] = &[
+    ("allowed-unsafe-sysctls", |config, value| {
+        config.unsafe_sysctls = list(value).map(str::to_owned).collect();
+        Ok(())
+    }),
+    ("container-log-max-files", |config, value| {
+        let files: usize = number(value)?;
+        if files < 2 {
+            return Err("there must be at least 2 files".into());
+        }
+        config.log_rotation.files_max = files;
+        Ok(())
+    }),
+    ("container-log-max-size", |config, value| {
+        config.log_rotation.size_bytes_max = bytes(value)?;
+        Ok(())
+    }),
+    ("eviction-hard", eviction_hard),
+    ("kube-reserved", reserve),
+    ("max-pods", |config, value| {
+        config.pods_max = number(value)?;
+        Ok(())
+    }),
+    ("node-labels", |config, value| {
+        for label in list(value) {
+            let (name, value) = label.split_once('=').unwrap_or((label, ""));
+            config.node_labels.insert(name.to_owned(), value.to_owned());
+        }
+        Ok(())
+    }),
+    ("pod-max-pids", |config, value| {
+        config.pod_pids_max = Some(number(value)?).filter(|most: &i64| *most > 0);
+        Ok(())
+    }),
+    ("register-with-taints", |config, value| {
+        config.node_taints.extend(list(value).map(str::to_owned));
+        Ok(())
+    }),
+    ("system-reserved", reserve),
+];
+
+impl Config {
+    /// Takes in one flag, `name=value`, with or without dashes before it.
+    pub fn apply_flag(&mut self, flag: &str) -> Result<(), String> {
+        let plain = flag.trim_start_matches('-');
+        let (name, value) =
+            plain.split_once('=').ok_or_else(|| format!("{flag:?} is not NAME=VALUE"))?;
+        let Some((_, apply)) = FLAGS.iter().find(|(known, _)| *known == name) else {
+            let names: Vec<&str> = FLAGS.iter().map(|(name, _)| *name).collect();
+            return Err(format!("there is no flag {name:?}; there are {}", names.join(", ")));
+        };
+        apply(self, value).map_err(|error| format!("{name}={value}: {error}"))
+    }
+}
+
+fn list(value: &str) -> impl Iterator<Item = &str> {
+    value.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+fn number<T: std::str::FromStr>(value: &str) -> Result<T, String> {
+    value.parse().map_err(|_| format!("{value:?} is no such number"))
+}
+
+fn bytes(value: &str) -> Result<u64, String> {
+    let exact: Exact = value.parse().map_err(|_| format!("{value:?} is no quantity"))?;
+    u64::try_from(exact.value()).map_err(|_| format!("{value:?} is negative"))
+}
+
+/// `cpu=100m,memory=1Gi`, added to what is reserved already.
+fn reserve(config: &mut Config, value: &str) -> Result<(), String> {
+    for item in list(value) {
+        let (name, written) =
+            item.split_once('=').ok_or_else(|| format!("{item:?} is not RESOURCE=QUANTITY"))?;
+        if !matches!(name, "cpu" | "memory" | "ephemeral-storage" | "pid") {
+            return Err(format!("cannot reserve {name:?}"));
+        }
+        bytes(written)?;
+        let before = config.reserved.get(name).map_or(0, |known| amount(name, known));
+        let sum = before + amount(name, &Quantity(written.to_owned()));
+        config.reserved.insert(name.to_owned(), from_amount(name, sum));
+    }
+    Ok(())
+}
+
+/// `memory.available<100Mi,nodefs.available<10%`; a signal that is left out is off, as upstream.
+fn eviction_hard(config: &mut Config, value: &str) -> Result<(), String> {
+    let mut limits = BTreeMap::new();
+    for item in list(value) {
+        let (signal, limit) =
+            item.split_once('<').ok_or_else(|| format!("{item:?} is not SIGNAL<LIMIT"))?;
+        limits.insert(signal, limit);
+    }
+    let mut take = |signal: &str| limits.remove(signal);
+    let percent = |limit: Option<&str>| match limit.map(|limit| limit.strip_suffix('%')) {
+        None => Ok(0),
+        Some(Some(number)) => match number.parse::<u8>() {
+            Ok(percent) if percent <= 100 => Ok(percent),
+            _ => Err(format!("{number:?} is no percentage")),
+        },
+        Some(None) => Err("only memory.available takes a quantity; the others take N%".to_owned()),
+    };
+    let pressure = &mut config.pressure;
+    pressure.memory_available_bytes_min = take("memory.available").map_or(Ok(0), bytes)?;
+    pressure.disk_available_percent_min = percent(take("nodefs.available"))?;
+    pressure.inodes_free_percent_min = percent(take("nodefs.inodesFree"))?;
+    pressure.images_available_percent_min = percent(take("imagefs.available"))?;
+    pressure.pids_available_percent_min = percent(take("pid.available"))?;
+    match limits.keys().next() {
+        None => Ok(()),
+        Some(unknown) => Err(format!("there is no signal {unknown:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn applied(flags: &[&str]) -> Result<Config, String> {
+        let mut config = Config::default();
+        flags.iter().try_for_each(|flag| config.apply_flag(flag))?;
+        Ok(config)
+    }
+
+    #[test]
+    fn the_table_is_sorted() {
+        assert!(FLAGS.is_sorted_by_key(|(name, _)| *name));
+    }
+
+    #[test]
+    fn flags() {
+        let made = applied(&[
+            "max-pods=200",
+            "--pod-max-pids=50",
+            "system-reserved=cpu=100m,memory=64Mi",
+            "kube-reserved=cpu=400m",
+            "eviction-hard=memory.available<1Gi,nodefs.available<15%",
+            "container-log-max-size=1Mi",
+            "register-with-taints=a=b:NoSchedule",
+            "node-labels=disk=ssd,fast",
+        ])
+        .unwrap();
+        assert_eq!((made.pods_max, made.pod_pids_max), (200, Some(50)));
+        assert_eq!(
+            (made.reserved["cpu"].0.as_str(), made.reserved["memory"].0.as_str()),
+            ("500m", "64Mi")
+        );
+        assert_eq!(made.pressure.memory_available_bytes_min, 1 << 30);
+        assert_eq!(made.pressure.disk_available_percent_min, 15);
+        assert_eq!(made.pressure.images_available_percent_min, 0);
+        assert_eq!(made.log_rotation.size_bytes_max, 1 << 20);
+        assert_eq!(made.node_taints, ["a=b:NoSchedule"]);
+        assert_eq!(
+            (made.node_labels["disk"].as_str(), made.node_labels["fast"].as_str()),
+            ("ssd", "")
+        );
+    }
+
+    #[test]
+    fn what_is_refused() {
+        let check = |flag: &str, expect: &str| {
+            let error = applied(&[flag]).err().unwrap_or_default();
+            assert!(error.contains(expect), "{flag}: {error}");
+        };
+        check("max-pods", "is not NAME=VALUE");
+        check("fly=1", "there is no flag \"fly\"");
+        check("max-pods=many", "is no such number");
+        check("container-log-max-files=1", "at least 2");
+        check("system-reserved=cpu", "is not RESOURCE=QUANTITY");
+        check("system-reserved=gold=1", "cannot reserve");
+        check("system-reserved=cpu=x", "is no quantity");
+        check("eviction-hard=memory.available>1", "is not SIGNAL<LIMIT");
+        check("eviction-hard=moon<1%", "there is no signal");
+        check("eviction-hard=nodefs.available<200%", "is no percentage");
+        check("eviction-hard=nodefs.available<1Gi", "take N%");
+    }
+}
