@@ -1,10 +1,11 @@
 //! Which endpoints take a Service port's connections: by readiness, node and topology
 //! (<https://kubernetes.io/docs/reference/networking/virtual-ips/>).
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
 use k8s_openapi::api::core::v1::ServicePort as Port;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
+use kd_network::Family;
 
 /// The node that rules are made for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,17 +20,22 @@ pub struct Place {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Choice {
     /// For traffic that may go to any node.
-    pub cluster: Vec<SocketAddrV4>,
+    pub cluster: Vec<SocketAddr>,
     /// For traffic that stays on this node.
-    pub local: Vec<SocketAddrV4>,
+    pub local: Vec<SocketAddr>,
     /// Whether any endpoint on any node takes connections.
     pub any: bool,
 }
 
-/// Chooses the endpoints of a port. Ready ones take connections; where there are none, those that
+/// Chooses the endpoints of a port in one family. Ready ones take connections; where there are none, those that
 /// still serve while they terminate do.
-pub(crate) fn choose(port: &Port, slices: &[EndpointSlice], place: &Place) -> Choice {
-    let all = candidates(port, slices);
+pub(crate) fn choose(
+    port: &Port,
+    slices: &[EndpointSlice],
+    place: &Place,
+    family: Family,
+) -> Choice {
+    let all = candidates(port, slices, family);
     let hint = hint_in_force(&all, place);
     let hinted = |c: &Candidate| hint.is_none_or(|hint| hint.names(c.endpoint, place));
     let here = |c: &Candidate| c.endpoint.node_name.as_deref() == Some(place.node.as_str());
@@ -41,7 +47,7 @@ pub(crate) fn choose(port: &Port, slices: &[EndpointSlice], place: &Place) -> Ch
 
 /// An address behind a port.
 struct Candidate<'a> {
-    address: SocketAddrV4,
+    address: SocketAddr,
     endpoint: &'a Endpoint,
 }
 
@@ -98,17 +104,22 @@ fn hint_in_force(all: &[Candidate], place: &Place) -> Option<Hint> {
     })
 }
 
-fn candidates<'a>(port: &Port, slices: &'a [EndpointSlice]) -> Vec<Candidate<'a>> {
+fn candidates<'a>(port: &Port, slices: &'a [EndpointSlice], family: Family) -> Vec<Candidate<'a>> {
+    let wanted = match family {
+        Family::V4 => "IPv4",
+        Family::V6 => "IPv6",
+    };
     let mut found = Vec::new();
-    for slice in slices.iter().filter(|slice| slice.address_type == "IPv4") {
+    for slice in slices.iter().filter(|slice| slice.address_type == wanted) {
         let Some(number) = target(port, slice.ports.as_deref().unwrap_or_default()) else {
             continue;
         };
         for endpoint in slice.endpoints.iter().flatten() {
             // The addresses of one endpoint are of one pod; the first is used.
             let address = endpoint.addresses.first().and_then(|text| text.parse().ok());
-            found.extend(address.map(|address: Ipv4Addr| Candidate {
-                address: SocketAddrV4::new(address, number),
+            let address = address.filter(|address| Family::of(address) == family);
+            found.extend(address.map(|address: IpAddr| Candidate {
+                address: SocketAddr::new(address, number),
                 endpoint,
             }));
         }
@@ -127,9 +138,9 @@ fn with_fallback(
     all: &[Candidate],
     takes: impl Fn(&Candidate) -> bool,
     takes_at_last: impl Fn(&Candidate) -> bool,
-) -> Vec<SocketAddrV4> {
+) -> Vec<SocketAddr> {
     let addresses = |chosen: &mut dyn Iterator<Item = &Candidate>| {
-        let mut addresses: Vec<SocketAddrV4> = chosen.map(|c| c.address).collect();
+        let mut addresses: Vec<SocketAddr> = chosen.map(|c| c.address).collect();
         addresses.sort_unstable();
         addresses.dedup();
         addresses
@@ -155,9 +166,11 @@ mod tests {
         .unwrap();
         let place = Place { node: "here".into(), zone: "z".into() };
         let port = Port { port: 80, ..Port::default() };
-        let choice = choose(&port, &[slice], &place);
-        let last = |addresses: &[SocketAddrV4]| -> Vec<u8> {
-            addresses.iter().map(|address| address.ip().octets()[3]).collect()
+        let choice = choose(&port, &[slice], &place, Family::V4);
+        let last = |addresses: &[SocketAddr]| -> Vec<u8> {
+            let last =
+                |address: &SocketAddr| address.ip().to_string().rsplit('.').next()?.parse().ok();
+            addresses.iter().filter_map(last).collect()
         };
         assert_eq!((last(&choice.cluster), last(&choice.local)), (cluster.into(), local.into()));
     }

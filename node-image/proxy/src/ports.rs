@@ -1,11 +1,11 @@
 //! Where a Service is reached and what answers there, as one node sees it: a pure function of the
 //! Service and its EndpointSlices.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
 use k8s_openapi::api::core::v1::{Service, ServicePort as Port, ServiceSpec};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kd_network::{Frontend, Masquerade, Protocol, Refusal, ServicePort};
+use kd_network::{Family, Frontend, Masquerade, Protocol, Refusal, ServicePort};
 
 use crate::endpoints::{Choice, Place, choose};
 
@@ -22,7 +22,7 @@ pub struct ServiceRules {
     pub health: Option<(u16, usize)>,
 }
 
-/// The rules of a Service with an IPv4 address, as `place` needs them.
+/// The rules of a Service, as `place` needs them.
 pub fn service_rules(service: &Service, slices: &[EndpointSlice], place: &Place) -> ServiceRules {
     let labels = service.metadata.labels.as_ref();
     let is_others = labels.is_some_and(|labels| labels.contains_key(OTHER_PROXY_LABEL));
@@ -37,16 +37,30 @@ pub fn service_rules(service: &Service, slices: &[EndpointSlice], place: &Place)
         else {
             continue;
         };
-        let choice = choose(port, slices, place);
-        local = local.max(choice.local.len());
-        let shape = Shape { service, spec, port, number, protocol, choice, policies };
-        rules.ports.extend(shape.inside());
-        rules.ports.extend(shape.outside());
+        for family in families(spec) {
+            let choice = choose(port, slices, place, family);
+            local = local.max(choice.local.len());
+            let shape = Shape { service, spec, port, family, number, protocol, choice, policies };
+            rules.ports.extend(shape.inside());
+            rules.ports.extend(shape.outside());
+        }
     }
     let health = spec.health_check_node_port.and_then(|port| u16::try_from(port).ok());
     let health = health.filter(|port| *port > 0 && policies.external_local);
     rules.health = health.map(|port| (port, local));
     rules
+}
+
+/// The families that a Service is reached by; of old ones and headless ones nothing is told.
+fn families(spec: &ServiceSpec) -> Vec<Family> {
+    let named = spec.ip_families.iter().flatten();
+    let named = named.map(|name| if name == "IPv6" { Family::V6 } else { Family::V4 });
+    let named: Vec<Family> = named.collect();
+    if named.is_empty() {
+        let first = spec.cluster_ip.as_deref().and_then(|ip| ip.parse().ok());
+        return vec![first.as_ref().map_or(Family::V4, Family::of)];
+    }
+    named
 }
 
 #[derive(Clone, Copy)]
@@ -74,6 +88,7 @@ struct Shape<'a> {
     service: &'a Service,
     spec: &'a ServiceSpec,
     port: &'a Port,
+    family: Family,
     number: u16,
     protocol: Protocol,
     choice: Choice,
@@ -95,31 +110,42 @@ impl Shape<'_> {
             masquerade: Masquerade::Outsiders,
             ..self.at(Frontend::ClusterAddress(address), self.number, endpoints)
         };
-        addresses(listed).map(of).collect()
+        self.addresses(listed).map(of).collect()
     }
 
     /// What the world reaches it by.
     fn outside(&self) -> Vec<ServicePort> {
         let local = self.policies.external_local;
-        let of = |frontend, number, sources: &[ipnet::Ipv4Net]| ServicePort {
+        let of = |frontend, number, sources: &[ipnet::IpNet]| ServicePort {
             for_outsiders: local.then(|| self.choice.local.clone()),
             masquerade: Masquerade::Everybody,
             sources: sources.to_vec(),
             ..self.at(frontend, number, &self.choice.cluster)
         };
-        let external = addresses(self.spec.external_ips.iter().flatten());
+        let external = self.addresses(self.spec.external_ips.iter().flatten());
         let mut found: Vec<ServicePort> =
             external.map(|a| of(Frontend::Address(a), self.number, &[])).collect();
         let sources = sources(self.spec);
         let ingress = load_balancer_addresses(self.service);
+        let ingress = ingress.filter(|address| Family::of(address) == self.family);
         found.extend(ingress.map(|a| of(Frontend::Address(a), self.number, &sources)));
         let node_port = self.port.node_port.and_then(|port| u16::try_from(port).ok());
         let node_port = node_port.filter(|port| *port > 0);
-        found.extend(node_port.map(|port| of(Frontend::NodePort, port, &[])));
+        found.extend(node_port.map(|port| of(Frontend::NodePort(self.family), port, &[])));
         found
     }
 
-    fn at(&self, frontend: Frontend, number: u16, endpoints: &[SocketAddrV4]) -> ServicePort {
+    /// The addresses of this family.
+    fn addresses<'t>(
+        &self,
+        texts: impl IntoIterator<Item = &'t String>,
+    ) -> impl Iterator<Item = IpAddr> {
+        let family = self.family;
+        let all = texts.into_iter().filter_map(|text| text.parse().ok());
+        all.filter(move |address| Family::of(address) == family)
+    }
+
+    fn at(&self, frontend: Frontend, number: u16, endpoints: &[SocketAddr]) -> ServicePort {
         ServicePort {
             affinity_seconds: self.policies.affinity_seconds,
             // Others have endpoints: a retry may reach one.
@@ -129,19 +155,15 @@ impl Shape<'_> {
     }
 }
 
-fn addresses<'a>(texts: impl IntoIterator<Item = &'a String>) -> impl Iterator<Item = Ipv4Addr> {
-    texts.into_iter().filter_map(|text| text.parse().ok())
-}
-
 /// The load balancer's addresses that its packets still carry when they come to a node.
-fn load_balancer_addresses(service: &Service) -> impl Iterator<Item = Ipv4Addr> {
+fn load_balancer_addresses(service: &Service) -> impl Iterator<Item = IpAddr> {
     let status = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
     let ingress = status.into_iter().flat_map(|balancer| balancer.ingress.iter().flatten());
     let kept = ingress.filter(|ingress| ingress.ip_mode.as_deref() != Some("Proxy"));
     kept.filter_map(|ingress| ingress.ip.as_deref()?.parse().ok())
 }
 
-fn sources(spec: &ServiceSpec) -> Vec<ipnet::Ipv4Net> {
+fn sources(spec: &ServiceSpec) -> Vec<ipnet::IpNet> {
     let ranges = spec.load_balancer_source_ranges.iter().flatten();
     ranges.filter_map(|range| range.trim().parse().ok()).collect()
 }
@@ -191,9 +213,9 @@ mod tests {
     fn line(port: &ServicePort) -> String {
         let frontend = match port.frontend {
             Frontend::ClusterAddress(address) | Frontend::Address(address) => address.to_string(),
-            Frontend::NodePort => "node".to_owned(),
+            Frontend::NodePort(_) => "node".to_owned(),
         };
-        let ends = |endpoints: &[SocketAddrV4]| -> String {
+        let ends = |endpoints: &[SocketAddr]| -> String {
             endpoints.iter().map(|e| if e.ip().to_string() == LOCAL { 'L' } else { 'R' }).collect()
         };
         let mut line = format!("{frontend}:{} {:?} ", port.port, port.protocol);
@@ -237,6 +259,32 @@ mod tests {
     }
 
     #[test]
+    fn both_families() {
+        let service = json!({"metadata": {}, "spec": {"type": "NodePort",
+            "ipFamilies": ["IPv6", "IPv4"], "clusterIPs": ["fd00::9", "10.96.0.9"],
+            "externalIPs": ["2001:db8::1"], "ports": [{"port": 80, "nodePort": 30080}]}});
+        let slice = |kind: &str, address: &str| {
+            from_value(json!({"metadata": {}, "addressType": kind, "ports": [{"port": 8080}],
+                "endpoints": [{"addresses": [address], "nodeName": "here"}]}))
+            .unwrap()
+        };
+        let slices = [slice("IPv4", "10.244.0.2"), slice("IPv6", "fd00:1::2")];
+        let place = Place { node: "here".into(), zone: String::new() };
+        let rules = service_rules(&from_value(service).unwrap(), &slices, &place);
+        let shown = rules.ports.iter().map(|p| format!("{:?} {}", p.frontend, p.endpoints[0]));
+        assert_eq!(
+            shown.collect::<Vec<_>>(),
+            [
+                "ClusterAddress(fd00::9) [fd00:1::2]:8080",
+                "Address(2001:db8::1) [fd00:1::2]:8080",
+                "NodePort(V6) [fd00:1::2]:8080",
+                "ClusterAddress(10.96.0.9) 10.244.0.2:8080",
+                "NodePort(V4) 10.244.0.2:8080",
+            ]
+        );
+    }
+
+    #[test]
     fn addresses_for_the_world() {
         let spec = |policy: &str| {
             json!({"type": "LoadBalancer", "clusterIP": "10.96.0.9",
@@ -250,7 +298,7 @@ mod tests {
             &[
                 "10.96.0.9:53 Udp LR Outsiders Drop",
                 "198.51.100.1:53 Udp LR Everybody Drop",
-                "203.0.113.1:53 Udp LR Everybody Drop 192.0.2.0/24",
+                "203.0.113.1:53 Udp LR Everybody Drop 192.0.2.0/24 fd00::/8",
                 "node:30053 Udp LR Everybody Drop",
             ],
         );
@@ -260,7 +308,7 @@ mod tests {
             &[
                 "10.96.0.9:53 Udp LR Outsiders Drop",
                 "198.51.100.1:53 Udp LR|L Everybody Drop",
-                "203.0.113.1:53 Udp LR|L Everybody Drop 192.0.2.0/24",
+                "203.0.113.1:53 Udp LR|L Everybody Drop 192.0.2.0/24 fd00::/8",
                 "node:30053 Udp LR|L Everybody Drop",
             ],
         );
@@ -270,7 +318,7 @@ mod tests {
             &[
                 "10.96.0.9:53 Udp  Outsiders Reject",
                 "198.51.100.1:53 Udp | Everybody Reject",
-                "203.0.113.1:53 Udp | Everybody Reject 192.0.2.0/24",
+                "203.0.113.1:53 Udp | Everybody Reject 192.0.2.0/24 fd00::/8",
                 "node:30053 Udp | Everybody Reject",
             ],
         );

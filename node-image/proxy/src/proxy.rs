@@ -1,6 +1,6 @@
 //! Keeps the kernel's rules equal to the API's Services.
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kd_client::{Cache, Client, Interest, Resource, Selectors, View};
@@ -14,8 +14,8 @@ use crate::state::State;
 pub struct Config {
     /// The node's name.
     pub node: String,
-    /// The cluster's pod range: connections from elsewhere come from outside.
-    pub pod_range: Option<Ipv4Net>,
+    /// The cluster's pod ranges: connections from elsewhere come from outside.
+    pub pod_ranges: Vec<IpNet>,
 }
 
 /// Programs this network namespace, which is that of the node, until the API's watches end with the
@@ -39,7 +39,7 @@ pub async fn run(client: Client, config: Config) {
     health.serve().await;
     let mut proxy = Proxy {
         state: State::new(config.node),
-        services: Services::new(config.pod_range),
+        services: Services::new(&config.pod_ranges),
         servers: HealthServers::default(),
         health,
         is_behind: false,

@@ -2,7 +2,7 @@
 //! pods.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -20,7 +20,7 @@ pub struct PolicyConfig {
     /// The node's name.
     pub node: String,
     /// Where the node's pods are answered names.
-    pub dns: Vec<Ipv4Addr>,
+    pub dns: Vec<IpAddr>,
 }
 
 /// Programs this network namespace until the process ends. Rules of an earlier run stay in force
@@ -53,7 +53,7 @@ struct Enforcer {
     config: PolicyConfig,
     pods: BTreeMap<Key, PodFacts>,
     /// Addresses of this node's pods that the API may not know yet, by uid.
-    given: HashMap<String, Ipv4Addr>,
+    given: HashMap<String, Vec<IpAddr>>,
     waiting: Vec<(String, oneshot::Sender<()>)>,
     policies: Policies,
     /// Something that rules are made of changed.
@@ -100,9 +100,8 @@ impl Enforcer {
     }
 
     fn expect(&mut self, arrival: Arrival) {
-        if let IpAddr::V4(address) = arrival.address {
-            self.is_stale |= self.given.insert(arrival.pod.clone(), address) != Some(address);
-        }
+        let before = self.given.insert(arrival.pod.clone(), arrival.addresses.clone());
+        self.is_stale |= before.as_ref() != Some(&arrival.addresses);
         self.waiting.retain(|(_, sender)| !sender.is_closed());
         self.waiting.push((arrival.pod, arrival.guarded));
     }
@@ -144,8 +143,8 @@ impl Enforcer {
         };
         let with_address = |pod: &PodFacts| {
             let mut pod = pod.clone();
-            if let Some(address) = self.given.get(&pod.uid) {
-                pod.addresses = vec![*address];
+            if let Some(addresses) = self.given.get(&pod.uid) {
+                pod.addresses.clone_from(addresses);
             }
             pod
         };
@@ -198,8 +197,8 @@ mod tests {
         let mut enforcer = Enforcer::new(config);
         let arrive = |enforcer: &mut Enforcer, pod: &str, address: &str| {
             let (guarded, _) = oneshot::channel();
-            let address = address.parse().unwrap();
-            enforcer.expect(Arrival { pod: pod.into(), address, guarded });
+            let addresses = vec![address.parse().unwrap()];
+            enforcer.expect(Arrival { pod: pod.into(), addresses, guarded });
         };
         enforcer.note(&[change(None, Some(pod("u1", None)))]);
         assert!(guarded(&enforcer).is_empty());

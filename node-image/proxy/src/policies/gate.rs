@@ -1,14 +1,13 @@
 //! A pod network whose pods are guarded: a pod gets its link when its policies are in force.
 
 use std::net::IpAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use ipnet::IpNet;
-use kd_network::{NodeRoute, PodNetwork, Result, ServicePort};
-use tokio::sync::{mpsc, oneshot};
+use kd_network::{OtherNode, PodLink, PodNetwork, Result, ServicePort};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// How long a pod waits for its policies.
 const ENFORCED_TIMEOUT: Duration = Duration::from_secs(5);
@@ -18,7 +17,7 @@ const WAITING_MAX: usize = 256;
 /// A pod that is about to get an address.
 pub(super) struct Arrival {
     pub pod: String,
-    pub address: IpAddr,
+    pub addresses: Vec<IpAddr>,
     pub guarded: oneshot::Sender<()>,
 }
 
@@ -36,11 +35,12 @@ pub fn policy_gate() -> (PolicyGate, Arrivals) {
 }
 
 impl PolicyGate {
-    /// Returns once a pod's policies are in force for its address, or when they stay unknown: a
+    /// Returns once a pod's policies are in force for its addresses, or when they stay unknown: a
     /// node must be able to start its pods while the API server is away.
-    async fn wait(&self, pod: &str, address: IpAddr) {
+    async fn wait(&self, pod: &str, addresses: &[IpAddr]) {
         let (guarded, done) = oneshot::channel();
-        let arrival = Arrival { pod: pod.to_owned(), address, guarded };
+        let addresses = addresses.to_vec();
+        let arrival = Arrival { pod: pod.to_owned(), addresses, guarded };
         let asked = async {
             let sent = self.0.send(arrival).await.is_ok();
             sent && done.await.is_ok()
@@ -66,25 +66,29 @@ impl GuardedNetwork {
 
 #[async_trait]
 impl PodNetwork for GuardedNetwork {
-    async fn attach(&self, netns: &Path, pod: &str, address: IpAddr) -> Result<()> {
-        self.gate.wait(pod, address).await;
-        self.network.attach(netns, pod, address).await
+    fn own_addresses(&self) -> Option<watch::Receiver<bool>> {
+        self.network.own_addresses()
+    }
+
+    async fn attach(&self, pod: &PodLink) -> Result<Vec<IpAddr>> {
+        self.gate.wait(&pod.uid, &pod.addresses).await;
+        self.network.attach(pod).await
     }
 
     async fn detach(&self, pod: &str) -> Result<()> {
         self.network.detach(pod).await
     }
 
-    async fn attached(&self) -> Result<Vec<(String, IpAddr)>> {
+    async fn attached(&self) -> Result<Vec<(String, Vec<IpAddr>)>> {
         self.network.attached().await
     }
 
-    async fn set_node_routes(&self, routes: &[NodeRoute]) -> Result<()> {
-        self.network.set_node_routes(routes).await
+    async fn set_nodes(&self, own: &[IpNet], others: &[OtherNode]) -> Result<()> {
+        self.network.set_nodes(own, others).await
     }
 
-    async fn set_masquerade(&self, cluster_cidr: IpNet) -> Result<()> {
-        self.network.set_masquerade(cluster_cidr).await
+    async fn set_masquerade(&self, pods: &[IpNet], others: &[IpNet]) -> Result<()> {
+        self.network.set_masquerade(pods, others).await
     }
 
     async fn set_host_ports(&self, ports: Vec<ServicePort>) -> Result<()> {

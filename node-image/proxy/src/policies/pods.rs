@@ -1,7 +1,7 @@
 //! What policies ask of a pod.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{ContainerPort, Pod};
 use kd_network::Protocol;
@@ -31,8 +31,8 @@ pub struct PodFacts {
     pub labels: BTreeMap<String, String>,
     /// The node it is bound to, or "".
     pub node: String,
-    /// Its IPv4 addresses.
-    pub addresses: Vec<Ipv4Addr>,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
     /// Its ports that have names.
     pub ports: Vec<NamedPort>,
 }
@@ -48,9 +48,9 @@ impl PodFacts {
             return None;
         }
         let listed = status.pod_ips.iter().flatten().map(|ip| ip.ip.as_str());
-        let mut addresses: Vec<Ipv4Addr> = listed.filter_map(|ip| ip.parse().ok()).collect();
+        let mut addresses: Vec<IpAddr> = listed.filter_map(|ip| ip.parse().ok()).collect();
         if addresses.is_empty() {
-            addresses.extend(status.pod_ip.as_deref().and_then(|ip| ip.parse::<Ipv4Addr>().ok()));
+            addresses.extend(status.pod_ip.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok()));
         }
         let sidecars = spec.init_containers.iter().flatten();
         let sidecars = sidecars.filter(|c| c.restart_policy.as_deref() == Some("Always"));

@@ -2,9 +2,9 @@
 //! (<https://kubernetes.io/docs/concepts/services-networking/network-policies/>).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use k8s_openapi::api::networking::v1::{
     IPBlock, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
 };
@@ -30,7 +30,7 @@ pub struct Surroundings {
     /// The node that rules are made for.
     pub node: String,
     /// Where the pods of this node are answered names.
-    pub dns: Vec<Ipv4Addr>,
+    pub dns: Vec<IpAddr>,
     /// The labels of namespaces.
     pub namespaces: BTreeMap<String, Labels>,
 }
@@ -188,7 +188,7 @@ impl Maker<'_> {
         protocols
             .flat_map(|protocol| {
                 addresses.iter().map(move |address| Allow {
-                    peer: Peer::Range { range: Ipv4Net::from(*address), except: Vec::new() },
+                    peer: Peer::Range { range: IpNet::from(*address), except: Vec::new() },
                     port: PortMatch::Range { protocol, first: DNS_PORT, last: DNS_PORT },
                 })
             })
@@ -209,7 +209,7 @@ impl PodSelection {
 }
 
 fn range(block: &IPBlock) -> Option<Peer> {
-    let range: Ipv4Net = block.cidr.parse().ok()?;
+    let range: IpNet = block.cidr.parse().ok()?;
     let except = block.except.iter().flatten().filter_map(|part| part.parse().ok()).collect();
     Some(Peer::Range { range, except })
 }
@@ -279,7 +279,7 @@ mod tests {
             namespace: namespace.into(),
             labels: Labels::from([("app".into(), app.into())]),
             node: if last < 10 { "here".into() } else { "there".into() },
-            addresses: vec![Ipv4Addr::new(10, 244, 0, last)],
+            addresses: vec![IpAddr::from([10, 244, 0, last])],
             ports: vec![NamedPort { name: "http".into(), protocol: Protocol::Tcp, number }],
         }
     }
@@ -290,7 +290,7 @@ mod tests {
         let named =
             |name: &str| (name.to_owned(), Labels::from([("team".to_owned(), name.to_owned())]));
         let namespaces = ["a", "b", DNS_NAMESPACE].map(named).into();
-        let dns = vec![Ipv4Addr::new(172, 18, 0, 2)];
+        let dns = vec![IpAddr::from([172, 18, 0, 2])];
         (pods, Surroundings { node: "here".into(), dns, namespaces })
     }
 
@@ -305,7 +305,9 @@ mod tests {
 
     /// A direction as text: the pods it is for, then a line for each thing allowed.
     fn lines(rules: &PolicyRules, direction: &Direction) -> Vec<String> {
-        let last = |address: &Ipv4Addr| address.octets()[3].to_string();
+        let last = |address: &IpAddr| -> String {
+            address.to_string().rsplit('.').next().unwrap_or_default().to_owned()
+        };
         let mut lines = Vec::new();
         if !direction.pods.is_empty() {
             lines.push(direction.pods.keys().map(last).collect::<Vec<_>>().join(" "));
@@ -326,7 +328,7 @@ mod tests {
                     format!("{protocol:?} {first}-{last}")
                 }
                 PortMatch::Group(name) => {
-                    let of = |(address, _, port): &(Ipv4Addr, Protocol, u16)| {
+                    let of = |(address, _, port): &(IpAddr, Protocol, u16)| {
                         format!("{}:{port}", last(address))
                     };
                     rules.port_groups[name].iter().map(of).collect::<Vec<_>>().join(",")
@@ -381,7 +383,7 @@ mod tests {
         check(json!([{"ipBlock": block}]), "192.0.2.0/24-192.0.2.8/29 *");
         check_ingress(
             json!({"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "fd00::/8"}}]}]}),
-            &["2 3"],
+            &["2 3", "fd00::/8 *"],
         );
     }
 
