@@ -12,9 +12,10 @@ use k8s_openapi::api::core::v1::Node;
 use kd_api::Kinds;
 use kd_apiserver::{ApiServer, FrontProxy, NodeProxy, NodeProxyConfig, ServerTls, UserInfo};
 use kd_client::{Keep, PatchKind, Resource, Selectors, Watch, WatchEvent};
-use kd_contract::pki::ClusterAuthority;
+use kd_contract::pki::{ClusterAuthority, Order};
 use kd_contract::{
-    API_SERVER_PORT, Durability, NODE_CIDR_PREFIX, NodeConfig, STORE_DIRECTORY, ServerSecrets,
+    API_SERVER_PORT, Component, Durability, NODE_CIDR_PREFIX, NODE_CIDR_PREFIX_V6, NodeConfig,
+    STORE_DIRECTORY, ServerSecrets,
 };
 use kd_controllers::Driver;
 use kd_scheduler::Scheduler;
@@ -22,7 +23,9 @@ use kd_store::{HistoryLimits, SqliteStore};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::environment::{node_config, run_async, start_logging, stop_signal};
+use crate::api_server_files::Settings;
+use crate::cluster_info;
+use crate::environment::{node_config, ranges, run_async, start_logging, stop_signal};
 use crate::error::{Error, Result};
 use crate::tls;
 
@@ -30,6 +33,8 @@ use crate::tls;
 const KUBELET_CLIENT: &str = "kube-apiserver-kubelet-client";
 /// The user that aggregated servers know it by.
 const FRONT_PROXY_CLIENT: &str = "front-proxy-client";
+/// The user of the reverse proxy for Ingresses and Gateways.
+const INGRESS_USER: &str = "system:kd-ingress";
 const MASTERS: &str = "system:masters";
 const CONTROL_PLANE_LABEL: &str = "node-role.kubernetes.io/control-plane";
 
@@ -58,7 +63,16 @@ async fn serve(config: NodeConfig, started: Instant) -> Result<()> {
     tasks.spawn(server.clone().serve(listener, tls, stop.clone().cancelled_owned()));
     println!("kd: phase api-server {}", started.elapsed().as_millis());
     spawn_controllers(&config, &secrets, &server, &stop, &mut tasks)?;
+    if !config.disabled.contains(&Component::Ingress) {
+        tokio::spawn(serve_ingresses(
+            client(&server, INGRESS_USER),
+            ingress_config(&config, &secrets)?,
+        ));
+    }
     tokio::spawn(mark_control_plane(masters_client(&server), config.name.clone()));
+    let own_address = format!("https://{}:{API_SERVER_PORT}", config.name);
+    let authority = secrets.ca_certificate.clone();
+    tokio::spawn(cluster_info::publish(masters_client(&server), own_address, authority));
     stop_signal().await?;
     stop.cancel();
     while tasks.join_next().await.is_some() {}
@@ -85,18 +99,22 @@ async fn build(
         Durability::Process => kd_store::Durability::Process,
         Durability::Full => kd_store::Durability::Full,
     };
-    let store =
-        SqliteStore::open(&directory.join("store.db"), durability, HistoryLimits::default())
-            .map_err(Error::of("open the store"))?;
-    let services: IpNet = range(&config.service_cidr, "serviceCidr")?;
+    let files = Settings::of(&config.api_server_files)
+        .map_err(|error| Error::Configuration(error.to_string()))?;
+    let (file, limits) = (directory.join("store.db"), HistoryLimits::default());
+    let store = SqliteStore::open_sealed(&file, durability, limits, files.seal())
+        .map_err(Error::of("open the store"))?;
+    let services = ranges(&config.service_cidr, "serviceCidr")?;
     let mut settings = kd_apiserver::Config::new(
         secrets.service_account_key.clone(),
         config.ca_certificate.clone(),
-        services,
+        services[0],
     );
+    settings.advertised = advertised(services[0], addresses);
+    settings.service_ranges = services;
     settings.front_proxy = front_proxy(secrets)?;
-    settings.advertised = addresses.to_vec();
     settings.port = API_SERVER_PORT;
+    files.configure(&mut settings);
     let server = ApiServer::build(
         settings,
         Arc::new(store),
@@ -110,9 +128,10 @@ async fn build(
     Ok(server)
 }
 
-fn range(text: &str, field: &str) -> Result<IpNet> {
-    text.parse()
-        .map_err(|error| Error::Configuration(format!("{field} {text:?} is not a range: {error}")))
+/// The addresses of the first family of services: `default/kubernetes` has no other.
+fn advertised(services: IpNet, addresses: &[IpAddr]) -> Vec<IpAddr> {
+    let is_ipv6 = services.addr().is_ipv6();
+    addresses.iter().copied().filter(|address| address.is_ipv6() == is_ipv6).collect()
 }
 
 fn authority(secrets: &ServerSecrets) -> Result<ClusterAuthority> {
@@ -172,7 +191,7 @@ fn serving_tls(
 }
 
 fn serving_names(config: &NodeConfig, addresses: &[IpAddr]) -> Result<Vec<String>> {
-    let services = range(&config.service_cidr, "serviceCidr")?;
+    let services = ranges(&config.service_cidr, "serviceCidr")?;
     let mut names = vec![
         config.name.clone(),
         "localhost".into(),
@@ -183,8 +202,9 @@ fn serving_names(config: &NodeConfig, addresses: &[IpAddr]) -> Result<Vec<String
         "127.0.0.1".into(),
         "::1".into(),
     ];
-    // The service `default/kubernetes` has the first address of the range.
-    names.extend(services.hosts().next().map(|address| address.to_string()));
+    // The service `default/kubernetes` has the first address of a range.
+    let first = services.iter().filter_map(|range| range.hosts().find(|a| *a != range.network()));
+    names.extend(first.map(|address| address.to_string()));
     names.extend(addresses.iter().map(ToString::to_string));
     names.extend(config.api_server_names.iter().cloned());
     names.sort();
@@ -199,19 +219,64 @@ fn spawn_controllers(
     stop: &CancellationToken,
     tasks: &mut tokio::task::JoinSet<()>,
 ) -> Result<()> {
-    let pods = range(&config.pod_cidr, "podCidr")?;
-    let mut settings = kd_controllers::Config::new(pods, NODE_CIDR_PREFIX, &secrets.ca_certificate);
+    let pods = ranges(&config.pod_cidr, "podCidr")?;
+    let mut settings =
+        kd_controllers::Config::new(pods[0], NODE_CIDR_PREFIX, &secrets.ca_certificate);
+    settings.cluster_cidrs = pods.into_iter().map(|range| (range, node_prefix(range))).collect();
     settings.cluster_dns = config.dns_address.parse().ok();
+    settings.simulated_nodes = kd_controllers::SimulatedNodes {
+        count: config.simulated_nodes,
+        prefix: format!("kd-{}-simulated", config.cluster),
+        version: concat!("v1.36.0+kd", env!("CARGO_PKG_VERSION")).to_owned(),
+    };
     let clients_server = server.clone();
     let clients: kd_controllers::Clients = Arc::new(move |user| client(&clients_server, user));
-    let driver = Driver::new(clients, &settings);
-    let scheduler = Scheduler::new(
-        client(server, "system:kube-scheduler"),
-        kd_scheduler::Config { host: config.name.clone(), ..Default::default() },
-    );
+    let driver = Driver::new(clients, &settings).signing(signer(secrets)?);
+    let queues = driver.queues();
+    server.add_metrics(Arc::new(move || queues.exposition()));
     tasks.spawn(driver.run(stop.clone().cancelled_owned()));
-    tasks.spawn(scheduler.run(stop.clone().cancelled_owned()));
+    if !config.disable_scheduler {
+        let settings = kd_scheduler::Config::of(config.scheduler.as_ref(), &config.name)
+            .map_err(Error::Configuration)?;
+        let scheduler = Scheduler::new(client(server, "system:kube-scheduler"), settings);
+        tasks.spawn(scheduler.run(stop.clone().cancelled_owned()));
+    }
     Ok(())
+}
+
+/// The prefix length of one node's part of a pod range.
+fn node_prefix(range: IpNet) -> u8 {
+    let usual = if range.addr().is_ipv4() { NODE_CIDR_PREFIX } else { NODE_CIDR_PREFIX_V6 };
+    usual.max(range.prefix_len())
+}
+
+/// The reverse proxy's certificate for names that have none: the cluster's, for this node.
+fn ingress_config(config: &NodeConfig, secrets: &ServerSecrets) -> Result<kd_ingress::Config> {
+    let names = [config.name.clone(), "localhost".into(), "127.0.0.1".into(), "::1".into()];
+    let issued = authority(secrets)?
+        .issue_server("kd-ingress", &names)
+        .map_err(Error::of("issue the certificate for Ingresses"))?;
+    Ok(kd_ingress::Config { certificate_pem: issued.certificate_pem, key_pem: issued.key_pem })
+}
+
+async fn serve_ingresses(client: kube::Client, config: kd_ingress::Config) {
+    if let Err(error) = kd_ingress::run(client.into(), config).await {
+        tracing::error!(%error, "no Ingresses are served");
+    }
+}
+
+/// Signs what CertificateSigningRequests ask for, with the cluster's key.
+fn signer(secrets: &ServerSecrets) -> Result<kd_controllers::Signer> {
+    let authority = authority(secrets)?;
+    Ok(Arc::new(move |order| {
+        let order = Order {
+            request_pem: order.request_pem.clone(),
+            usages: order.usages.clone(),
+            not_before: order.not_before.into(),
+            not_after: order.not_after.into(),
+        };
+        authority.sign_request(&order).map_err(|error| error.to_string())
+    }))
 }
 
 fn masters_client(server: &Arc<ApiServer>) -> kube::Client {

@@ -1,5 +1,6 @@
 //! Where time, randomness and the node's configuration enter its programs.
 
+use ipnet::IpNet;
 use kd_contract::{NODE_CONFIG_ENV, NodeConfig};
 use nix::sys::signal::SigSet;
 
@@ -19,6 +20,13 @@ pub(crate) fn node_config() -> Result<NodeConfig> {
             "{NODE_CONFIG_ENV} does not parse ({error}): is the node image of the same kd version?"
         ))
     })
+}
+
+/// The ranges of a field of the configuration: at least one.
+pub(crate) fn ranges(text: &str, field: &str) -> Result<Vec<IpNet>> {
+    let parsed = text.split(',').map(|range| range.trim().parse());
+    let parsed: std::result::Result<Vec<IpNet>, _> = parsed.collect();
+    parsed.map_err(|error| Error::Configuration(format!("{field} {text:?} is no range: {error}")))
 }
 
 /// The client library reports each answer and broken connection that its callers handle, while a

@@ -1,26 +1,34 @@
 //! The node's own work in one process: kubelet with its runtime and server, service proxy, DNS.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use k8s_openapi::api::core::v1::Node;
 use kd_client::{Keep, Resource, Selectors, Watch, WatchEvent};
-use kd_contract::{HostAlias, KD_BINARY, KUBELET_PORT, NodeConfig, READY_LINE, RUN_DIRECTORY};
+use kd_contract::{
+    CNI_CONFIGURATIONS, CNI_PLUGINS, HostAlias, KD_BINARY, KUBELET_PORT, NetworkBackend,
+    NodeConfig, READY_LINE, RUN_DIRECTORY,
+};
 use kd_kubelet::{Kubelet, Pressure};
-use kd_network::HostRoutes;
+use kd_network::{Backend, CniNetwork, CniPaths, Family, HostRoutes, PodNetwork};
 use kd_proxy::{GuardedNetwork, PolicyGate};
 use kd_runtime::{NodeRuntime, RuntimeConfig, ShimCommand};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::environment::{Stop, node_config, run_async, start_logging, stop_signal};
+use crate::environment::{Stop, node_config, ranges, run_async, start_logging, stop_signal};
 use crate::error::{Error, Result};
 use crate::{images, resolvers, tls};
 
 /// What survives the node's container being started again.
 const RUNTIME_STATE: &str = "/var/lib/kd/runtime";
+/// What a node without CNI plugins says of itself.
+const NO_PLUGINS: &str = "cni plugin not initialized";
+/// What plugins answered, over restarts.
+const CNI_STATE: &str = "/var/lib/kd/cni";
 /// Where kubeadm's users put manifests, too.
 const STATIC_PODS: &str = "/etc/kubernetes/manifests";
 /// Containers get this long when the node is stopped; PID 1 and then Docker wait a little longer.
@@ -43,10 +51,12 @@ pub(crate) fn run() -> Result<()> {
 }
 
 async fn serve(config: NodeConfig) -> Result<()> {
+    let pods = ranges(&config.pod_cidr, "podCidr")?;
     let addresses = kd_network::node_addresses().await.map_err(Error::of("find this node"))?;
+    let addresses = in_families(&addresses, &pods);
     let client = client(&config)?;
     let (gate, arrivals) = kd_proxy::policy_gate();
-    let kubelet = build(&config, addresses.clone(), client.clone(), gate).await?;
+    let kubelet = build(&config, &pods, addresses.clone(), client.clone(), gate).await?;
     let listener = TcpListener::bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, KUBELET_PORT)))
         .await
         .map_err(Error::of(format!("listen on port {KUBELET_PORT}")))?;
@@ -54,14 +64,15 @@ async fn serve(config: NodeConfig) -> Result<()> {
     let tls =
         tls::server(&identity.serving_certificate, &identity.serving_key, &config.ca_certificate)?;
     tokio::spawn(kd_kubelet::server::serve(listener, tls, kubelet.clone()));
-    let proxy =
-        kd_proxy::Config { node: config.name.clone(), pod_range: config.pod_cidr.parse().ok() };
-    tokio::spawn(kd_proxy::run(client.clone().into(), proxy));
-    let policies = kd_proxy::PolicyConfig {
-        node: config.name.clone(),
-        dns: addresses.iter().filter_map(ipv4).collect(),
-    };
-    tokio::spawn(kd_proxy::enforce(client.clone().into(), policies, arrivals));
+    if !config.disable_kube_proxy {
+        let proxy = kd_proxy::Config { node: config.name.clone(), pod_ranges: pods };
+        tokio::spawn(kd_proxy::run(client.clone().into(), proxy));
+    }
+    if !config.disable_default_cni {
+        let node = config.name.clone();
+        let policies = kd_proxy::PolicyConfig { node, dns: addresses.clone() };
+        tokio::spawn(kd_proxy::enforce(client.clone().into(), policies, arrivals));
+    }
     tokio::spawn(answer_names(config.clone(), addresses, client.clone()));
     tokio::spawn(announce(client, config.name.clone()));
     let stop = CancellationToken::new();
@@ -135,6 +146,7 @@ async fn users_machine() -> Option<IpAddr> {
 
 async fn build(
     config: &NodeConfig,
+    pods: &[IpNet],
     addresses: Vec<IpAddr>,
     client: kube::Client,
     gate: PolicyGate,
@@ -153,32 +165,61 @@ async fn build(
     )
     .await
     .map_err(Error::of("open the runtime"))?;
-    let network = HostRoutes::open().map_err(Error::of("open the pod network"))?;
+    let network = pod_network(config, gate).await?;
     let resolv_conf = resolvers::write(Path::new(RESOLV_CONF), addresses.first().copied())?;
-    let settings = kd_kubelet::Config {
+    let mut settings = kd_kubelet::Config {
         node_name: config.name.clone(),
         static_pod_directory: Some(STATIC_PODS.into()),
         pressure: pressure(),
         resolv_conf,
         node_ips: addresses,
         node_labels: config.node_labels.clone(),
+        node_taints: config.node_taints.clone(),
         cluster_domain: config.cluster_domain.clone(),
         cluster_dns: config.dns_address.parse().into_iter().collect(),
-        cluster_cidr: Some(config.pod_cidr.parse().map_err(|error| {
-            Error::Configuration(format!("podCidr {:?} is not a range: {error}", config.pod_cidr))
-        })?),
+        cluster_cidrs: pods.to_vec(),
+        non_masquerade_cidrs: non_masquerade_cidrs(config)?,
         port: KUBELET_PORT,
         ..kd_kubelet::Config::default()
     };
-    let network = GuardedNetwork::new(Arc::new(network), gate);
-    Ok(Kubelet::new(settings, client, Arc::new(runtime), images, Arc::new(network)))
+    for flag in &config.kubelet_flags {
+        let applied = settings.apply_flag(flag);
+        applied.map_err(|error| Error::Configuration(format!("kubelet flag {error}")))?;
+    }
+    Ok(Kubelet::new(settings, client, Arc::new(runtime), images, network))
 }
 
-fn ipv4(address: &IpAddr) -> Option<Ipv4Addr> {
-    match address {
-        IpAddr::V4(address) => Some(*address),
-        IpAddr::V6(_) => None,
+/// The addresses of the cluster's families, in their order.
+fn in_families(addresses: &[IpAddr], pods: &[IpNet]) -> Vec<IpAddr> {
+    let of = |range: &IpNet| {
+        let family = Family::of_range(range);
+        addresses.iter().copied().find(|address| Family::of(address) == family)
+    };
+    pods.iter().filter_map(of).collect()
+}
+
+async fn pod_network(config: &NodeConfig, gate: PolicyGate) -> Result<Arc<dyn PodNetwork>> {
+    if config.disable_default_cni {
+        let paths = CniPaths {
+            configurations: CNI_CONFIGURATIONS.into(),
+            plugins: CNI_PLUGINS.into(),
+            state: CNI_STATE.into(),
+        };
+        let network = CniNetwork::open(paths).await.map_err(Error::of("open the CNI network"))?;
+        return Ok(Arc::new(network));
     }
+    let backend = match config.network_backend {
+        NetworkBackend::HostRoutes => Backend::HostRoutes,
+        NetworkBackend::Vxlan => Backend::Vxlan,
+    };
+    let network = HostRoutes::open(backend).await.map_err(Error::of("open the pod network"))?;
+    Ok(Arc::new(GuardedNetwork::new(Arc::new(network), gate)))
+}
+
+fn non_masquerade_cidrs(config: &NodeConfig) -> Result<Vec<IpNet>> {
+    let parse = |text: &String| ranges(text, "nonMasqueradeCidrs");
+    let all: Result<Vec<Vec<IpNet>>> = config.non_masquerade_cidrs.iter().map(parse).collect();
+    Ok(all?.into_iter().flatten().collect())
 }
 
 /// Upstream's thresholds but for the disk: it is that of the machine Docker runs on. Pods that go
@@ -206,7 +247,11 @@ async fn announce(client: kube::Client, node: String) {
     }
 }
 
+/// Without CNI plugins a node is as ready as it can be: somebody is to install them.
 fn is_ready(node: &Node) -> bool {
     let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.into_iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True")
+    let mut ready = conditions.into_iter().flatten().filter(|c| c.type_ == "Ready");
+    ready.any(|c| {
+        c.status == "True" || c.message.as_deref().is_some_and(|told| told.ends_with(NO_PLUGINS))
+    })
 }

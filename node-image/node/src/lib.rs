@@ -13,6 +13,8 @@ compile_error!(
      `-C target-feature=+crt-static` (set in .cargo/config.toml; an environment RUSTFLAGS undoes it)"
 );
 
+mod api_server_files;
+mod cluster_info;
 mod control_plane;
 mod environment;
 mod error;
@@ -22,7 +24,9 @@ mod kubelet;
 mod load_balancer;
 mod program;
 mod resolvers;
+mod service_rules;
 mod tls;
 
+pub use api_server_files::check as check_api_server_files;
 pub use error::{Error, ExitCode};
 pub use program::{Program, run};

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use crate::{Error, ExitCode, control_plane, images, init, kubelet, load_balancer};
+use crate::{Error, ExitCode, control_plane, images, init, kubelet, load_balancer, service_rules};
 
 /// A program that the kd binary is in a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,16 +21,19 @@ pub enum Program {
     ImageImport,
     /// Prints this node's images as JSON.
     ImageList,
+    /// Prints this node's rules for Services as JSON.
+    ServiceRules,
 }
 
 /// Names on the command line (`kd <name>`) and as argv[0] (`kd-<name>`).
-const NAMES: [(&str, Program); 7] = [
+const NAMES: [(&str, Program); 8] = [
     ("control-plane", Program::ControlPlane),
     ("image-import", Program::ImageImport),
     ("image-list", Program::ImageList),
     ("init", Program::Init),
     ("kubelet", Program::Kubelet),
     (kd_contract::LOAD_BALANCER_PROGRAM, Program::LoadBalancer),
+    (kd_contract::SERVICE_RULES_PROGRAM, Program::ServiceRules),
     ("shim", Program::Shim),
 ];
 
@@ -63,6 +66,7 @@ pub fn run(program: Program, arguments: Vec<OsString>) -> ExitCode {
         Program::Shim => return shim(arguments),
         Program::ImageImport => images::import(&arguments),
         Program::ImageList => images::list(),
+        Program::ServiceRules => service_rules::list(),
     };
     match done {
         Ok(()) => ExitCode::Success,

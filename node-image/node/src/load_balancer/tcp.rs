@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -35,15 +34,14 @@ pub(super) async fn serve(listener: TcpListener, port: u16, nodes: Arc<Nodes>) {
     }
 }
 
-async fn relay(mut client: TcpStream, peer: SocketAddr, port: u16, nodes: &Nodes) {
-    let Some(mut node) = connect(port, nodes).await else {
+async fn relay(client: TcpStream, peer: SocketAddr, port: u16, nodes: &Nodes) {
+    let Some(node) = connect(port, nodes).await else {
         return tracing::warn!(port, %peer, "no node takes the connection");
     };
     // Small messages must not wait for each other's acknowledgements.
     let _ = client.set_nodelay(true);
     let _ = node.set_nodelay(true);
-    // How a connection ends is its two ends' matter.
-    let _ = copy_bidirectional(&mut client, &mut node).await;
+    kd_relay::join(client, node).await;
 }
 
 async fn connect(port: u16, nodes: &Nodes) -> Option<TcpStream> {
