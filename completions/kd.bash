@@ -28,6 +28,9 @@ _kd() {
             kd,create)
                 cmd="kd__subcmd__create"
                 ;;
+            kd,debug)
+                cmd="kd__subcmd__debug"
+                ;;
             kd,delete)
                 cmd="kd__subcmd__delete"
                 ;;
@@ -73,8 +76,14 @@ _kd() {
             kd__subcmd__cluster,delete)
                 cmd="kd__subcmd__cluster__subcmd__delete"
                 ;;
+            kd__subcmd__cluster,edit)
+                cmd="kd__subcmd__cluster__subcmd__edit"
+                ;;
             kd__subcmd__cluster,list)
                 cmd="kd__subcmd__cluster__subcmd__list"
+                ;;
+            kd__subcmd__cluster,logs)
+                cmd="kd__subcmd__cluster__subcmd__logs"
                 ;;
             kd__subcmd__cluster,ls)
                 cmd="kd__subcmd__cluster__subcmd__list"
@@ -91,11 +100,17 @@ _kd() {
             kd__subcmd__create,cluster)
                 cmd="kd__subcmd__create__subcmd__cluster"
                 ;;
+            kd__subcmd__debug,proxy)
+                cmd="kd__subcmd__debug__subcmd__proxy"
+                ;;
             kd__subcmd__delete,cluster)
                 cmd="kd__subcmd__delete__subcmd__cluster"
                 ;;
             kd__subcmd__export,kubeconfig)
                 cmd="kd__subcmd__export__subcmd__kubeconfig"
+                ;;
+            kd__subcmd__export,logs)
+                cmd="kd__subcmd__export__subcmd__logs"
                 ;;
             kd__subcmd__get,clusters)
                 cmd="kd__subcmd__get__subcmd__clusters"
@@ -130,11 +145,26 @@ _kd() {
             kd__subcmd__load,image-archive)
                 cmd="kd__subcmd__load__subcmd__image__subcmd__archive"
                 ;;
+            kd__subcmd__node,add)
+                cmd="kd__subcmd__node__subcmd__create"
+                ;;
+            kd__subcmd__node,create)
+                cmd="kd__subcmd__node__subcmd__create"
+                ;;
+            kd__subcmd__node,del)
+                cmd="kd__subcmd__node__subcmd__delete"
+                ;;
+            kd__subcmd__node,delete)
+                cmd="kd__subcmd__node__subcmd__delete"
+                ;;
             kd__subcmd__node,list)
                 cmd="kd__subcmd__node__subcmd__list"
                 ;;
             kd__subcmd__node,ls)
                 cmd="kd__subcmd__node__subcmd__list"
+                ;;
+            kd__subcmd__node,rm)
+                cmd="kd__subcmd__node__subcmd__delete"
                 ;;
             kd__subcmd__node__subcmd__image,build)
                 cmd="kd__subcmd__node__subcmd__image__subcmd__build"
@@ -152,7 +182,7 @@ _kd() {
 
     case "${cmd}" in
         kd)
-            opts="-q -h -V --quiet --help --version cluster clusters node nodes kubeconfig image images port-forward node-image completion version create delete get load export"
+            opts="-q -h -V --quiet --help --version cluster clusters node nodes kubeconfig image images port-forward node-image debug completion version create delete get load export"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -166,7 +196,7 @@ _kd() {
             return 0
             ;;
         kd__subcmd__cluster)
-            opts="-q -h --quiet --help create delete rm del list ls start stop"
+            opts="-q -h --quiet --help create delete rm del edit list ls logs start stop"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -180,7 +210,7 @@ _kd() {
             return 0
             ;;
         kd__subcmd__cluster__subcmd__create)
-            opts="-n -s -a -i -p -q -h --name --servers --agents --image --timeout --wait --retain --timings --api-port --api-host --port --host-alias --subnet --insecure-registry --registry-ca --no-kubeconfig-update --kubeconfig-update --no-switch-context --switch-context --kubeconfig --quiet --help"
+            opts="-n -c -s -a -i -p -q -h --name --config --servers --agents --image --timeout --wait --no-rollback --retain --timings --api-port --api-host --port --volume --node-label --node-taint --host-alias --disable --subnet --ip-family --pod-cidr --service-cidr --non-masquerade-cidr --network-backend --disable-default-cni --disable-kube-proxy --insecure-registry --registry-ca --kubelet-arg --memory --cpus --simulated-nodes --scheduler-config --disable-scheduler --audit-policy --authentication-config --authorization-config --encryption-config --encrypt-secrets --no-kubeconfig-update --kubeconfig-update --no-switch-context --switch-context --kubeconfig --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -191,6 +221,14 @@ _kd() {
                     return 0
                     ;;
                 -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -242,11 +280,47 @@ _kd() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --volume)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --node-label)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --node-taint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --host-alias)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --disable)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --subnet)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ip-family)
+                    COMPREPLY=($(compgen -W "ipv4 ipv6 dual" -- "${cur}"))
+                    return 0
+                    ;;
+                --pod-cidr)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --service-cidr)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --non-masquerade-cidr)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --network-backend)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -255,6 +329,42 @@ _kd() {
                     return 0
                     ;;
                 --registry-ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubelet-arg)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cpus)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --simulated-nodes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --scheduler-config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --audit-policy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --authentication-config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --authorization-config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --encryption-config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -295,6 +405,32 @@ _kd() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        kd__subcmd__cluster__subcmd__edit)
+            opts="-q -h --port-add --port-delete --timeout --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --port-add)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --port-delete)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         kd__subcmd__cluster__subcmd__list)
             opts="-o -q -h --output --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -308,6 +444,28 @@ _kd() {
                     ;;
                 -o)
                     COMPREPLY=($(compgen -W "table json yaml name" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kd__subcmd__cluster__subcmd__logs)
+            opts="-d -q -h --directory --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --directory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -d)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -394,7 +552,7 @@ _kd() {
             return 0
             ;;
         kd__subcmd__create__subcmd__cluster)
-            opts="-n -s -a -i -p -q -h --name --servers --agents --image --timeout --wait --retain --timings --api-port --api-host --port --host-alias --subnet --insecure-registry --registry-ca --no-kubeconfig-update --kubeconfig-update --no-switch-context --switch-context --kubeconfig --quiet --help"
+            opts="-n -c -s -a -i -p -q -h --name --config --servers --agents --image --timeout --wait --no-rollback --retain --timings --api-port --api-host --port --volume --node-label --node-taint --host-alias --disable --subnet --ip-family --pod-cidr --service-cidr --non-masquerade-cidr --network-backend --disable-default-cni --disable-kube-proxy --insecure-registry --registry-ca --kubelet-arg --memory --cpus --simulated-nodes --scheduler-config --disable-scheduler --audit-policy --authentication-config --authorization-config --encryption-config --encrypt-secrets --no-kubeconfig-update --kubeconfig-update --no-switch-context --switch-context --kubeconfig --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -405,6 +563,14 @@ _kd() {
                     return 0
                     ;;
                 -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -456,11 +622,47 @@ _kd() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --volume)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --node-label)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --node-taint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --host-alias)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --disable)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --subnet)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ip-family)
+                    COMPREPLY=($(compgen -W "ipv4 ipv6 dual" -- "${cur}"))
+                    return 0
+                    ;;
+                --pod-cidr)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --service-cidr)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --non-masquerade-cidr)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --network-backend)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -472,8 +674,84 @@ _kd() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --kubelet-arg)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cpus)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --simulated-nodes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --scheduler-config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --audit-policy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --authentication-config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --authorization-config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --encryption-config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --kubeconfig)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kd__subcmd__debug)
+            opts="-q -h --quiet --help proxy"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kd__subcmd__debug__subcmd__proxy)
+            opts="-o -q -h --node --output --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --node)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table json yaml name" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json yaml name" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -524,7 +802,7 @@ _kd() {
             return 0
             ;;
         kd__subcmd__export)
-            opts="-q -h --quiet --help kubeconfig"
+            opts="-q -h --quiet --help kubeconfig logs"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -557,6 +835,28 @@ _kd() {
                     return 0
                     ;;
                 --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kd__subcmd__export__subcmd__logs)
+            opts="-n -q -h --name --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -830,7 +1130,7 @@ _kd() {
             return 0
             ;;
         kd__subcmd__node)
-            opts="-q -h --quiet --help list ls"
+            opts="-q -h --quiet --help create add delete rm del list ls"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -903,6 +1203,70 @@ _kd() {
             ;;
         kd__subcmd__node__subcmd__image__subcmd__prune)
             opts="-a -q -h --all --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kd__subcmd__node__subcmd__create)
+            opts="-c -q -h --cluster --replicas --count --role --node-label --node-taint --volume --timeout --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --count)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --replicas)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --role)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --node-label)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --node-taint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --volume)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kd__subcmd__node__subcmd__delete)
+            opts="-q -h --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -27,15 +27,16 @@ Register-ArgumentCompleter -Native -CommandName 'kd' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
-            [CompletionResult]::new('cluster', 'cluster', [CompletionResultType]::ParameterValue, 'Create, list, stop, start and delete clusters')
-            [CompletionResult]::new('clusters', 'clusters', [CompletionResultType]::ParameterValue, 'Create, list, stop, start and delete clusters')
-            [CompletionResult]::new('node', 'node', [CompletionResultType]::ParameterValue, 'Look at the nodes of clusters')
-            [CompletionResult]::new('nodes', 'nodes', [CompletionResultType]::ParameterValue, 'Look at the nodes of clusters')
+            [CompletionResult]::new('cluster', 'cluster', [CompletionResultType]::ParameterValue, 'Create, list, edit, stop, start and delete clusters')
+            [CompletionResult]::new('clusters', 'clusters', [CompletionResultType]::ParameterValue, 'Create, list, edit, stop, start and delete clusters')
+            [CompletionResult]::new('node', 'node', [CompletionResultType]::ParameterValue, 'List, add and remove the nodes of clusters')
+            [CompletionResult]::new('nodes', 'nodes', [CompletionResultType]::ParameterValue, 'List, add and remove the nodes of clusters')
             [CompletionResult]::new('kubeconfig', 'kubeconfig', [CompletionResultType]::ParameterValue, 'Print a cluster''s kubeconfig or merge it into yours')
             [CompletionResult]::new('image', 'image', [CompletionResultType]::ParameterValue, 'Load images into a cluster and list them')
             [CompletionResult]::new('images', 'images', [CompletionResultType]::ParameterValue, 'Load images into a cluster and list them')
             [CompletionResult]::new('port-forward', 'port-forward', [CompletionResultType]::ParameterValue, 'Forward local ports to a pod')
             [CompletionResult]::new('node-image', 'node-image', [CompletionResultType]::ParameterValue, 'Build and inspect the image that nodes are made of')
+            [CompletionResult]::new('debug', 'debug', [CompletionResultType]::ParameterValue, 'Look into clusters')
             [CompletionResult]::new('completion', 'completion', [CompletionResultType]::ParameterValue, 'Print a completion script for a shell')
             [CompletionResult]::new('version', 'version', [CompletionResultType]::ParameterValue, 'Print the version')
             [CompletionResult]::new('create', 'create', [CompletionResultType]::ParameterValue, '`kind create cluster`')
@@ -54,8 +55,10 @@ Register-ArgumentCompleter -Native -CommandName 'kd' -ScriptBlock {
             [CompletionResult]::new('delete', 'delete', [CompletionResultType]::ParameterValue, 'Delete clusters with everything that belongs to them')
             [CompletionResult]::new('rm', 'rm', [CompletionResultType]::ParameterValue, 'Delete clusters with everything that belongs to them')
             [CompletionResult]::new('del', 'del', [CompletionResultType]::ParameterValue, 'Delete clusters with everything that belongs to them')
+            [CompletionResult]::new('edit', 'edit', [CompletionResultType]::ParameterValue, 'Change the ports of a cluster while it runs')
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the clusters')
             [CompletionResult]::new('ls', 'ls', [CompletionResultType]::ParameterValue, 'List the clusters')
+            [CompletionResult]::new('logs', 'logs', [CompletionResultType]::ParameterValue, 'Write a cluster''s logs into a folder')
             [CompletionResult]::new('start', 'start', [CompletionResultType]::ParameterValue, 'Start stopped clusters')
             [CompletionResult]::new('stop', 'stop', [CompletionResultType]::ParameterValue, 'Stop clusters; everything in them is kept')
             break
@@ -69,8 +72,10 @@ Register-ArgumentCompleter -Native -CommandName 'kd' -ScriptBlock {
             [CompletionResult]::new('delete', 'delete', [CompletionResultType]::ParameterValue, 'Delete clusters with everything that belongs to them')
             [CompletionResult]::new('rm', 'rm', [CompletionResultType]::ParameterValue, 'Delete clusters with everything that belongs to them')
             [CompletionResult]::new('del', 'del', [CompletionResultType]::ParameterValue, 'Delete clusters with everything that belongs to them')
+            [CompletionResult]::new('edit', 'edit', [CompletionResultType]::ParameterValue, 'Change the ports of a cluster while it runs')
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the clusters')
             [CompletionResult]::new('ls', 'ls', [CompletionResultType]::ParameterValue, 'List the clusters')
+            [CompletionResult]::new('logs', 'logs', [CompletionResultType]::ParameterValue, 'Write a cluster''s logs into a folder')
             [CompletionResult]::new('start', 'start', [CompletionResultType]::ParameterValue, 'Start stopped clusters')
             [CompletionResult]::new('stop', 'stop', [CompletionResultType]::ParameterValue, 'Stop clusters; everything in them is kept')
             break
@@ -78,10 +83,12 @@ Register-ArgumentCompleter -Native -CommandName 'kd' -ScriptBlock {
         'kd;cluster;create' {
             [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'The cluster''s name, as kind takes it')
             [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'The cluster''s name, as kind takes it')
-            [CompletionResult]::new('-s', '-s', [CompletionResultType]::ParameterName, 'How many servers; they hold the control plane and run pods too')
-            [CompletionResult]::new('--servers', '--servers', [CompletionResultType]::ParameterName, 'How many servers; they hold the control plane and run pods too')
-            [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'How many agents; they only run pods')
-            [CompletionResult]::new('--agents', '--agents', [CompletionResultType]::ParameterName, 'How many agents; they only run pods')
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'A file that describes the cluster, in kind''s form or k3d''s; `-` is standard input. Flags come before what it says')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'A file that describes the cluster, in kind''s form or k3d''s; `-` is standard input. Flags come before what it says')
+            [CompletionResult]::new('-s', '-s', [CompletionResultType]::ParameterName, 'How many servers; they hold the control plane and run pods too [1]')
+            [CompletionResult]::new('--servers', '--servers', [CompletionResultType]::ParameterName, 'How many servers; they hold the control plane and run pods too [1]')
+            [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'How many agents; they only run pods [0]')
+            [CompletionResult]::new('--agents', '--agents', [CompletionResultType]::ParameterName, 'How many agents; they only run pods [0]')
             [CompletionResult]::new('-i', '-i', [CompletionResultType]::ParameterName, 'A node image instead of the one that kd builds itself')
             [CompletionResult]::new('--image', '--image', [CompletionResultType]::ParameterName, 'A node image instead of the one that kd builds itself')
             [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'How long the cluster may take to become usable')
@@ -90,30 +97,55 @@ Register-ArgumentCompleter -Native -CommandName 'kd' -ScriptBlock {
             [CompletionResult]::new('--api-host', '--api-host', [CompletionResultType]::ParameterName, 'The name or address under which clients reach the API server')
             [CompletionResult]::new('-p', '-p', [CompletionResultType]::ParameterName, 'A port of this machine that leads into the cluster, such as 8080:80@loadbalancer: [HOST:][HOSTPORT:]PORT[/PROTOCOL][@NODEFILTER]')
             [CompletionResult]::new('--port', '--port', [CompletionResultType]::ParameterName, 'A port of this machine that leads into the cluster, such as 8080:80@loadbalancer: [HOST:][HOSTPORT:]PORT[/PROTOCOL][@NODEFILTER]')
+            [CompletionResult]::new('--volume', '--volume', [CompletionResultType]::ParameterName, 'A folder of this machine in nodes, such as /data:/data:ro@agent:0')
+            [CompletionResult]::new('--node-label', '--node-label', [CompletionResultType]::ParameterName, 'A label of nodes, such as disk=ssd@agent:0')
+            [CompletionResult]::new('--node-taint', '--node-taint', [CompletionResultType]::ParameterName, 'A taint of nodes, such as gpu=yes:NoSchedule@agent:0')
             [CompletionResult]::new('--host-alias', '--host-alias', [CompletionResultType]::ParameterName, 'A host that pods and nodes know by name, such as 192.0.2.7:db.example,db')
+            [CompletionResult]::new('--disable', '--disable', [CompletionResultType]::ParameterName, 'A part that the cluster is to be without: ingress')
             [CompletionResult]::new('--subnet', '--subnet', [CompletionResultType]::ParameterName, 'The address range of the cluster''s Docker network, such as 172.28.0.0/16')
+            [CompletionResult]::new('--ip-family', '--ip-family', [CompletionResultType]::ParameterName, 'The IP families of pods, services and nodes [ipv4]')
+            [CompletionResult]::new('--pod-cidr', '--pod-cidr', [CompletionResultType]::ParameterName, 'The address range of pods; two of both families with a comma [10.244.0.0/16]')
+            [CompletionResult]::new('--service-cidr', '--service-cidr', [CompletionResultType]::ParameterName, 'The address range of services; two of both families with a comma [10.96.0.0/16]')
+            [CompletionResult]::new('--non-masquerade-cidr', '--non-masquerade-cidr', [CompletionResultType]::ParameterName, 'A range outside of the cluster that pods reach with their own addresses')
+            [CompletionResult]::new('--network-backend', '--network-backend', [CompletionResultType]::ParameterName, 'How packets get to other nodes'' pods')
             [CompletionResult]::new('--insecure-registry', '--insecure-registry', [CompletionResultType]::ParameterName, 'A registry (`host` or `host:port`) that nodes speak to without TLS')
             [CompletionResult]::new('--registry-ca', '--registry-ca', [CompletionResultType]::ParameterName, 'A file with certificates of authorities that nodes trust for registries, PEM')
+            [CompletionResult]::new('--kubelet-arg', '--kubelet-arg', [CompletionResultType]::ParameterName, 'A flag of the nodes'' kubelets, such as max-pods=200 or system-reserved=memory=1Gi')
+            [CompletionResult]::new('--memory', '--memory', [CompletionResultType]::ParameterName, 'The memory that each node may use, such as 2g or 512Mi')
+            [CompletionResult]::new('--cpus', '--cpus', [CompletionResultType]::ParameterName, 'The cores that each node may use, such as 2 or 1.5')
+            [CompletionResult]::new('--simulated-nodes', '--simulated-nodes', [CompletionResultType]::ParameterName, 'Nodes that are only objects; pods there count as running, and nothing runs')
+            [CompletionResult]::new('--scheduler-config', '--scheduler-config', [CompletionResultType]::ParameterName, 'A file that configures the scheduler (KubeSchedulerConfiguration)')
+            [CompletionResult]::new('--audit-policy', '--audit-policy', [CompletionResultType]::ParameterName, 'An audit policy (audit.k8s.io/v1): what the API server logs of requests, in /var/log/kubernetes/audit.log of the server''s node')
+            [CompletionResult]::new('--authentication-config', '--authentication-config', [CompletionResultType]::ParameterName, 'An AuthenticationConfiguration: OIDC issuers whose tokens the API server takes')
+            [CompletionResult]::new('--authorization-config', '--authorization-config', [CompletionResultType]::ParameterName, 'An AuthorizationConfiguration: webhooks that decide beside RBAC')
+            [CompletionResult]::new('--encryption-config', '--encryption-config', [CompletionResultType]::ParameterName, 'An EncryptionConfiguration: what is encrypted in the store, and by which keys')
             [CompletionResult]::new('--kubeconfig', '--kubeconfig', [CompletionResultType]::ParameterName, 'The kubeconfig to write [KUBECONFIG or ~/.kube/config if none is given]')
             [CompletionResult]::new('--retain', '--retain', [CompletionResultType]::ParameterName, 'Keep the nodes when the cluster does not become usable')
+            [CompletionResult]::new('--no-rollback', '--no-rollback', [CompletionResultType]::ParameterName, 'Keep the nodes when the cluster does not become usable')
             [CompletionResult]::new('--timings', '--timings', [CompletionResultType]::ParameterName, 'Print how long each phase took')
+            [CompletionResult]::new('--disable-default-cni', '--disable-default-cni', [CompletionResultType]::ParameterName, 'Leave the pod network to CNI plugins that are installed later')
+            [CompletionResult]::new('--disable-kube-proxy', '--disable-kube-proxy', [CompletionResultType]::ParameterName, 'Leave Services to a proxy that is installed later')
+            [CompletionResult]::new('--disable-scheduler', '--disable-scheduler', [CompletionResultType]::ParameterName, 'Leave pods to a scheduler of your own')
+            [CompletionResult]::new('--encrypt-secrets', '--encrypt-secrets', [CompletionResultType]::ParameterName, 'Encrypt Secrets in the store, by a new key')
             [CompletionResult]::new('--no-kubeconfig-update', '--no-kubeconfig-update', [CompletionResultType]::ParameterName, 'Leave the kubeconfig alone')
             [CompletionResult]::new('--kubeconfig-update', '--kubeconfig-update', [CompletionResultType]::ParameterName, 'kubeconfig-update')
             [CompletionResult]::new('--no-switch-context', '--no-switch-context', [CompletionResultType]::ParameterName, 'Leave the current context alone')
             [CompletionResult]::new('--switch-context', '--switch-context', [CompletionResultType]::ParameterName, 'switch-context')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
-            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
-            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
         'kd;clusters;create' {
             [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'The cluster''s name, as kind takes it')
             [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'The cluster''s name, as kind takes it')
-            [CompletionResult]::new('-s', '-s', [CompletionResultType]::ParameterName, 'How many servers; they hold the control plane and run pods too')
-            [CompletionResult]::new('--servers', '--servers', [CompletionResultType]::ParameterName, 'How many servers; they hold the control plane and run pods too')
-            [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'How many agents; they only run pods')
-            [CompletionResult]::new('--agents', '--agents', [CompletionResultType]::ParameterName, 'How many agents; they only run pods')
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'A file that describes the cluster, in kind''s form or k3d''s; `-` is standard input. Flags come before what it says')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'A file that describes the cluster, in kind''s form or k3d''s; `-` is standard input. Flags come before what it says')
+            [CompletionResult]::new('-s', '-s', [CompletionResultType]::ParameterName, 'How many servers; they hold the control plane and run pods too [1]')
+            [CompletionResult]::new('--servers', '--servers', [CompletionResultType]::ParameterName, 'How many servers; they hold the control plane and run pods too [1]')
+            [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'How many agents; they only run pods [0]')
+            [CompletionResult]::new('--agents', '--agents', [CompletionResultType]::ParameterName, 'How many agents; they only run pods [0]')
             [CompletionResult]::new('-i', '-i', [CompletionResultType]::ParameterName, 'A node image instead of the one that kd builds itself')
             [CompletionResult]::new('--image', '--image', [CompletionResultType]::ParameterName, 'A node image instead of the one that kd builds itself')
             [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'How long the cluster may take to become usable')
@@ -122,21 +154,44 @@ Register-ArgumentCompleter -Native -CommandName 'kd' -ScriptBlock {
             [CompletionResult]::new('--api-host', '--api-host', [CompletionResultType]::ParameterName, 'The name or address under which clients reach the API server')
             [CompletionResult]::new('-p', '-p', [CompletionResultType]::ParameterName, 'A port of this machine that leads into the cluster, such as 8080:80@loadbalancer: [HOST:][HOSTPORT:]PORT[/PROTOCOL][@NODEFILTER]')
             [CompletionResult]::new('--port', '--port', [CompletionResultType]::ParameterName, 'A port of this machine that leads into the cluster, such as 8080:80@loadbalancer: [HOST:][HOSTPORT:]PORT[/PROTOCOL][@NODEFILTER]')
+            [CompletionResult]::new('--volume', '--volume', [CompletionResultType]::ParameterName, 'A folder of this machine in nodes, such as /data:/data:ro@agent:0')
+            [CompletionResult]::new('--node-label', '--node-label', [CompletionResultType]::ParameterName, 'A label of nodes, such as disk=ssd@agent:0')
+            [CompletionResult]::new('--node-taint', '--node-taint', [CompletionResultType]::ParameterName, 'A taint of nodes, such as gpu=yes:NoSchedule@agent:0')
             [CompletionResult]::new('--host-alias', '--host-alias', [CompletionResultType]::ParameterName, 'A host that pods and nodes know by name, such as 192.0.2.7:db.example,db')
+            [CompletionResult]::new('--disable', '--disable', [CompletionResultType]::ParameterName, 'A part that the cluster is to be without: ingress')
             [CompletionResult]::new('--subnet', '--subnet', [CompletionResultType]::ParameterName, 'The address range of the cluster''s Docker network, such as 172.28.0.0/16')
+            [CompletionResult]::new('--ip-family', '--ip-family', [CompletionResultType]::ParameterName, 'The IP families of pods, services and nodes [ipv4]')
+            [CompletionResult]::new('--pod-cidr', '--pod-cidr', [CompletionResultType]::ParameterName, 'The address range of pods; two of both families with a comma [10.244.0.0/16]')
+            [CompletionResult]::new('--service-cidr', '--service-cidr', [CompletionResultType]::ParameterName, 'The address range of services; two of both families with a comma [10.96.0.0/16]')
+            [CompletionResult]::new('--non-masquerade-cidr', '--non-masquerade-cidr', [CompletionResultType]::ParameterName, 'A range outside of the cluster that pods reach with their own addresses')
+            [CompletionResult]::new('--network-backend', '--network-backend', [CompletionResultType]::ParameterName, 'How packets get to other nodes'' pods')
             [CompletionResult]::new('--insecure-registry', '--insecure-registry', [CompletionResultType]::ParameterName, 'A registry (`host` or `host:port`) that nodes speak to without TLS')
             [CompletionResult]::new('--registry-ca', '--registry-ca', [CompletionResultType]::ParameterName, 'A file with certificates of authorities that nodes trust for registries, PEM')
+            [CompletionResult]::new('--kubelet-arg', '--kubelet-arg', [CompletionResultType]::ParameterName, 'A flag of the nodes'' kubelets, such as max-pods=200 or system-reserved=memory=1Gi')
+            [CompletionResult]::new('--memory', '--memory', [CompletionResultType]::ParameterName, 'The memory that each node may use, such as 2g or 512Mi')
+            [CompletionResult]::new('--cpus', '--cpus', [CompletionResultType]::ParameterName, 'The cores that each node may use, such as 2 or 1.5')
+            [CompletionResult]::new('--simulated-nodes', '--simulated-nodes', [CompletionResultType]::ParameterName, 'Nodes that are only objects; pods there count as running, and nothing runs')
+            [CompletionResult]::new('--scheduler-config', '--scheduler-config', [CompletionResultType]::ParameterName, 'A file that configures the scheduler (KubeSchedulerConfiguration)')
+            [CompletionResult]::new('--audit-policy', '--audit-policy', [CompletionResultType]::ParameterName, 'An audit policy (audit.k8s.io/v1): what the API server logs of requests, in /var/log/kubernetes/audit.log of the server''s node')
+            [CompletionResult]::new('--authentication-config', '--authentication-config', [CompletionResultType]::ParameterName, 'An AuthenticationConfiguration: OIDC issuers whose tokens the API server takes')
+            [CompletionResult]::new('--authorization-config', '--authorization-config', [CompletionResultType]::ParameterName, 'An AuthorizationConfiguration: webhooks that decide beside RBAC')
+            [CompletionResult]::new('--encryption-config', '--encryption-config', [CompletionResultType]::ParameterName, 'An EncryptionConfiguration: what is encrypted in the store, and by which keys')
             [CompletionResult]::new('--kubeconfig', '--kubeconfig', [CompletionResultType]::ParameterName, 'The kubeconfig to write [KUBECONFIG or ~/.kube/config if none is given]')
             [CompletionResult]::new('--retain', '--retain', [CompletionResultType]::ParameterName, 'Keep the nodes when the cluster does not become usable')
+            [CompletionResult]::new('--no-rollback', '--no-rollback', [CompletionResultType]::ParameterName, 'Keep the nodes when the cluster does not become usable')
             [CompletionResult]::new('--timings', '--timings', [CompletionResultType]::ParameterName, 'Print how long each phase took')
+            [CompletionResult]::new('--disable-default-cni', '--disable-default-cni', [CompletionResultType]::ParameterName, 'Leave the pod network to CNI plugins that are installed later')
+            [CompletionResult]::new('--disable-kube-proxy', '--disable-kube-proxy', [CompletionResultType]::ParameterName, 'Leave Services to a proxy that is installed later')
+            [CompletionResult]::new('--disable-scheduler', '--disable-scheduler', [CompletionResultType]::ParameterName, 'Leave pods to a scheduler of your own')
+            [CompletionResult]::new('--encrypt-secrets', '--encrypt-secrets', [CompletionResultType]::ParameterName, 'Encrypt Secrets in the store, by a new key')
             [CompletionResult]::new('--no-kubeconfig-update', '--no-kubeconfig-update', [CompletionResultType]::ParameterName, 'Leave the kubeconfig alone')
             [CompletionResult]::new('--kubeconfig-update', '--kubeconfig-update', [CompletionResultType]::ParameterName, 'kubeconfig-update')
             [CompletionResult]::new('--no-switch-context', '--no-switch-context', [CompletionResultType]::ParameterName, 'Leave the current context alone')
             [CompletionResult]::new('--switch-context', '--switch-context', [CompletionResultType]::ParameterName, 'switch-context')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
-            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
-            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
         'kd;cluster;delete' {
@@ -211,6 +266,26 @@ Register-ArgumentCompleter -Native -CommandName 'kd' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
+        'kd;cluster;edit' {
+            [CompletionResult]::new('--port-add', '--port-add', [CompletionResultType]::ParameterName, 'A port of this machine that is to lead into the cluster, such as 8080:80@loadbalancer')
+            [CompletionResult]::new('--port-delete', '--port-delete', [CompletionResultType]::ParameterName, 'A port that is not to any more, such as 8080:80@loadbalancer')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'How long the load balancer may take to start')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;clusters;edit' {
+            [CompletionResult]::new('--port-add', '--port-add', [CompletionResultType]::ParameterName, 'A port of this machine that is to lead into the cluster, such as 8080:80@loadbalancer')
+            [CompletionResult]::new('--port-delete', '--port-delete', [CompletionResultType]::ParameterName, 'A port that is not to any more, such as 8080:80@loadbalancer')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'How long the load balancer may take to start')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
         'kd;cluster;list' {
             [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'The form of the list')
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The form of the list')
@@ -245,6 +320,24 @@ Register-ArgumentCompleter -Native -CommandName 'kd' -ScriptBlock {
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'kd;cluster;logs' {
+            [CompletionResult]::new('-d', '-d', [CompletionResultType]::ParameterName, 'The folder to write to [a new one if none is given]')
+            [CompletionResult]::new('--directory', '--directory', [CompletionResultType]::ParameterName, 'The folder to write to [a new one if none is given]')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;clusters;logs' {
+            [CompletionResult]::new('-d', '-d', [CompletionResultType]::ParameterName, 'The folder to write to [a new one if none is given]')
+            [CompletionResult]::new('--directory', '--directory', [CompletionResultType]::ParameterName, 'The folder to write to [a new one if none is given]')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
         'kd;cluster;start' {
@@ -300,6 +393,11 @@ Register-ArgumentCompleter -Native -CommandName 'kd' -ScriptBlock {
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('create', 'create', [CompletionResultType]::ParameterValue, 'Add agents to a cluster that runs')
+            [CompletionResult]::new('add', 'add', [CompletionResultType]::ParameterValue, 'Add agents to a cluster that runs')
+            [CompletionResult]::new('delete', 'delete', [CompletionResultType]::ParameterValue, 'Take agents out of their cluster')
+            [CompletionResult]::new('rm', 'rm', [CompletionResultType]::ParameterValue, 'Take agents out of their cluster')
+            [CompletionResult]::new('del', 'del', [CompletionResultType]::ParameterValue, 'Take agents out of their cluster')
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the nodes')
             [CompletionResult]::new('ls', 'ls', [CompletionResultType]::ParameterValue, 'List the nodes')
             break
@@ -309,8 +407,119 @@ Register-ArgumentCompleter -Native -CommandName 'kd' -ScriptBlock {
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('create', 'create', [CompletionResultType]::ParameterValue, 'Add agents to a cluster that runs')
+            [CompletionResult]::new('add', 'add', [CompletionResultType]::ParameterValue, 'Add agents to a cluster that runs')
+            [CompletionResult]::new('delete', 'delete', [CompletionResultType]::ParameterValue, 'Take agents out of their cluster')
+            [CompletionResult]::new('rm', 'rm', [CompletionResultType]::ParameterValue, 'Take agents out of their cluster')
+            [CompletionResult]::new('del', 'del', [CompletionResultType]::ParameterValue, 'Take agents out of their cluster')
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the nodes')
             [CompletionResult]::new('ls', 'ls', [CompletionResultType]::ParameterValue, 'List the nodes')
+            break
+        }
+        'kd;node;create' {
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The cluster to add to')
+            [CompletionResult]::new('--cluster', '--cluster', [CompletionResultType]::ParameterName, 'The cluster to add to')
+            [CompletionResult]::new('--count', '--count', [CompletionResultType]::ParameterName, 'How many agents')
+            [CompletionResult]::new('--replicas', '--replicas', [CompletionResultType]::ParameterName, 'How many agents')
+            [CompletionResult]::new('--role', '--role', [CompletionResultType]::ParameterName, 'As k3d takes it: only agents can be added')
+            [CompletionResult]::new('--node-label', '--node-label', [CompletionResultType]::ParameterName, 'A label of the new nodes, such as disk=ssd')
+            [CompletionResult]::new('--node-taint', '--node-taint', [CompletionResultType]::ParameterName, 'A taint of the new nodes, such as gpu=yes:NoSchedule')
+            [CompletionResult]::new('--volume', '--volume', [CompletionResultType]::ParameterName, 'A folder of this machine in the new nodes, such as /data:/data:ro')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'How long the nodes may take to become Ready')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;node;add' {
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The cluster to add to')
+            [CompletionResult]::new('--cluster', '--cluster', [CompletionResultType]::ParameterName, 'The cluster to add to')
+            [CompletionResult]::new('--count', '--count', [CompletionResultType]::ParameterName, 'How many agents')
+            [CompletionResult]::new('--replicas', '--replicas', [CompletionResultType]::ParameterName, 'How many agents')
+            [CompletionResult]::new('--role', '--role', [CompletionResultType]::ParameterName, 'As k3d takes it: only agents can be added')
+            [CompletionResult]::new('--node-label', '--node-label', [CompletionResultType]::ParameterName, 'A label of the new nodes, such as disk=ssd')
+            [CompletionResult]::new('--node-taint', '--node-taint', [CompletionResultType]::ParameterName, 'A taint of the new nodes, such as gpu=yes:NoSchedule')
+            [CompletionResult]::new('--volume', '--volume', [CompletionResultType]::ParameterName, 'A folder of this machine in the new nodes, such as /data:/data:ro')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'How long the nodes may take to become Ready')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;nodes;create' {
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The cluster to add to')
+            [CompletionResult]::new('--cluster', '--cluster', [CompletionResultType]::ParameterName, 'The cluster to add to')
+            [CompletionResult]::new('--count', '--count', [CompletionResultType]::ParameterName, 'How many agents')
+            [CompletionResult]::new('--replicas', '--replicas', [CompletionResultType]::ParameterName, 'How many agents')
+            [CompletionResult]::new('--role', '--role', [CompletionResultType]::ParameterName, 'As k3d takes it: only agents can be added')
+            [CompletionResult]::new('--node-label', '--node-label', [CompletionResultType]::ParameterName, 'A label of the new nodes, such as disk=ssd')
+            [CompletionResult]::new('--node-taint', '--node-taint', [CompletionResultType]::ParameterName, 'A taint of the new nodes, such as gpu=yes:NoSchedule')
+            [CompletionResult]::new('--volume', '--volume', [CompletionResultType]::ParameterName, 'A folder of this machine in the new nodes, such as /data:/data:ro')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'How long the nodes may take to become Ready')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;nodes;add' {
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The cluster to add to')
+            [CompletionResult]::new('--cluster', '--cluster', [CompletionResultType]::ParameterName, 'The cluster to add to')
+            [CompletionResult]::new('--count', '--count', [CompletionResultType]::ParameterName, 'How many agents')
+            [CompletionResult]::new('--replicas', '--replicas', [CompletionResultType]::ParameterName, 'How many agents')
+            [CompletionResult]::new('--role', '--role', [CompletionResultType]::ParameterName, 'As k3d takes it: only agents can be added')
+            [CompletionResult]::new('--node-label', '--node-label', [CompletionResultType]::ParameterName, 'A label of the new nodes, such as disk=ssd')
+            [CompletionResult]::new('--node-taint', '--node-taint', [CompletionResultType]::ParameterName, 'A taint of the new nodes, such as gpu=yes:NoSchedule')
+            [CompletionResult]::new('--volume', '--volume', [CompletionResultType]::ParameterName, 'A folder of this machine in the new nodes, such as /data:/data:ro')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'How long the nodes may take to become Ready')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;node;delete' {
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;node;rm' {
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;node;del' {
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;nodes;delete' {
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;nodes;rm' {
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;nodes;del' {
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
         'kd;node;list' {
@@ -544,6 +753,24 @@ Register-ArgumentCompleter -Native -CommandName 'kd' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
+        'kd;debug' {
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('proxy', 'proxy', [CompletionResultType]::ParameterValue, 'Show what a node''s kernel does with packets to Services')
+            break
+        }
+        'kd;debug;proxy' {
+            [CompletionResult]::new('--node', '--node', [CompletionResultType]::ParameterName, 'The node [the first server]')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'The form of the list')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The form of the list')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
         'kd;completion' {
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
@@ -571,10 +798,12 @@ Register-ArgumentCompleter -Native -CommandName 'kd' -ScriptBlock {
         'kd;create;cluster' {
             [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'The cluster''s name, as kind takes it')
             [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'The cluster''s name, as kind takes it')
-            [CompletionResult]::new('-s', '-s', [CompletionResultType]::ParameterName, 'How many servers; they hold the control plane and run pods too')
-            [CompletionResult]::new('--servers', '--servers', [CompletionResultType]::ParameterName, 'How many servers; they hold the control plane and run pods too')
-            [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'How many agents; they only run pods')
-            [CompletionResult]::new('--agents', '--agents', [CompletionResultType]::ParameterName, 'How many agents; they only run pods')
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'A file that describes the cluster, in kind''s form or k3d''s; `-` is standard input. Flags come before what it says')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'A file that describes the cluster, in kind''s form or k3d''s; `-` is standard input. Flags come before what it says')
+            [CompletionResult]::new('-s', '-s', [CompletionResultType]::ParameterName, 'How many servers; they hold the control plane and run pods too [1]')
+            [CompletionResult]::new('--servers', '--servers', [CompletionResultType]::ParameterName, 'How many servers; they hold the control plane and run pods too [1]')
+            [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'How many agents; they only run pods [0]')
+            [CompletionResult]::new('--agents', '--agents', [CompletionResultType]::ParameterName, 'How many agents; they only run pods [0]')
             [CompletionResult]::new('-i', '-i', [CompletionResultType]::ParameterName, 'A node image instead of the one that kd builds itself')
             [CompletionResult]::new('--image', '--image', [CompletionResultType]::ParameterName, 'A node image instead of the one that kd builds itself')
             [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'How long the cluster may take to become usable')
@@ -583,21 +812,44 @@ Register-ArgumentCompleter -Native -CommandName 'kd' -ScriptBlock {
             [CompletionResult]::new('--api-host', '--api-host', [CompletionResultType]::ParameterName, 'The name or address under which clients reach the API server')
             [CompletionResult]::new('-p', '-p', [CompletionResultType]::ParameterName, 'A port of this machine that leads into the cluster, such as 8080:80@loadbalancer: [HOST:][HOSTPORT:]PORT[/PROTOCOL][@NODEFILTER]')
             [CompletionResult]::new('--port', '--port', [CompletionResultType]::ParameterName, 'A port of this machine that leads into the cluster, such as 8080:80@loadbalancer: [HOST:][HOSTPORT:]PORT[/PROTOCOL][@NODEFILTER]')
+            [CompletionResult]::new('--volume', '--volume', [CompletionResultType]::ParameterName, 'A folder of this machine in nodes, such as /data:/data:ro@agent:0')
+            [CompletionResult]::new('--node-label', '--node-label', [CompletionResultType]::ParameterName, 'A label of nodes, such as disk=ssd@agent:0')
+            [CompletionResult]::new('--node-taint', '--node-taint', [CompletionResultType]::ParameterName, 'A taint of nodes, such as gpu=yes:NoSchedule@agent:0')
             [CompletionResult]::new('--host-alias', '--host-alias', [CompletionResultType]::ParameterName, 'A host that pods and nodes know by name, such as 192.0.2.7:db.example,db')
+            [CompletionResult]::new('--disable', '--disable', [CompletionResultType]::ParameterName, 'A part that the cluster is to be without: ingress')
             [CompletionResult]::new('--subnet', '--subnet', [CompletionResultType]::ParameterName, 'The address range of the cluster''s Docker network, such as 172.28.0.0/16')
+            [CompletionResult]::new('--ip-family', '--ip-family', [CompletionResultType]::ParameterName, 'The IP families of pods, services and nodes [ipv4]')
+            [CompletionResult]::new('--pod-cidr', '--pod-cidr', [CompletionResultType]::ParameterName, 'The address range of pods; two of both families with a comma [10.244.0.0/16]')
+            [CompletionResult]::new('--service-cidr', '--service-cidr', [CompletionResultType]::ParameterName, 'The address range of services; two of both families with a comma [10.96.0.0/16]')
+            [CompletionResult]::new('--non-masquerade-cidr', '--non-masquerade-cidr', [CompletionResultType]::ParameterName, 'A range outside of the cluster that pods reach with their own addresses')
+            [CompletionResult]::new('--network-backend', '--network-backend', [CompletionResultType]::ParameterName, 'How packets get to other nodes'' pods')
             [CompletionResult]::new('--insecure-registry', '--insecure-registry', [CompletionResultType]::ParameterName, 'A registry (`host` or `host:port`) that nodes speak to without TLS')
             [CompletionResult]::new('--registry-ca', '--registry-ca', [CompletionResultType]::ParameterName, 'A file with certificates of authorities that nodes trust for registries, PEM')
+            [CompletionResult]::new('--kubelet-arg', '--kubelet-arg', [CompletionResultType]::ParameterName, 'A flag of the nodes'' kubelets, such as max-pods=200 or system-reserved=memory=1Gi')
+            [CompletionResult]::new('--memory', '--memory', [CompletionResultType]::ParameterName, 'The memory that each node may use, such as 2g or 512Mi')
+            [CompletionResult]::new('--cpus', '--cpus', [CompletionResultType]::ParameterName, 'The cores that each node may use, such as 2 or 1.5')
+            [CompletionResult]::new('--simulated-nodes', '--simulated-nodes', [CompletionResultType]::ParameterName, 'Nodes that are only objects; pods there count as running, and nothing runs')
+            [CompletionResult]::new('--scheduler-config', '--scheduler-config', [CompletionResultType]::ParameterName, 'A file that configures the scheduler (KubeSchedulerConfiguration)')
+            [CompletionResult]::new('--audit-policy', '--audit-policy', [CompletionResultType]::ParameterName, 'An audit policy (audit.k8s.io/v1): what the API server logs of requests, in /var/log/kubernetes/audit.log of the server''s node')
+            [CompletionResult]::new('--authentication-config', '--authentication-config', [CompletionResultType]::ParameterName, 'An AuthenticationConfiguration: OIDC issuers whose tokens the API server takes')
+            [CompletionResult]::new('--authorization-config', '--authorization-config', [CompletionResultType]::ParameterName, 'An AuthorizationConfiguration: webhooks that decide beside RBAC')
+            [CompletionResult]::new('--encryption-config', '--encryption-config', [CompletionResultType]::ParameterName, 'An EncryptionConfiguration: what is encrypted in the store, and by which keys')
             [CompletionResult]::new('--kubeconfig', '--kubeconfig', [CompletionResultType]::ParameterName, 'The kubeconfig to write [KUBECONFIG or ~/.kube/config if none is given]')
             [CompletionResult]::new('--retain', '--retain', [CompletionResultType]::ParameterName, 'Keep the nodes when the cluster does not become usable')
+            [CompletionResult]::new('--no-rollback', '--no-rollback', [CompletionResultType]::ParameterName, 'Keep the nodes when the cluster does not become usable')
             [CompletionResult]::new('--timings', '--timings', [CompletionResultType]::ParameterName, 'Print how long each phase took')
+            [CompletionResult]::new('--disable-default-cni', '--disable-default-cni', [CompletionResultType]::ParameterName, 'Leave the pod network to CNI plugins that are installed later')
+            [CompletionResult]::new('--disable-kube-proxy', '--disable-kube-proxy', [CompletionResultType]::ParameterName, 'Leave Services to a proxy that is installed later')
+            [CompletionResult]::new('--disable-scheduler', '--disable-scheduler', [CompletionResultType]::ParameterName, 'Leave pods to a scheduler of your own')
+            [CompletionResult]::new('--encrypt-secrets', '--encrypt-secrets', [CompletionResultType]::ParameterName, 'Encrypt Secrets in the store, by a new key')
             [CompletionResult]::new('--no-kubeconfig-update', '--no-kubeconfig-update', [CompletionResultType]::ParameterName, 'Leave the kubeconfig alone')
             [CompletionResult]::new('--kubeconfig-update', '--kubeconfig-update', [CompletionResultType]::ParameterName, 'kubeconfig-update')
             [CompletionResult]::new('--no-switch-context', '--no-switch-context', [CompletionResultType]::ParameterName, 'Leave the current context alone')
             [CompletionResult]::new('--switch-context', '--switch-context', [CompletionResultType]::ParameterName, 'switch-context')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
-            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
-            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
         'kd;delete' {
@@ -691,6 +943,7 @@ Register-ArgumentCompleter -Native -CommandName 'kd' -ScriptBlock {
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('kubeconfig', 'kubeconfig', [CompletionResultType]::ParameterValue, 'Merge a cluster''s kubeconfig into yours')
+            [CompletionResult]::new('logs', 'logs', [CompletionResultType]::ParameterValue, 'Write a cluster''s logs into a folder')
             break
         }
         'kd;export;kubeconfig' {
@@ -701,6 +954,15 @@ Register-ArgumentCompleter -Native -CommandName 'kd' -ScriptBlock {
             [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'All clusters')
             [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'All clusters')
             [CompletionResult]::new('--no-switch-context', '--no-switch-context', [CompletionResultType]::ParameterName, 'Leave the current context alone')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;export;logs' {
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'The cluster''s name')
+            [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'The cluster''s name')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')

@@ -20,10 +20,10 @@ pub struct Cli {
 /// The nouns.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Create, list, stop, start and delete clusters.
+    /// Create, list, edit, stop, start and delete clusters.
     #[command(subcommand, visible_alias = "clusters")]
     Cluster(commands::cluster::Command),
-    /// Look at the nodes of clusters.
+    /// List, add and remove the nodes of clusters.
     #[command(subcommand, visible_alias = "nodes")]
     Node(commands::node::Command),
     /// Print a cluster's kubeconfig or merge it into yours.
@@ -37,6 +37,9 @@ pub enum Command {
     /// Build and inspect the image that nodes are made of.
     #[command(subcommand)]
     NodeImage(commands::node_image::Command),
+    /// Look into clusters.
+    #[command(subcommand)]
+    Debug(commands::debug::Command),
     /// Print a completion script for a shell.
     Completion(commands::completion::Arguments),
     /// Print the version.
@@ -63,7 +66,7 @@ pub enum Command {
 #[derive(Debug, Subcommand)]
 pub enum Create {
     /// Create a cluster.
-    Cluster(commands::cluster::create::Arguments),
+    Cluster(Box<commands::cluster::create::Arguments>),
 }
 
 /// kind's `delete`.
@@ -110,6 +113,8 @@ pub enum Load {
 pub enum Export {
     /// Merge a cluster's kubeconfig into yours.
     Kubeconfig(commands::kubeconfig::merge::Arguments),
+    /// Write a cluster's logs into a folder.
+    Logs(commands::cluster::logs::KindArguments),
 }
 
 #[cfg(test)]
@@ -155,6 +160,12 @@ mod tests {
         good("kd get nodes --name x");
         good("kd get kubeconfig --name x --internal");
         good("kd export kubeconfig --name x");
+        good("kd export logs ./logs --name x");
+        good("kd create cluster --config kind.yaml");
+        good("kd cluster create x -c - --no-rollback --volume /a:/b --node-label a=b@agent:0");
+        good("kd cluster edit x --port-add 8080:80@loadbalancer --port-delete 81");
+        good("kd node create -c x --replicas 2");
+        good("kd node delete kd-x-agent-0");
         good("kd load docker-image a:1 b:2 --name x");
         good("kd load image-archive a.tar --name x");
         good("kd image import a:1 -c x");
@@ -205,12 +216,13 @@ mod tests {
         Usage: kd [OPTIONS] <COMMAND>
 
         Commands:
-          cluster       Create, list, stop, start and delete clusters [alias: clusters]
-          node          Look at the nodes of clusters [alias: nodes]
+          cluster       Create, list, edit, stop, start and delete clusters [alias: clusters]
+          node          List, add and remove the nodes of clusters [alias: nodes]
           kubeconfig    Print a cluster's kubeconfig or merge it into yours
           image         Load images into a cluster and list them [alias: images]
           port-forward  Forward local ports to a pod
           node-image    Build and inspect the image that nodes are made of
+          debug         Look into clusters
           completion    Print a completion script for a shell
           version       Print the version
 

@@ -13,17 +13,32 @@ mod interrupt;
 mod output;
 mod port_forward;
 mod resolver;
+mod size;
 mod ui;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use kd_contract::ApiServerFiles;
+
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match node_program(&arguments) {
         Some(code) => code,
-        None => commands::main(arguments),
+        None => commands::main(arguments, check_files),
     }
+}
+
+/// Whether an API server would take these files; its node would only tell after it was made.
+#[cfg(feature = "node")]
+fn check_files(files: &ApiServerFiles) -> Result<(), String> {
+    kd_node::check_api_server_files(files)
+}
+
+/// Without the node programs, it is for the node to say.
+#[cfg(not(feature = "node"))]
+fn check_files(_files: &ApiServerFiles) -> Result<(), String> {
+    Ok(())
 }
 
 /// Runs a program of a node when kd is started as one: by its name or by a hidden subcommand.

@@ -1,32 +1,41 @@
 //! Makes a cluster: network, image and certificates at once, then all nodes at once. What was made
 //! is taken away again when something fails.
 
-use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest};
 use futures::future::{join_all, try_join_all};
-use kd_contract::{HostAlias, PublishedProtocol, ServerSecrets};
+use kd_contract::scheduler::SchedulerConfiguration;
+use kd_contract::{ApiServerFiles, Component, HostAlias, PublishedProtocol, ServerSecrets};
 use tokio::sync::OnceCell;
 
+use super::addresses::{self, NetworkRequest};
+use super::api_server_files::FileArguments;
 use super::delete::{self, Remains};
 use super::inventory::{self, api_url};
 use super::kubeconfig::{Entries, Files};
+use super::node_settings::{self, NodeSetting};
 use super::plan::{self, PlannedNode, Request};
 use super::ports::{self, PortRequest, Published};
 use super::readiness::{self, Deadline};
 use super::timings::Timings;
-use super::{access, name};
+use super::{access, host_port, name};
+use crate::commands::Context;
 use crate::config::Environment;
 use crate::docker::{
-    Container, ContainerSpec, Engine, HostPort, NodeImage, NodeOutput, lacking_capabilities,
-    refused,
+    Container, ContainerSpec, Engine, HostPort, Limits, NodeImage, NodeOutput,
+    lacking_capabilities, refused,
 };
 use crate::error::{Error, ExitCode, Result};
 use crate::interrupt::Interrupt;
 use crate::ui::Ui;
+
+/// Ranges of IPv6 that are tried for the cluster's network.
+const SUBNET_ATTEMPTS_MAX: u8 = 8;
 
 /// What `kd cluster create` was asked for.
 #[derive(Clone, Debug)]
@@ -45,14 +54,32 @@ pub struct Options {
     pub api_host: Option<String>,
     /// Names of hosts that pods and nodes know.
     pub host_aliases: Vec<HostAlias>,
+    /// What the cluster is without.
+    pub disabled: Vec<Component>,
     /// More ports of this machine that lead into the cluster.
     pub ports: Vec<PortRequest>,
+    /// What single nodes have besides the others.
+    pub settings: Vec<NodeSetting>,
     /// The address range of the cluster's network; one that Docker picks otherwise.
     pub subnet: Option<String>,
+    /// Families, ranges and who leads packets.
+    pub network: NetworkRequest,
     /// Registries that are spoken to without TLS.
     pub insecure_registries: Vec<String>,
     /// Files with more certificate authorities of registries.
     pub registry_authorities: Vec<PathBuf>,
+    /// The kubelets' flags, `name=value`.
+    pub kubelet_flags: Vec<String>,
+    /// What each node may use.
+    pub limits: Limits,
+    /// How many nodes that are only objects.
+    pub simulated_nodes: usize,
+    /// The scheduler's configuration.
+    pub scheduler: Option<SchedulerConfiguration>,
+    /// Whether there is none.
+    pub disable_scheduler: bool,
+    /// Files that configure the API server.
+    pub api_server_files: FileArguments,
     /// How long the nodes may take.
     pub timeout: Duration,
     /// Keep what was made when something fails.
@@ -68,19 +95,20 @@ pub struct Options {
 /// Creates a cluster and returns once it is usable.
 pub async fn create(
     engine: &Engine,
-    environment: &Environment,
-    ui: &Ui,
+    context: &Context,
     options: &Options,
     timings: &Timings,
 ) -> Result<()> {
     name::check(&options.name)?;
-    let files = kubeconfig_files(environment, options)?;
+    let files = kubeconfig_files(&context.environment, options)?;
+    let api_server_files = options.api_server_files.read(context.check_files)?;
     let interrupt = Interrupt::listen();
     let creation = Creation {
         engine,
-        ui,
+        ui: &context.ui,
         options,
         timings,
+        api_server_files,
         interrupt: &interrupt,
         made: Mutex::new(Remains::default()),
     };
@@ -104,6 +132,7 @@ struct Creation<'a> {
     ui: &'a Ui,
     options: &'a Options,
     timings: &'a Timings,
+    api_server_files: ApiServerFiles,
     interrupt: &'a Interrupt,
     made: Mutex<Remains>,
 }
@@ -163,17 +192,41 @@ impl Creation<'_> {
             api_host,
             insecure_registries: options.insecure_registries.clone(),
             registry_authorities: read_authorities(&options.registry_authorities)?,
+            kubelet_flags: options.kubelet_flags.clone(),
+            limits: options.limits,
+            api_server_files: self.api_server_files.clone(),
             lacking_capabilities: lacking,
             published: Published::default(),
+            network: options.network.clone(),
+            addresses: self.addresses()?,
             host_aliases: options.host_aliases.clone(),
+            simulated_nodes: options.simulated_nodes,
+            scheduler: options.scheduler.clone(),
+            disable_scheduler: options.disable_scheduler,
+            disabled: options.disabled.clone(),
+            settings: BTreeMap::new(),
         };
         let nodes = plan::nodes(&request)?;
-        let is_local = self.engine.remote_host().is_none();
-        let published =
-            ports::publish(&options.ports, &nodes, |request| published_port(request, is_local))?;
-        let request = Request { published, ..request };
+        let published = ports::publish(&options.ports, &nodes, host_port::claimer(self.engine))?;
+        let settings = node_settings::by_node(&options.settings, &nodes)?;
+        let request = Request { published, settings, ..request };
         let secrets = plan::secrets(&options.name)?;
         Ok(Prepared { request, nodes, secrets, image })
+    }
+
+    /// The ranges of pods and services; the user is told when they are not the usual ones.
+    fn addresses(&self) -> Result<addresses::Addresses> {
+        let chosen = addresses::resolve(&self.options.network, &self.routes())?;
+        chosen.notes.iter().for_each(|note| self.ui.warning(note));
+        Ok(chosen)
+    }
+
+    /// What the machine of the nodes has routes to, when it is this one.
+    fn routes(&self) -> Vec<ipnet::IpNet> {
+        match self.engine.remote_host() {
+            Some(_) => Vec::new(),
+            None => addresses::routes_of_this_machine(),
+        }
     }
 
     /// The engine takes as long to make a network as to make a container, so both are made at
@@ -199,24 +252,70 @@ impl Creation<'_> {
     }
 
     async fn make_network(&self, prepared: &Prepared) -> Result<()> {
-        let ipam = self.options.subnet.as_ref().map(|subnet| Ipam {
-            config: Some(vec![IpamConfig {
-                subnet: Some(subnet.clone()),
-                ..IpamConfig::default()
-            }]),
-            ..Ipam::default()
-        });
-        let request = NetworkCreateRequest {
-            name: name::network(&self.options.name),
-            driver: Some("bridge".to_owned()),
-            ipam,
-            labels: Some(plan::network_labels(&self.options.name, &prepared.secrets)?),
-            ..NetworkCreateRequest::default()
-        };
-        let made = self.engine.docker.create_network(request).await;
-        let made = made.map_err(|source| refused("create the cluster's network", source))?;
-        self.note(|remains| remains.networks.push(made.id));
-        Ok(())
+        let routes = self.routes();
+        let id = self.make_network_of(prepared, self.options.subnet.as_deref()).await?;
+        if self.options.subnet.is_some() || routes.is_empty() {
+            return Ok(());
+        }
+        let Some((subnet, route)) = self.clash(&id, &routes).await? else { return Ok(()) };
+        let Some(free) = addresses::free_subnet(&routes) else { return Ok(()) };
+        self.ui.warning(&format!(
+            "this machine has a route to {route}: the cluster's network gets {free} instead of {subnet}"
+        ));
+        let removed = self.engine.docker.remove_network(&id).await;
+        removed.map_err(|source| refused("remove a network that is in the way", source))?;
+        self.note(|remains| remains.networks.retain(|known| *known != id));
+        self.make_network_of(prepared, Some(&free.to_string())).await.map(drop)
+    }
+
+    /// The range that the engine chose, and the route of this machine that it is in the way of.
+    async fn clash(
+        &self,
+        network: &str,
+        routes: &[ipnet::IpNet],
+    ) -> Result<Option<(ipnet::IpNet, ipnet::IpNet)>> {
+        let found = self.engine.docker.inspect_network(network, None).await;
+        let found = found.map_err(|source| refused("look at the cluster's network", source))?;
+        let configs = found.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+        let mut subnets = configs.iter().filter_map(|c| c.subnet.as_ref()?.parse().ok());
+        Ok(subnets.find_map(|subnet| Some((subnet, addresses::taken_by(&subnet, routes)?))))
+    }
+
+    /// Makes the network with an IPv4 range, or the engine's own choice.
+    async fn make_network_of(&self, prepared: &Prepared, subnet: Option<&str>) -> Result<String> {
+        let has_ipv6 = self.options.network.family.has_ipv6();
+        let mut attempt = 0;
+        loop {
+            let v6 = addresses::docker_subnet_v6(&self.options.name, attempt).to_string();
+            let subnets = subnet.map(str::to_owned).into_iter().chain(has_ipv6.then_some(v6));
+            let config: Vec<IpamConfig> = subnets
+                .map(|subnet| IpamConfig { subnet: Some(subnet), ..IpamConfig::default() })
+                .collect();
+            let config = (!config.is_empty()).then_some(config);
+            let request = NetworkCreateRequest {
+                name: name::network(&self.options.name),
+                driver: Some("bridge".to_owned()),
+                enable_ipv6: has_ipv6.then_some(true),
+                ipam: config.map(|config| Ipam { config: Some(config), ..Ipam::default() }),
+                labels: Some(plan::network_labels(&self.options.name, &prepared.secrets)?),
+                ..NetworkCreateRequest::default()
+            };
+            match self.engine.docker.create_network(request).await {
+                Ok(made) => {
+                    self.note(|remains| remains.networks.push(made.id.clone()));
+                    return Ok(made.id);
+                }
+                // Another network has that range of our own choice.
+                Err(source)
+                    if has_ipv6
+                        && attempt < SUBNET_ATTEMPTS_MAX
+                        && source.to_string().contains("overlap") =>
+                {
+                    attempt += 1;
+                }
+                Err(source) => return Err(refused("create the cluster's network", source)),
+            }
+        }
     }
 
     async fn make_containers(&self, specs: &[ContainerSpec]) -> Result<Vec<Container>> {
@@ -323,41 +422,5 @@ fn api_port(engine: &Engine, address: IpAddr, wanted: Option<u16>) -> Result<u16
     if engine.remote_host().is_some() {
         return Ok(wanted.unwrap_or(kd_contract::API_SERVER_PORT));
     }
-    match TcpListener::bind((address, wanted.unwrap_or(0))).and_then(|socket| socket.local_addr()) {
-        Ok(bound) => Ok(bound.port()),
-        Err(source) => {
-            let port = wanted.unwrap_or(0);
-            let message = match source.kind() {
-                std::io::ErrorKind::AddrInUse => format!("port {port} is already in use"),
-                _ => format!("port {port} of {address} cannot be used"),
-            };
-            Err(Error::new(ExitCode::PortBusy, message)
-                .because(source)
-                .hint("choose another one with --api-port, or leave it out to get a free one"))
-        }
-    }
-}
-
-/// The port of this machine for a request: the one that it names, which must be free, or a free one.
-fn published_port(request: &PortRequest, is_local: bool) -> Result<u16> {
-    let port = request.host_port.unwrap_or(0);
-    let address = (request.host, port);
-    if !is_local {
-        // Whether it is free is for the other machine to say.
-        return Ok(request.host_port.unwrap_or(request.port));
-    }
-    let bound = match request.protocol {
-        PublishedProtocol::Tcp => TcpListener::bind(address).and_then(|s| s.local_addr()),
-        PublishedProtocol::Udp => UdpSocket::bind(address).and_then(|s| s.local_addr()),
-    };
-    bound.map(|bound| bound.port()).map_err(|source| {
-        let host = request.host;
-        let message = match source.kind() {
-            std::io::ErrorKind::AddrInUse => format!("port {port} is already in use"),
-            _ => format!("port {port} of {host} cannot be used"),
-        };
-        Error::new(ExitCode::PortBusy, message)
-            .because(source)
-            .hint("choose another one with --port, or leave the host's port out to get a free one")
-    })
+    host_port::claim(address, wanted.unwrap_or(0), PublishedProtocol::Tcp, "--api-port")
 }

@@ -48,6 +48,9 @@ pub struct Node {
     pub state: String,
     /// The container's address in the cluster's network while it runs.
     pub address: Option<String>,
+    /// The gateway of that network: the machine of the engine, as seen from there.
+    #[serde(skip)]
+    pub gateway: Option<String>,
     /// The image's name.
     pub image: String,
     /// The container's ID.
@@ -289,16 +292,17 @@ fn node(container: ContainerSummary) -> Option<Node> {
     let networks = container.network_settings.and_then(|settings| settings.networks);
     let state = container.state.unwrap_or(ContainerSummaryStateEnum::EMPTY);
     let cluster = labels.get(LABEL_CLUSTER)?.clone();
-    let address = networks
-        .and_then(|mut networks| networks.remove(&name::network(&cluster)))
-        .and_then(|endpoint| endpoint.ip_address)
-        .filter(|address| !address.is_empty());
+    let endpoint = networks.and_then(|mut networks| networks.remove(&name::network(&cluster)));
+    let (address, gateway) =
+        endpoint.map(|endpoint| (endpoint.ip_address, endpoint.gateway)).unwrap_or_default();
+    let known = |address: Option<String>| address.filter(|address| !address.is_empty());
     Some(Node {
         name: container.names?.first()?.trim_start_matches('/').to_owned(),
         cluster,
         role: labels.get(LABEL_ROLE).cloned().unwrap_or_default(),
         state: state.to_string(),
-        address,
+        address: known(address),
+        gateway: known(gateway),
         image: container.image.unwrap_or_default(),
         container: container.id?,
         api_host: labels.get(LABEL_API_HOST).cloned(),

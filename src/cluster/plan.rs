@@ -3,21 +3,27 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use kd_contract::pki::{self, ClusterAuthority};
+use kd_contract::scheduler::SchedulerConfiguration;
 use kd_contract::{
-    API_SERVER_PORT, AuthoritySecrets, BalancedPort, CLUSTER_DOMAIN, DNS_ADDRESS, Durability,
-    HostAlias, LABEL_API_HOST, LABEL_API_PORT, LABEL_CLUSTER, LABEL_SECRETS, LoadBalancerConfig,
-    NodeConfig, NodeIdentity, NodeRole, POD_CIDR, PublishedProtocol, ROLE_LOAD_BALANCER,
-    SERVICE_CIDR, ServerSecrets,
+    API_SERVER_PORT, ApiServerFiles, AuthoritySecrets, BalancedPort, CLUSTER_DOMAIN, Component,
+    Durability, HostAlias, LABEL_API_HOST, LABEL_API_PORT, LABEL_CLUSTER, LABEL_SECRETS,
+    LoadBalancerConfig, NodeConfig, NodeIdentity, NodeRole, PublishedProtocol, ROLE_LOAD_BALANCER,
+    ServerSecrets,
 };
 
+use super::addresses::{Addresses, NetworkRequest, joined};
 use super::name;
+use super::node_settings::NodeSettings;
 use super::ports::Published;
-use crate::docker::{ContainerSpec, HostPort, Program, PublishedPort};
+use crate::docker::{ContainerSpec, HostPort, Limits, Program, PublishedPort};
 use crate::error::{Error, ExitCode, Result};
 
 /// The largest cluster that is created: the pod address range has room for 256 nodes.
 const NODES_MAX: usize = 100;
+/// Simulated nodes of a cluster; upstream is made for 5,000 nodes.
+const SIMULATED_NODES_MAX: usize = 10_000;
 /// Log filter of the nodes.
 const NODE_LOG: &str = "info";
 
@@ -40,12 +46,32 @@ pub struct Request {
     pub insecure_registries: Vec<String>,
     /// More certificate authorities of registries, PEM.
     pub registry_authorities: Vec<String>,
+    /// The kubelets' flags, `name=value`.
+    pub kubelet_flags: Vec<String>,
+    /// What each node may use.
+    pub limits: Limits,
+    /// What configures the API server.
+    pub api_server_files: ApiServerFiles,
     /// Capabilities that the engine cannot give to nodes.
     pub lacking_capabilities: Vec<String>,
     /// Ports besides the API server's.
     pub published: Published,
     /// Names of hosts that pods and nodes know.
     pub host_aliases: Vec<HostAlias>,
+    /// How many nodes that are only objects.
+    pub simulated_nodes: usize,
+    /// The scheduler's configuration.
+    pub scheduler: Option<SchedulerConfiguration>,
+    /// Whether there is none.
+    pub disable_scheduler: bool,
+    /// Who leads packets, and how.
+    pub network: NetworkRequest,
+    /// The ranges of pods and services.
+    pub addresses: Addresses,
+    /// What the cluster is without.
+    pub disabled: Vec<Component>,
+    /// What single nodes have, by name.
+    pub settings: BTreeMap<String, NodeSettings>,
 }
 
 /// One node of the plan.
@@ -67,6 +93,11 @@ pub fn nodes(request: &Request) -> Result<Vec<PlannedNode>> {
     }
     if request.agents >= NODES_MAX {
         let message = format!("a cluster has at most {NODES_MAX} nodes");
+        return Err(Error::new(ExitCode::Usage, message)
+            .hint("nodes that run nothing cost little: --simulated-nodes 1000"));
+    }
+    if request.simulated_nodes > SIMULATED_NODES_MAX {
+        let message = format!("a cluster has at most {SIMULATED_NODES_MAX} simulated nodes");
         return Err(Error::new(ExitCode::Usage, message));
     }
     let of_role = |role: NodeRole, count: usize| {
@@ -131,11 +162,15 @@ pub fn containers(
         let config = node_config(request, node, server, secrets, identity);
         container(request, node, &config)
     });
-    nodes_containers.chain(load_balancer(request, nodes)).collect()
+    let names = nodes.iter().map(|node| node.name.clone()).collect();
+    let published = &request.published.balancer;
+    let has_ipv6 = request.network.family.has_ipv6();
+    let balancer = load_balancer(&request.name, &request.image, names, published, has_ipv6);
+    nodes_containers.chain(balancer).collect()
 }
 
 /// As the engine writes them: `NAME:ADDRESS`.
-fn extra_hosts(aliases: &[HostAlias]) -> Vec<String> {
+pub fn extra_hosts(aliases: &[HostAlias]) -> Vec<String> {
     let of = |alias: &HostAlias| {
         let address = alias.ip;
         alias.hostnames.clone().into_iter().map(move |name| format!("{name}:{address}"))
@@ -143,38 +178,44 @@ fn extra_hosts(aliases: &[HostAlias]) -> Vec<String> {
     aliases.iter().flat_map(of).collect()
 }
 
-/// The container that leads ports of this machine to the nodes.
-fn load_balancer(request: &Request, nodes: &[PlannedNode]) -> Option<Result<ContainerSpec>> {
-    let published = &request.published.balancer;
+/// The container that leads ports of this machine to nodes; none without ports.
+pub fn load_balancer(
+    cluster: &str,
+    image: &str,
+    nodes: Vec<String>,
+    published: &[PublishedPort],
+    has_ipv6: bool,
+) -> Option<Result<ContainerSpec>> {
     if published.is_empty() {
         return None;
     }
     let port = |of: &PublishedPort| BalancedPort { port: of.port, protocol: of.protocol };
     let ports: BTreeSet<BalancedPort> = published.iter().map(port).collect();
-    let config = LoadBalancerConfig {
-        nodes: nodes.iter().map(|node| node.name.clone()).collect(),
-        ports: ports.into_iter().collect(),
-        log: NODE_LOG.to_owned(),
-    };
+    let config =
+        LoadBalancerConfig { nodes, ports: ports.into_iter().collect(), log: NODE_LOG.to_owned() };
     let config = serde_json::to_string(&config).map_err(|source| {
         Error::failure("encode the load balancer's configuration").because(source)
     });
     Some(config.map(|config| ContainerSpec {
-        name: name::load_balancer(&request.name),
-        image: request.image.clone(),
-        cluster: request.name.clone(),
+        name: name::load_balancer(cluster),
+        image: image.to_owned(),
+        cluster: cluster.to_owned(),
         program: Program::LoadBalancer,
         role: ROLE_LOAD_BALANCER.to_owned(),
         labels: HashMap::new(),
-        network: name::network(&request.name),
+        network: name::network(cluster),
         config,
-        published: published.clone(),
+        published: published.to_vec(),
         lacking_capabilities: Vec::new(),
+        limits: Limits::default(),
         extra_hosts: Vec::new(),
+        has_ipv6,
+        folders: Vec::new(),
     }))
 }
 
-fn identity(
+/// Issues a node's certificates.
+pub fn identity(
     authority: &ClusterAuthority,
     node: &str,
 ) -> std::result::Result<NodeIdentity, pki::Error> {
@@ -196,26 +237,46 @@ fn node_config(
     secrets: &ServerSecrets,
     identity: NodeIdentity,
 ) -> NodeConfig {
+    let is_server = node.role == NodeRole::Server;
+    let settings = request.settings.get(&node.name).cloned().unwrap_or_default();
     NodeConfig {
         cluster: request.name.clone(),
         name: node.name.clone(),
         role: node.role,
         api_server: format!("https://{server}:{API_SERVER_PORT}"),
         api_server_names: api_server_names(request),
-        pod_cidr: POD_CIDR.to_owned(),
-        service_cidr: SERVICE_CIDR.to_owned(),
+        pod_cidr: joined(&request.addresses.pods),
+        service_cidr: joined(&request.addresses.services),
+        non_masquerade_cidrs: cidrs(&request.network.non_masquerade),
+        network_backend: request.network.backend,
+        disable_default_cni: request.network.disable_default_cni,
+        disable_kube_proxy: request.network.disable_kube_proxy,
         cluster_domain: CLUSTER_DOMAIN.to_owned(),
-        dns_address: DNS_ADDRESS.to_owned(),
-        node_labels: BTreeMap::new(),
+        dns_address: request.addresses.dns.to_string(),
+        node_labels: settings.labels,
+        node_taints: settings.taints,
         ca_certificate: secrets.ca_certificate.clone(),
         identity,
-        secrets: (node.role == NodeRole::Server).then(|| secrets.clone()),
+        secrets: is_server.then(|| secrets.clone()),
+        api_server_files: match is_server {
+            true => request.api_server_files.clone(),
+            false => ApiServerFiles::default(),
+        },
         durability: Durability::default(),
         insecure_registries: request.insecure_registries.clone(),
         registry_authorities: request.registry_authorities.clone(),
+        kubelet_flags: request.kubelet_flags.clone(),
         host_aliases: request.host_aliases.clone(),
+        simulated_nodes: if is_server { request.simulated_nodes } else { 0 },
+        scheduler: request.scheduler.clone().filter(|_| is_server),
+        disable_scheduler: request.disable_scheduler,
+        disabled: request.disabled.clone(),
         log: NODE_LOG.to_owned(),
     }
+}
+
+fn cidrs(ranges: &[IpNet]) -> Vec<String> {
+    ranges.iter().map(ToString::to_string).collect()
 }
 
 fn api_server_names(request: &Request) -> Vec<String> {
@@ -233,6 +294,7 @@ fn container(request: &Request, node: &PlannedNode, config: &NodeConfig) -> Resu
     let config = serde_json::to_string(config)
         .map_err(|source| Error::failure("encode the node's configuration").because(source))?;
     let api = (node.role == NodeRole::Server).then_some(request.api);
+    let settings = request.settings.get(&node.name);
     let mut labels = HashMap::new();
     let mut published = request.published.nodes.get(&node.name).cloned().unwrap_or_default();
     if let Some(host) = api {
@@ -252,7 +314,10 @@ fn container(request: &Request, node: &PlannedNode, config: &NodeConfig) -> Resu
         config,
         published,
         lacking_capabilities: request.lacking_capabilities.clone(),
+        limits: request.limits,
         extra_hosts: extra_hosts(&request.host_aliases),
+        has_ipv6: request.network.family.has_ipv6(),
+        folders: settings.map(|settings| settings.folders.clone()).unwrap_or_default(),
     })
 }
 
@@ -260,6 +325,7 @@ fn container(request: &Request, node: &PlannedNode, config: &NodeConfig) -> Resu
 mod tests {
     use std::net::Ipv4Addr;
 
+    use super::super::addresses::resolve;
     use super::*;
 
     fn request(servers: usize, agents: usize) -> Request {
@@ -272,9 +338,19 @@ mod tests {
             api_host: "127.0.0.1".to_owned(),
             insecure_registries: Vec::new(),
             registry_authorities: Vec::new(),
+            kubelet_flags: Vec::new(),
+            limits: Limits::default(),
+            api_server_files: ApiServerFiles::default(),
             lacking_capabilities: Vec::new(),
             published: Published::default(),
             host_aliases: Vec::new(),
+            simulated_nodes: 0,
+            scheduler: None,
+            disable_scheduler: false,
+            network: NetworkRequest::default(),
+            addresses: resolve(&NetworkRequest::default(), &[]).unwrap(),
+            disabled: Vec::new(),
+            settings: BTreeMap::new(),
         }
     }
 

@@ -40,6 +40,22 @@ pub enum NodeFilter {
     Role(NodeRole, Option<BTreeSet<usize>>),
 }
 
+impl NodeFilter {
+    /// The nodes that are meant.
+    pub fn names(&self, nodes: &[PlannedNode]) -> Vec<String> {
+        match self {
+            NodeFilter::LoadBalancer => Vec::new(),
+            NodeFilter::All => nodes.iter().map(|node| node.name.clone()).collect(),
+            NodeFilter::Role(role, indices) => {
+                let of_role = nodes.iter().filter(|node| node.role == *role).enumerate();
+                let chosen =
+                    of_role.filter(|(i, _)| indices.as_ref().is_none_or(|s| s.contains(i)));
+                chosen.map(|(_, node)| node.name.clone()).collect()
+            }
+        }
+    }
+}
+
 /// What is published where.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Published {
@@ -96,6 +112,12 @@ pub fn parse(text: &str) -> Result<Vec<PortRequest>> {
     Ok(host_ports.into_iter().zip(ports).map(one).collect())
 }
 
+/// Reads several of them.
+pub fn parse_all(texts: &[String]) -> Result<Vec<PortRequest>> {
+    let parsed: Result<Vec<_>> = texts.iter().map(|text| parse(text)).collect();
+    Ok(parsed?.into_iter().flatten().collect())
+}
+
 /// `80` or `8000-8010`.
 fn range(text: &str) -> Option<Vec<u16>> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
@@ -105,7 +127,8 @@ fn range(text: &str) -> Option<Vec<u16>> {
     is_good.then_some(ports)
 }
 
-fn filter(text: &str) -> std::result::Result<NodeFilter, String> {
+/// Reads one node filter.
+pub fn filter(text: &str) -> std::result::Result<NodeFilter, String> {
     let text = text.trim();
     let text = text.strip_suffix(":direct").unwrap_or(text);
     let (group, subset) = text.split_once(':').unwrap_or((text, "*"));
@@ -155,19 +178,11 @@ pub fn publish(
 fn chosen(request: &PortRequest, nodes: &[PlannedNode]) -> Result<(bool, BTreeSet<String>)> {
     let (mut of_balancer, mut of_nodes) = (false, BTreeSet::new());
     for filter in &request.filters {
-        let names: Vec<String> = match filter {
-            NodeFilter::LoadBalancer => {
-                of_balancer = true;
-                continue;
-            }
-            NodeFilter::All => nodes.iter().map(|node| node.name.clone()).collect(),
-            NodeFilter::Role(role, indices) => {
-                let of_role = nodes.iter().filter(|node| node.role == *role).enumerate();
-                let chosen =
-                    of_role.filter(|(i, _)| indices.as_ref().is_none_or(|s| s.contains(i)));
-                chosen.map(|(_, node)| node.name.clone()).collect()
-            }
-        };
+        if *filter == NodeFilter::LoadBalancer {
+            of_balancer = true;
+            continue;
+        }
+        let names = filter.names(nodes);
         if names.is_empty() {
             let message = format!("no node of the cluster is meant by the port {}", request.port);
             return Err(Error::new(ExitCode::Usage, message)

@@ -136,10 +136,18 @@ where
     }
 }
 
+/// What a node lacks whose network is left to CNI plugins: that is its user's next step.
+const NO_PLUGINS: &str = "cni plugin not initialized";
+
+/// Ready, or as ready as it can be.
 fn is_ready(node: &Node) -> bool {
     let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
     conditions.is_some_and(|conditions| {
-        conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+        let mut ready = conditions.iter().filter(|condition| condition.type_ == "Ready");
+        ready.any(|condition| {
+            let message = condition.message.as_deref().unwrap_or_default();
+            condition.status == "True" || message.ends_with(NO_PLUGINS)
+        })
     })
 }
 
@@ -169,6 +177,9 @@ mod tests {
         check("", false);
         check(r#"{"type":"Ready","status":"True"}"#, true);
         check(r#"{"type":"Ready","status":"Unknown"}"#, false);
+        let no_plugins =
+            r#"{"type":"Ready","status":"False","message":"x: cni plugin not initialized"}"#;
+        check(no_plugins, true);
         check(r#"{"type":"DiskPressure","status":"True"}"#, false);
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod completion;
+pub mod debug;
 pub mod image;
 pub mod kubeconfig;
 pub mod node;
@@ -13,6 +14,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
+use kd_contract::ApiServerFiles;
 use rustls::CipherSuite;
 use rustls::crypto::CryptoProvider;
 
@@ -23,6 +25,9 @@ use crate::error::{Error, Result};
 use crate::output::Format;
 use crate::ui::Ui;
 
+/// Says why an API server would not take files that are to configure it.
+pub type CheckFiles = fn(&ApiServerFiles) -> std::result::Result<(), String>;
+
 /// What every command gets.
 #[derive(Clone, Debug)]
 pub struct Context {
@@ -30,6 +35,8 @@ pub struct Context {
     pub ui: Ui,
     /// What the environment says.
     pub environment: Environment,
+    /// Whether an API server would take these files, or why not.
+    pub check_files: CheckFiles,
 }
 
 impl Context {
@@ -40,7 +47,7 @@ impl Context {
 }
 
 /// Parses the command line, runs the command and tells its error.
-pub fn main(arguments: Vec<OsString>) -> ExitCode {
+pub fn main(arguments: Vec<OsString>, check_files: CheckFiles) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -49,7 +56,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         }
     };
     let ui = Ui::new(cli.quiet);
-    let context = Context { ui, environment: Environment::read() };
+    let context = Context { ui, environment: Environment::read(), check_files };
     match run_to_end(context, cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -86,10 +93,11 @@ async fn run(context: &Context, command: Command) -> Result<()> {
         Command::Image(command) => image::run(context, command).await,
         Command::PortForward(arguments) => port_forward::run(context, arguments).await,
         Command::NodeImage(command) => node_image::run(context, command).await,
+        Command::Debug(command) => debug::run(context, command).await,
         Command::Completion(arguments) => completion::run(context, &arguments),
         Command::Version(arguments) => version::run(context, &arguments),
         Command::Create(Create::Cluster(arguments)) => {
-            cluster::create::run(context, arguments).await
+            cluster::create::run(context, *arguments).await
         }
         Command::Delete(Delete::Cluster(arguments)) => {
             cluster::delete::run(context, arguments).await
@@ -111,6 +119,9 @@ async fn run(context: &Context, command: Command) -> Result<()> {
         }
         Command::Export(Export::Kubeconfig(arguments)) => {
             kubeconfig::merge::run(context, arguments).await
+        }
+        Command::Export(Export::Logs(arguments)) => {
+            cluster::logs::run(context, arguments.into()).await
         }
     }
 }

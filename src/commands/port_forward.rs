@@ -18,7 +18,8 @@ use crate::cluster::{access, inventory};
 use crate::duration;
 use crate::error::{Error, ExitCode, Result};
 use crate::port_forward::{
-    self, Addresses, Forward, PodAddress, PortSpec, Route, Target, TargetReference, bind, serve,
+    self, Addresses, Forward, NodeAddress, PodAddress, PortSpec, Route, Target, TargetReference,
+    bind, serve,
 };
 use crate::resolver;
 
@@ -97,7 +98,10 @@ async fn route(
         None => cluster_behind(context, &config).await,
     };
     let node = cluster.and_then(|cluster| cluster.nodes.into_iter().find(|n| n.name == pod.node));
-    let address = node.and_then(|node| node.address?.parse().ok());
+    let address = node.and_then(|node| {
+        let address = node.address?.parse().ok()?;
+        Some(NodeAddress { address, gateway: node.gateway?.parse().ok()? })
+    });
     Route::new(&config, client.clone(), pod, address).await
 }
 

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use bollard::models::{
-    ContainerCreateBody, EndpointSettings, HostConfig, HostConfigCgroupnsModeEnum,
-    HostConfigLogConfig, Mount, MountType, MountVolumeOptions, NetworkingConfig, PortBinding,
+    ContainerCreateBody, ContainerInspectResponse, EndpointSettings, HostConfig,
+    HostConfigCgroupnsModeEnum, HostConfigLogConfig, Mount, MountBindOptions,
+    MountBindOptionsPropagationEnum, MountType, MountVolumeOptions, NetworkingConfig, PortBinding,
     RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
@@ -22,11 +23,16 @@ use kd_contract::{
 use super::engine::{Engine, has_status, refused};
 use crate::error::{Error, ExitCode, Result};
 
+/// In the engine's unit of processor time.
+const NANO_PER_MILLI: i64 = 1_000_000;
 /// How long the engine waits for a node to stop its pods before it kills the node.
 const STOP_TIMEOUT_SECONDS: i64 = 30;
 /// Bounds of the engine's own log of a node.
 const LOG_FILE_SIZE: &str = "10m";
 const LOG_FILES: &str = "3";
+/// Engines leave IPv6 off but for the interface of the network.
+const IPV6_SYSCTLS: [(&str, &str); 2] =
+    [("net.ipv6.conf.all.disable_ipv6", "0"), ("net.ipv6.conf.all.forwarding", "1")];
 
 /// A port of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +54,61 @@ pub struct PublishedPort {
     pub host: HostPort,
 }
 
+/// A folder or file of this machine in a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostFolder {
+    source: String,
+    target: String,
+    read_only: bool,
+    propagation: Option<MountBindOptionsPropagationEnum>,
+}
+
+impl HostFolder {
+    /// A folder by its two paths; the one of this machine may be relative.
+    pub fn new(
+        source: &str,
+        target: &str,
+        read_only: bool,
+    ) -> std::result::Result<HostFolder, String> {
+        if !target.starts_with('/') || target == "/" {
+            return Err(format!(
+                "{target:?} is no path in a node: it begins with / and names a folder"
+            ));
+        }
+        let source = std::path::absolute(source)
+            .map_err(|error| format!("{source:?} is no path: {error}"))?
+            .to_string_lossy()
+            .into_owned();
+        Ok(HostFolder { source, target: target.to_owned(), read_only, propagation: None })
+    }
+
+    /// With the propagation of mounts, as Kubernetes names it.
+    pub fn propagated(self, name: &str) -> std::result::Result<HostFolder, String> {
+        let propagation = match name {
+            "" | "None" => None,
+            "HostToContainer" => Some(MountBindOptionsPropagationEnum::RSLAVE),
+            "Bidirectional" => Some(MountBindOptionsPropagationEnum::RSHARED),
+            other => return Err(format!("{other:?} is no propagation of mounts")),
+        };
+        Ok(HostFolder { propagation, ..self })
+    }
+
+    fn mount(&self) -> Mount {
+        Mount {
+            typ: Some(MountType::BIND),
+            source: Some(self.source.clone()),
+            target: Some(self.target.clone()),
+            read_only: Some(self.read_only),
+            bind_options: Some(MountBindOptions {
+                propagation: self.propagation,
+                create_mountpoint: Some(true),
+                ..MountBindOptions::default()
+            }),
+            ..Mount::default()
+        }
+    }
+}
+
 /// What a container runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
@@ -55,6 +116,15 @@ pub enum Program {
     Node,
     /// The load balancer, with no more rights than any container.
     LoadBalancer,
+}
+
+/// What a container may use at most; all of the machine where nothing is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of memory.
+    pub memory_bytes: Option<i64>,
+    /// Thousandths of cores.
+    pub cpu_milli: Option<i64>,
 }
 
 /// What a node's or load balancer's container is made of.
@@ -80,8 +150,14 @@ pub struct ContainerSpec {
     pub published: Vec<PublishedPort>,
     /// Capabilities that the engine cannot give.
     pub lacking_capabilities: Vec<String>,
+    /// What it may use.
+    pub limits: Limits,
     /// Lines of its hosts file: `NAME:ADDRESS`.
     pub extra_hosts: Vec<String>,
+    /// Whether its network has IPv6.
+    pub has_ipv6: bool,
+    /// Folders of this machine.
+    pub folders: Vec<HostFolder>,
 }
 
 /// A container that was made.
@@ -150,6 +226,7 @@ impl ContainerSpec {
             network_mode: Some(self.network.clone()),
             port_bindings: Some(port_bindings(&self.published)),
             extra_hosts: Some(self.extra_hosts.clone()),
+            sysctls: self.has_ipv6.then(|| IPV6_SYSCTLS.map(|(k, v)| (k.into(), v.into())).into()),
             // A reboot brings clusters back, `kd cluster stop` keeps them stopped.
             restart_policy: Some(RestartPolicy {
                 name: Some(RestartPolicyNameEnum::UNLESS_STOPPED),
@@ -164,12 +241,19 @@ impl ContainerSpec {
     }
 
     fn node_host_config(&self) -> HostConfig {
+        let volumes = [
+            volume(&self.name, STATE_DIRECTORY, &self.cluster),
+            // Shared by the clusters of this host, so it belongs to none.
+            volume(IMAGES_VOLUME, IMAGES_DIRECTORY, ""),
+        ];
+        let folders = self.folders.iter().map(HostFolder::mount);
+        let Limits { memory_bytes, cpu_milli } = self.limits;
         HostConfig {
-            mounts: Some(vec![
-                volume(&self.name, STATE_DIRECTORY, &self.cluster),
-                // Shared by the clusters of this host, so it belongs to none.
-                volume(IMAGES_VOLUME, IMAGES_DIRECTORY, ""),
-            ]),
+            memory: memory_bytes,
+            // As much with swap as without: none.
+            memory_swap: memory_bytes,
+            nano_cpus: cpu_milli.map(|milli| milli * NANO_PER_MILLI),
+            mounts: Some(volumes.into_iter().chain(folders).collect()),
             tmpfs: Some(HashMap::from([
                 ("/run".to_owned(), "exec,mode=755".to_owned()),
                 ("/tmp".to_owned(), "exec,mode=1777".to_owned()),
@@ -247,6 +331,61 @@ fn port_bindings(published: &[PublishedPort]) -> HashMap<String, Option<Vec<Port
     bindings
 }
 
+/// What a container may use.
+pub async fn limits_of(engine: &Engine, container: &str) -> Result<Limits> {
+    let config = inspect(engine, container).await?.host_config.unwrap_or_default();
+    let set = |limit: Option<i64>| limit.filter(|limit| *limit > 0);
+    let cpu_milli = set(config.nano_cpus).map(|nano| nano / NANO_PER_MILLI);
+    Ok(Limits { memory_bytes: set(config.memory), cpu_milli })
+}
+
+async fn inspect(engine: &Engine, container: &str) -> Result<ContainerInspectResponse> {
+    let facts = engine.docker.inspect_container(container, None).await;
+    facts.map_err(|source| refused(format!("inspect the container {container}"), source))
+}
+
+/// The value of a variable of a container's environment; "" when it has none.
+pub async fn environment_variable(engine: &Engine, container: &str, name: &str) -> Result<String> {
+    let variables =
+        inspect(engine, container).await?.config.and_then(|config| config.env).unwrap_or_default();
+    let mut values = variables.iter().filter_map(|variable| variable.split_once('='));
+    Ok(values
+        .find(|(known, _)| *known == name)
+        .map(|(_, value)| value.to_owned())
+        .unwrap_or_default())
+}
+
+/// The ports that a container publishes.
+pub async fn published_ports(engine: &Engine, container: &str) -> Result<Vec<PublishedPort>> {
+    let bindings = inspect(engine, container)
+        .await?
+        .host_config
+        .and_then(|config| config.port_bindings)
+        .unwrap_or_default();
+    let mut ports: Vec<PublishedPort> = bindings
+        .into_iter()
+        .flat_map(|(key, bindings)| {
+            bindings.unwrap_or_default().into_iter().map(move |b| (key.clone(), b))
+        })
+        .filter_map(|(key, binding)| published_port(&key, &binding))
+        .collect();
+    ports.sort_by_key(|port| (port.host.port, port.port, port.protocol, port.host.address));
+    Ok(ports)
+}
+
+fn published_port(key: &str, binding: &PortBinding) -> Option<PublishedPort> {
+    let (port, protocol) = key.split_once('/').unwrap_or((key, "tcp"));
+    let protocol = match protocol {
+        "tcp" => PublishedProtocol::Tcp,
+        "udp" => PublishedProtocol::Udp,
+        _ => return None,
+    };
+    let address = binding.host_ip.as_deref().filter(|address| !address.is_empty());
+    let address = address.unwrap_or("0.0.0.0").parse().ok()?;
+    let host = HostPort { address, port: binding.host_port.as_deref()?.parse().ok()? };
+    Some(PublishedPort { port: port.parse().ok()?, protocol, host })
+}
+
 /// The engine makes the volume with its label when it makes the container.
 fn volume(name: &str, target: &str, cluster: &str) -> Mount {
     Mount {
@@ -259,5 +398,30 @@ fn volume(name: &str, target: &str, cluster: &str) -> Mount {
             ..MountVolumeOptions::default()
         }),
         ..Mount::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn published_ports_are_read_back() {
+        let port = |port: u16, protocol: PublishedProtocol, address: &str| PublishedPort {
+            port,
+            protocol,
+            host: HostPort { address: address.parse().unwrap(), port: port + 8000 },
+        };
+        let all = [
+            port(53, PublishedProtocol::Udp, "127.0.0.1"),
+            port(80, PublishedProtocol::Tcp, "0.0.0.0"),
+            port(443, PublishedProtocol::Tcp, "::1"),
+        ];
+        for expect in all {
+            for (key, bindings) in port_bindings(&[expect]) {
+                assert_eq!(published_port(&key, &bindings.unwrap()[0]), Some(expect));
+            }
+        }
+        assert_eq!(published_port("80/sctp", &PortBinding::default()), None);
     }
 }

@@ -11,5 +11,5 @@ pub use client::client;
 pub use listen::{Addresses, Forward, bind};
 pub use ports::PortSpec;
 pub use relay::serve;
-pub use route::{PodAddress, Route};
+pub use route::{NodeAddress, PodAddress, Route};
 pub use target::{Target, TargetReference};

@@ -1,7 +1,7 @@
-//! Bytes between a local connection and a port of a pod, over one WebSocket a connection.
+//! Bytes between a local connection and a port of a pod: as they are, or over a WebSocket.
 //!
-//! Each binary message begins with the number of its channel: 0 is data, 1 is an error text. The
-//! first message of each channel holds the port's number. The protocol has no half-close before
+//! There each binary message begins with the number of its channel: 0 is data, 1 is an error text.
+//! The first message of each channel holds the port's number. The protocol has no half-close before
 //! `v5.channel.k8s.io`.
 
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
 use super::listen::Forward;
-use super::route::Route;
+use super::route::{Connected, Route};
 use crate::ui::Ui;
 
 const DATA: u8 = 0;
@@ -67,8 +67,11 @@ impl Heard {
 
 async fn handle(connection: TcpStream, route: &Route, port: u16) -> Result<(), String> {
     let _ = connection.set_nodelay(true);
-    let connected = route.connect(port).await.map_err(|error| error.to_string())?;
-    relay(connection, connected.messages, connected.closes).await
+    match route.connect(port).await? {
+        Connected::Straight(pod) => kd_relay::join(connection, pod).await,
+        Connected::Messages { socket, closes } => return relay(connection, *socket, closes).await,
+    }
+    Ok(())
 }
 
 async fn relay<S>(mut connection: TcpStream, socket: S, closes: bool) -> Result<(), String>

@@ -3,16 +3,24 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
-use kd_contract::HostAlias;
+use clap::{Args, ValueEnum};
+use ipnet::IpNet;
+use kd_contract::{Component, HostAlias, NetworkBackend};
 
+use crate::cluster::addresses::{IpFamily, NetworkRequest};
+use crate::cluster::api_server_files::FileArguments;
+use crate::cluster::config_file::FileNetwork;
 use crate::cluster::create::{self, Options};
 use crate::cluster::name::{self, DEFAULT_CLUSTER};
-use crate::cluster::ports;
+use crate::cluster::node_settings::{self, NodeSetting};
+use crate::cluster::scheduler_config;
 use crate::cluster::timings::Timings;
+use crate::cluster::{config_file, ports};
 use crate::commands::Context;
+use crate::docker::Limits;
 use crate::duration;
-use crate::error::Result;
+use crate::error::{Error, ExitCode, Result};
+use crate::size;
 
 /// Arguments of `kd cluster create`.
 #[derive(Debug, Args)]
@@ -22,12 +30,16 @@ pub struct Arguments {
     /// The cluster's name, as kind takes it.
     #[arg(long = "name", short = 'n', value_name = "NAME", hide = true, conflicts_with = "name")]
     name_option: Option<String>,
-    /// How many servers; they hold the control plane and run pods too.
-    #[arg(long, short, default_value_t = 1)]
-    servers: usize,
-    /// How many agents; they only run pods.
-    #[arg(long, short, default_value_t = 0)]
-    agents: usize,
+    /// A file that describes the cluster, in kind's form or k3d's; `-` is standard input. Flags come
+    /// before what it says.
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How many servers; they hold the control plane and run pods too [1].
+    #[arg(long, short)]
+    servers: Option<usize>,
+    /// How many agents; they only run pods [0].
+    #[arg(long, short)]
+    agents: Option<usize>,
     /// A node image instead of the one that kd builds itself.
     #[arg(long, short)]
     image: Option<String>,
@@ -39,7 +51,7 @@ pub struct Arguments {
     #[arg(num_args = 0..=1, default_missing_value = "0s")]
     wait: Option<Duration>,
     /// Keep the nodes when the cluster does not become usable.
-    #[arg(long)]
+    #[arg(long, visible_alias = "no-rollback")]
     retain: bool,
     /// Print how long each phase took.
     #[arg(long)]
@@ -54,18 +66,52 @@ pub struct Arguments {
     /// [HOST:][HOSTPORT:]PORT[/PROTOCOL][@NODEFILTER].
     #[arg(long, short, value_name = "MAPPING")]
     port: Vec<String>,
+    /// A folder of this machine in nodes, such as /data:/data:ro@agent:0.
+    #[arg(long, value_name = "SOURCE:TARGET[:ro][@NODEFILTER]", value_parser = node_settings::folder)]
+    volume: Vec<NodeSetting>,
+    /// A label of nodes, such as disk=ssd@agent:0.
+    #[arg(long, value_name = "KEY=VALUE[@NODEFILTER]", value_parser = node_settings::label)]
+    node_label: Vec<NodeSetting>,
+    /// A taint of nodes, such as gpu=yes:NoSchedule@agent:0.
+    #[arg(long, value_name = "KEY=VALUE:EFFECT[@NODEFILTER]", value_parser = node_settings::taint)]
+    node_taint: Vec<NodeSetting>,
     /// A host that pods and nodes know by name, such as 192.0.2.7:db.example,db.
     #[arg(long, value_name = "IP:NAME[,NAME...]", value_parser = host_alias)]
     host_alias: Vec<HostAlias>,
+    /// A part that the cluster is to be without: ingress.
+    #[arg(long, value_name = "COMPONENT", value_delimiter = ',', value_parser = component)]
+    disable: Vec<Component>,
     /// The address range of the cluster's Docker network, such as 172.28.0.0/16.
     #[arg(long, value_name = "CIDR")]
     subnet: Option<String>,
+    #[command(flatten)]
+    network: NetworkArguments,
     /// A registry (`host` or `host:port`) that nodes speak to without TLS.
     #[arg(long, value_name = "REGISTRY")]
     insecure_registry: Vec<String>,
     /// A file with certificates of authorities that nodes trust for registries, PEM.
     #[arg(long, value_name = "FILE")]
     registry_ca: Vec<PathBuf>,
+    /// A flag of the nodes' kubelets, such as max-pods=200 or system-reserved=memory=1Gi.
+    #[arg(long, value_name = "NAME=VALUE")]
+    kubelet_arg: Vec<String>,
+    /// The memory that each node may use, such as 2g or 512Mi.
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    memory: Option<i64>,
+    /// The cores that each node may use, such as 2 or 1.5.
+    #[arg(long, value_name = "CORES", value_parser = cores)]
+    cpus: Option<i64>,
+    /// Nodes that are only objects; pods there count as running, and nothing runs.
+    #[arg(long, value_name = "COUNT", default_value_t = 0, hide_default_value = true)]
+    simulated_nodes: usize,
+    /// A file that configures the scheduler (KubeSchedulerConfiguration).
+    #[arg(long, value_name = "FILE", conflicts_with = "disable_scheduler")]
+    scheduler_config: Option<PathBuf>,
+    /// Leave pods to a scheduler of your own.
+    #[arg(long)]
+    disable_scheduler: bool,
+    #[command(flatten)]
+    files: FileArguments,
     /// Leave the kubeconfig alone.
     #[arg(long, overrides_with = "kubeconfig_update")]
     no_kubeconfig_update: bool,
@@ -81,28 +127,113 @@ pub struct Arguments {
     kubeconfig: Option<PathBuf>,
 }
 
+/// What the cluster's network is like.
+#[derive(Debug, Args)]
+struct NetworkArguments {
+    /// The IP families of pods, services and nodes [ipv4].
+    #[arg(long, value_enum, value_name = "FAMILY")]
+    ip_family: Option<IpFamily>,
+    /// The address range of pods; two of both families with a comma [10.244.0.0/16].
+    #[arg(long, value_name = "CIDR[,CIDR]")]
+    pod_cidr: Option<String>,
+    /// The address range of services; two of both families with a comma [10.96.0.0/16].
+    #[arg(long, value_name = "CIDR[,CIDR]")]
+    service_cidr: Option<String>,
+    /// A range outside of the cluster that pods reach with their own addresses.
+    #[arg(long, value_name = "CIDR")]
+    non_masquerade_cidr: Vec<IpNet>,
+    /// How packets get to other nodes' pods.
+    #[arg(long, value_name = "BACKEND", default_value = "host-routes", value_parser = backend)]
+    network_backend: NetworkBackend,
+    /// Leave the pod network to CNI plugins that are installed later.
+    #[arg(long)]
+    disable_default_cni: bool,
+    /// Leave Services to a proxy that is installed later.
+    #[arg(long)]
+    disable_kube_proxy: bool,
+}
+
+impl NetworkArguments {
+    /// What is asked for: by flags, then by a file.
+    fn request(self, file: FileNetwork) -> Result<NetworkRequest> {
+        let family = file.family.map(|family| {
+            IpFamily::from_str(&family, true)
+                .map_err(|reason| Error::new(ExitCode::Usage, format!("ipFamily: {reason}")))
+        });
+        Ok(NetworkRequest {
+            family: self.ip_family.or(family.transpose()?).unwrap_or_default(),
+            pods: self.pod_cidr.or(file.pods),
+            services: self.service_cidr.or(file.services),
+            non_masquerade: self.non_masquerade_cidr,
+            backend: self.network_backend,
+            disable_default_cni: self.disable_default_cni || file.disable_default_cni,
+            disable_kube_proxy: self.disable_kube_proxy || file.disable_kube_proxy,
+        })
+    }
+}
+
+fn backend(text: &str) -> std::result::Result<NetworkBackend, String> {
+    match text {
+        "host-routes" => Ok(NetworkBackend::HostRoutes),
+        "vxlan" => Ok(NetworkBackend::Vxlan),
+        _ => Err("there are host-routes and vxlan".into()),
+    }
+}
+
 impl Arguments {
-    fn options(self) -> Result<Options> {
-        let ports: Result<Vec<_>> = self.port.iter().map(|text| ports::parse(text)).collect();
-        let name = self.name.or(self.name_option).unwrap_or_else(|| DEFAULT_CLUSTER.to_owned());
-        Ok(Options {
-            name,
-            servers: self.servers,
-            agents: self.agents,
-            image: self.image,
-            api_port: self.api_port,
-            api_host: self.api_host,
+    /// What is asked for: by flags, then by the file. Also what the user should know of the file.
+    fn options(self) -> Result<(Options, Vec<String>)> {
+        let file = self.config.as_deref().map(config_file::read).transpose()?.unwrap_or_default();
+        let name = self.name.or(self.name_option).or(file.name);
+        let mut ports = file.ports;
+        ports.extend(ports::parse_all(&self.port)?);
+        let mut settings = file.settings;
+        settings.extend(self.volume.into_iter().chain(self.node_label).chain(self.node_taint));
+        let options = Options {
+            name: name.unwrap_or_else(|| DEFAULT_CLUSTER.to_owned()),
+            servers: self.servers.or(file.servers).unwrap_or(1),
+            agents: self.agents.or(file.agents).unwrap_or(0),
+            image: self.image.or(file.image),
+            api_port: self.api_port.or(file.api_port),
+            api_host: self.api_host.or(file.api_host),
             host_aliases: self.host_alias,
-            ports: ports?.into_iter().flatten().collect(),
-            subnet: self.subnet,
+            disabled: self.disable,
+            ports,
+            settings,
+            subnet: self.subnet.or(file.subnet),
+            network: self.network.request(file.network)?,
             insecure_registries: self.insecure_registry,
             registry_authorities: self.registry_ca,
+            kubelet_flags: self.kubelet_arg,
+            limits: Limits { memory_bytes: self.memory, cpu_milli: self.cpus },
+            simulated_nodes: self.simulated_nodes,
+            scheduler: self.scheduler_config.as_deref().map(scheduler_config::read).transpose()?,
+            disable_scheduler: self.disable_scheduler,
+            api_server_files: self.files,
             timeout: self.timeout.max(self.wait.unwrap_or_default()),
             retain: self.retain,
             update_kubeconfig: !self.no_kubeconfig_update,
             switch_context: !self.no_switch_context,
             kubeconfig: self.kubeconfig,
-        })
+        };
+        Ok((options, file.warnings))
+    }
+}
+
+/// Reads the name of a part of nodes.
+fn component(text: &str) -> std::result::Result<Component, String> {
+    match text {
+        "ingress" => Ok(Component::Ingress),
+        _ => Err("what can be disabled is: ingress".to_owned()),
+    }
+}
+
+/// Reads a number of cores as thousandths.
+fn cores(text: &str) -> std::result::Result<i64, String> {
+    let cores: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
+    match (cores * 1000.0).round() {
+        milli if (10.0..=1e9).contains(&milli) => Ok(milli as i64),
+        _ => Err("it is at least 0.01".into()),
     }
 }
 
@@ -126,10 +257,11 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let ui = context.ui;
     let timings = Timings::begin();
     let print_timings = arguments.timings;
-    let options = arguments.options()?;
+    let (options, warnings) = arguments.options()?;
+    warnings.iter().for_each(|warning| ui.warning(warning));
     name::check(&options.name)?;
     let engine = timings.measure("engine", context.engine()).await?;
-    create::create(&engine, &context.environment, &ui, &options, &timings).await?;
+    create::create(&engine, context, &options, &timings).await?;
     let took = duration::format(timings.total());
     ui.status(&format!("Cluster {} is ready after {took}.", options.name));
     if print_timings {

@@ -2,7 +2,9 @@
 
 pub mod create;
 pub mod delete;
+pub mod edit;
 pub mod list;
+pub mod logs;
 pub mod start;
 pub mod stop;
 
@@ -22,9 +24,13 @@ pub enum Command {
     /// Delete clusters with everything that belongs to them.
     #[command(visible_aliases = ["rm", "del"])]
     Delete(delete::Arguments),
+    /// Change the ports of a cluster while it runs.
+    Edit(edit::Arguments),
     /// List the clusters.
     #[command(visible_alias = "ls")]
     List(list::Arguments),
+    /// Write a cluster's logs into a folder.
+    Logs(logs::Arguments),
     /// Start stopped clusters.
     Start(start::Arguments),
     /// Stop clusters; everything in them is kept.
@@ -36,7 +42,9 @@ pub async fn run(context: &Context, command: Command) -> Result<()> {
     match command {
         Command::Create(arguments) => create::run(context, *arguments).await,
         Command::Delete(arguments) => delete::run(context, arguments).await,
+        Command::Edit(arguments) => edit::run(context, arguments).await,
         Command::List(arguments) => list::run(context, arguments).await,
+        Command::Logs(arguments) => logs::run(context, arguments).await,
         Command::Start(arguments) => start::run(context, arguments).await,
         Command::Stop(arguments) => stop::run(context, arguments).await,
     }

@@ -1,5 +1,7 @@
 //! `kd node`.
 
+pub mod create;
+pub mod delete;
 pub mod list;
 
 use clap::Subcommand;
@@ -10,6 +12,12 @@ use crate::error::Result;
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Add agents to a cluster that runs.
+    #[command(visible_alias = "add")]
+    Create(create::Arguments),
+    /// Take agents out of their cluster.
+    #[command(visible_aliases = ["rm", "del"])]
+    Delete(delete::Arguments),
     /// List the nodes.
     #[command(visible_alias = "ls")]
     List(list::Arguments),
@@ -18,6 +26,8 @@ pub enum Command {
 /// Runs a verb.
 pub async fn run(context: &Context, command: Command) -> Result<()> {
     match command {
+        Command::Create(arguments) => create::run(context, arguments).await,
+        Command::Delete(arguments) => delete::run(context, arguments).await,
         Command::List(arguments) => list::run(context, arguments).await,
     }
 }
