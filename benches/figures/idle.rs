@@ -50,7 +50,7 @@ pub fn measure(bench: &Workbench) -> Measured<Vec<Row>> {
 }
 
 /// The node's processes by the host's numbers.
-fn processes(bench: &Workbench, node: &str) -> Measured<Vec<u32>> {
+pub fn processes(bench: &Workbench, node: &str) -> Measured<Vec<u32>> {
     let listed = bench.docker(&["top", node, "-eo", "pid"])?;
     listed
         .lines()
@@ -65,7 +65,7 @@ fn read(process: u32, file: &str) -> Measured<String> {
 }
 
 /// The sum of a line of every process' memory map.
-fn memory(processes: &[u32], line: &str) -> Measured<f64> {
+pub fn memory(processes: &[u32], line: &str) -> Measured<f64> {
     let mut bytes = 0.0;
     for process in processes {
         let text = read(*process, "smaps_rollup")?;

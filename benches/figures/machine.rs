@@ -60,6 +60,17 @@ impl Workbench {
         Ok(command)
     }
 
+    /// The API of the shared cluster, without kubectl's own time.
+    pub async fn client(&self) -> Measured<kube::Client> {
+        let context = format!("kd-{}", self.cluster()?);
+        let path = self.directory.path().join("kubeconfig");
+        let read = kube::config::Kubeconfig::read_from(&path).map_err(|e| e.to_string())?;
+        let options =
+            kube::config::KubeConfigOptions { context: Some(context), ..Default::default() };
+        let config = kube::Config::from_custom_kubeconfig(read, &options).await;
+        kube::Client::try_from(config.map_err(|e| e.to_string())?).map_err(|e| e.to_string())
+    }
+
     /// What a program prints; an error if it fails.
     pub fn run(&self, command: &mut Command) -> Measured<String> {
         if self.ended.load(Ordering::Relaxed) {
@@ -78,6 +89,11 @@ impl Workbench {
         let began = Instant::now();
         self.run(command)?;
         Ok(began.elapsed())
+    }
+
+    /// A folder for files.
+    pub fn directory(&self) -> &std::path::Path {
+        self.directory.path()
     }
 
     pub fn docker(&self, arguments: &[&str]) -> Measured<String> {
@@ -128,6 +144,13 @@ impl Workbench {
             }
         }
     }
+}
+
+/// The value that at most one percent of the values exceed.
+pub fn percentile_99<T: PartialOrd + Copy>(values: &[T]) -> T {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(|a, b| a.partial_cmp(b).expect("measured values are numbers"));
+    sorted[(sorted.len() * 99).div_ceil(100) - 1]
 }
 
 /// The middle one of an odd number of values, the upper middle one of an even number.

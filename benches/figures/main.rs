@@ -2,13 +2,24 @@
 //! figures`, or some of them by name. What a figure is compared with is measured in the same run.
 //! `BENCH_KD` and `BENCH_KUBECTL` choose other programs.
 
+mod between_nodes;
 mod create;
+mod deployment;
+mod exec;
+mod full_node;
 mod idle;
+mod ingress;
+mod inside;
+mod logs;
 mod machine;
+mod names;
 mod pods;
 mod port_forward;
+mod ready;
+mod service_rules;
 mod size;
 mod table;
+mod virtual_ip;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -25,7 +36,17 @@ const FIGURES: &[Figure] = &[
     ("create", create::measure),
     ("idle", idle::measure),
     ("pods", pods::measure),
+    ("ready", ready::measure),
+    ("deployment", deployment::measure),
+    ("exec", exec::measure),
+    ("logs", logs::measure),
+    ("full-node", full_node::measure),
     ("port-forward", port_forward::measure),
+    ("service-rules", service_rules::measure),
+    ("names", names::measure),
+    ("virtual-ip", virtual_ip::measure),
+    ("between-nodes", between_nodes::measure),
+    ("ingress", ingress::measure),
 ];
 
 /// How long an interrupted figure may take to end.
@@ -40,6 +61,8 @@ fn main() -> ExitCode {
         eprintln!("there is no figure {unknown:?}; there are {}", names.join(", "));
         return ExitCode::from(2);
     }
+    // The first of two is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let bench = Arc::new(Workbench::new());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let code = runtime.block_on(async {
