@@ -181,6 +181,14 @@ pub fn docker(arguments: &[&str]) -> Ran {
     run(Command::new("docker").args(arguments), "")
 }
 
+/// Kills a program of a node (never anything else: it looks only at that container's processes).
+pub fn kill_program(container: &str, program: &str) {
+    let listed = docker(&["top", container, "-eo", "pid,args"]).ok();
+    let mut pids = listed.out.lines().filter(|line| line.contains(program));
+    let pid = pids.next().and_then(|line| line.split_whitespace().next()).unwrap();
+    run(Command::new("kill").args(["-9", pid]), "").ok();
+}
+
 pub fn run(command: &mut Command, stdin: &str) -> Ran {
     let what = format!("{command:?}");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -1,6 +1,6 @@
 //! Three nodes: pods reach each other, a dead node is noticed, a killed kubelet finds its pods.
 
-use crate::harness::{Fixture, Test, docker, eventually};
+use crate::harness::{Fixture, Test, docker, eventually, kill_program};
 
 pub const TESTS: &[Test] = &[
     ("a_killed_kubelet_finds_its_containers", a_killed_kubelet_finds_its_containers),
@@ -97,12 +97,4 @@ fn a_killed_kubelet_finds_its_containers(fixture: &Fixture) {
     eventually("the API answers again", || {
         (k(&["get", "configmap", "kept"]).code == Some(0)).then_some(())
     });
-}
-
-/// Kills a program of a node (never anything else: it looks only at that container's processes).
-fn kill_program(container: &str, program: &str) {
-    let listed = docker(&["top", container, "-eo", "pid,args"]).ok();
-    let mut pids = listed.out.lines().filter(|line| line.contains(program));
-    let pid = pids.next().and_then(|line| line.split_whitespace().next()).unwrap();
-    crate::harness::run(std::process::Command::new("kill").args(["-9", pid]), "").ok();
 }

@@ -14,12 +14,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("contract", &[]),
     ("controllers", &["api", "client"]),
     ("dns", &["api", "client", "network"]),
-    ("kubelet", &["api", "client", "network", "runtime"]),
+    ("ingress", &["api", "client"]),
+    ("kubelet", &["api", "client", "network", "relay", "runtime"]),
     ("network", &[]),
     ("node", ALL),
     ("proxy", &["api", "client", "network"]),
+    ("relay", &[]),
     ("runtime", &[]),
-    ("scheduler", &["api", "client"]),
+    ("scheduler", &["api", "cel", "client", "contract"]),
     ("store", &[]),
     ("testkit", ALL),
 ];
@@ -32,16 +34,18 @@ const ALL: &[&str] = &[
     "contract",
     "controllers",
     "dns",
+    "ingress",
     "kubelet",
     "network",
     "proxy",
+    "relay",
     "runtime",
     "scheduler",
     "store",
 ];
 
 /// Crates that know no Kubernetes, and what would teach it to them.
-const KNOW_NO_KUBERNETES: &[&str] = &["contract", "network", "runtime", "store"];
+const KNOW_NO_KUBERNETES: &[&str] = &["contract", "network", "relay", "runtime", "store"];
 const KUBERNETES: &[&str] = &["k8s-openapi", "kube"];
 
 /// A manifest's dependencies by the name of their section.
@@ -77,7 +81,7 @@ fn lower_layers_know_no_kubernetes() {
 #[test]
 fn the_command_reaches_the_node_in_one_place() {
     let sections = manifest("Cargo.toml");
-    assert_eq!(of_workspace(&sections, "dependencies"), ["contract", "node"]);
+    assert_eq!(of_workspace(&sections, "dependencies"), ["contract", "node", "relay"]);
     let files = tree::rust_files().into_iter().filter(|file| file.path.starts_with("src/"));
     let uses_node = files.filter(|file| {
         let code = code::without_texts(&file.text);

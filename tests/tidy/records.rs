@@ -24,7 +24,8 @@ fn the_map_of_the_code_is_complete() {
 fn every_story_is_told() {
     let list = tree::read("tests/e2e/main.rs");
     for file in tree::names("tests/e2e").iter().filter(|file| *file != "main.rs") {
-        let name = file.trim_end_matches(".rs");
+        // What is not Rust is a program that a story runs.
+        let Some(name) = file.strip_suffix(".rs") else { continue };
         assert!(list.contains(&format!("\nmod {name};")), "tests/e2e/{file} is not in main.rs");
         let text = tree::read(&format!("tests/e2e/{file}"));
         let has_tests = text.contains("\npub const TESTS:");
