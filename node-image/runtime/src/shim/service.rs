@@ -203,7 +203,7 @@ impl Service {
     }
 
     fn accept(&mut self) {
-        if let Ok(socket) = message::accept(&self.listener) {
+        while let Ok(socket) = message::accept(&self.listener) {
             self.clients.insert(self.client_next, socket);
             self.client_next += 1;
         }
@@ -480,7 +480,10 @@ impl Service {
         self.send(client, &Message::Reply { sequence, result }, &descriptors);
     }
 
+    /// To every client, after what it tells was noted on disk. Who has connected and is not accepted yet
+    /// may have read the disk before that.
     fn broadcast(&mut self, message: &Message) {
+        self.accept();
         for client in self.clients.keys().copied().collect::<Vec<_>>() {
             self.send(client, message, &[]);
         }
