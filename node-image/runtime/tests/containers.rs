@@ -231,6 +231,20 @@ fn restarted_node_accounts_for_what_ran() {
 }
 
 /// True when a process has ended; that somebody has reaped it is not ours to say.
+/// That nothing is left is what every test ends with.
+#[test]
+fn records_cut_off_by_a_kill_are_cleared() {
+    run(|node| async move {
+        for cut_off in ["state/sandboxes/cut.json.new", "state/sandboxes/cut.json"] {
+            std::fs::write(node.path(cut_off), "{").unwrap();
+        }
+        let sandbox = node.sandbox().await;
+        let second = node.reopen().await;
+        let known: Vec<String> = second.list().await.unwrap().into_iter().map(|s| s.id).collect();
+        assert_eq!(known, [sandbox]);
+    });
+}
+
 fn is_gone(pid: i32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .map_or(true, |stat| stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z")))

@@ -108,6 +108,9 @@ fn read_records(layout: &Layout) -> io::Result<(Vec<SandboxRecord>, Vec<Containe
                     std::fs::remove_file(&path)?;
                 }
             }
+        } else {
+            // Being written when its writer was killed; the record itself is whole or was none yet.
+            std::fs::remove_file(&path)?;
         }
     }
     let mut containers = Vec::new();
