@@ -35,10 +35,10 @@ struct Flow {
 
 /// Forgets the UDP flows to these targets that are answered by others than the endpoints.
 pub(crate) fn forget_udp(
+    socket: &NetfilterSocket,
     family: Family,
     targets: &HashMap<FlowTarget, Vec<SocketAddr>>,
 ) -> io::Result<()> {
-    let socket = NetfilterSocket::open()?;
     let entries = socket.dump(SUBSYSTEM << 8 | GET, family, Attributes::default())?;
     for entry in &entries {
         let Some(tuple) = body_attributes(entry).find(|(kind, _)| *kind == TUPLE_ORIGINAL) else {

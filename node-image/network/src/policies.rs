@@ -10,8 +10,8 @@ use ipnet::IpNet;
 
 use crate::family::octets;
 use crate::nftables::{
-    ChainHook, ElementData, End, Expression, Holds, STATE_ESTABLISHED, STATE_RELATED, Table,
-    TableChange, TableName, Verdict, address, in_range,
+    ChainHook, ElementData, End, Expression, Holds, KeptSocket, STATE_ESTABLISHED, STATE_RELATED,
+    Table, TableChange, TableName, Verdict, address, in_range,
 };
 use crate::{Error, Family, Protocol, Result};
 
@@ -88,6 +88,7 @@ pub struct PolicyRules {
 pub struct Policies {
     /// By family. None: nothing is known of what is in the kernel.
     applied: [Option<Table>; 2],
+    netfilter: KeptSocket,
 }
 
 impl Policies {
@@ -100,7 +101,7 @@ impl Policies {
             let known = applied.take();
             let written = match known.as_ref() == Some(&wanted) {
                 true => Ok(()),
-                false => write(family, known.as_ref(), &wanted),
+                false => write(&mut self.netfilter, family, known.as_ref(), &wanted),
             };
             match written {
                 // A kernel may lack a family that nobody uses.
@@ -119,13 +120,21 @@ fn has_hooks(table: &Table) -> bool {
     table.chains.values().any(|chain| chain.hook.is_some())
 }
 
-fn write(family: Family, known: Option<&Table>, wanted: &Table) -> io::Result<()> {
+fn write(
+    netfilter: &mut KeptSocket,
+    family: Family,
+    known: Option<&Table>,
+    wanted: &Table,
+) -> io::Result<()> {
     let name = TableName { family, name: TABLE };
-    let changed = known.map(|known| TableChange::between(known, wanted).apply(name));
-    match changed {
-        Some(Ok(())) => Ok(()),
-        _ => TableChange::whole(wanted).replace(name),
+    let change = known.map(|known| TableChange::between(known, wanted));
+    if let Some(change) = change
+        && netfilter.with(|socket| change.apply(socket, name)).is_ok()
+    {
+        return Ok(());
     }
+    let whole = TableChange::whole(wanted);
+    netfilter.with(|socket| whole.replace(socket, name))
 }
 
 /// How one direction is looked at.

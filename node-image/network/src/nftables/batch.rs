@@ -94,8 +94,7 @@ impl Batch {
     }
 
     /// Sends the batch and waits for the kernel's answers.
-    pub(super) fn apply(self) -> io::Result<()> {
-        let socket = NetfilterSocket::open()?;
+    pub(super) fn apply(self, socket: &NetfilterSocket) -> io::Result<()> {
         let mut bytes = message(BATCH_BEGIN, REQUEST, 0, 0, SUBSYSTEM, Attributes::default());
         let count = self.messages.len();
         bytes.extend(self.messages.into_iter().flatten());

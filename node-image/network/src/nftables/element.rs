@@ -52,10 +52,14 @@ pub(super) fn encode(element: &Element) -> Attributes {
 }
 
 /// What a set or map holds now; one that is not there holds nothing.
-pub(crate) fn elements(table: TableName, set: &str) -> io::Result<Vec<Element>> {
+pub(crate) fn elements(
+    socket: &NetfilterSocket,
+    table: TableName,
+    set: &str,
+) -> io::Result<Vec<Element>> {
     let wanted = Attributes::default().string(1, table.name).string(2, set);
     let kind = SUBSYSTEM << 8 | GET_ELEMENTS;
-    let bodies = match NetfilterSocket::open()?.dump(kind, table.family, wanted) {
+    let bodies = match socket.dump(kind, table.family, wanted) {
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(Vec::new()),
         bodies => bodies?,
     };

@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::{ChainHook, End, Expression, Register, Table, TableChange, TableName};
+use super::{ChainHook, End, Expression, KeptSocket, Register, Table, TableChange, TableName};
 use crate::family::octets;
 use crate::{Error, Family, Result};
 
@@ -20,7 +20,8 @@ pub(crate) fn masquerade(pods: IpNet, others: &[IpNet]) -> Result<()> {
     let mut table = Table::default();
     table.chain("postrouting", Some(ChainHook::POSTROUTING_NAT)).rules = vec![rule];
     let name = TableName { family, name: "kd-masquerade" };
-    TableChange::whole(&table).replace(name).map_err(Error::of(operation))
+    let change = TableChange::whole(&table);
+    KeptSocket::default().with(|socket| change.replace(socket, name)).map_err(Error::of(operation))
 }
 
 /// Goes on only when an address of the packet is in the range, or is not. Takes as many registers as

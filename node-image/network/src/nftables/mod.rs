@@ -16,5 +16,5 @@ pub(crate) use expression::{
 };
 pub(crate) use masquerade::{address, in_range, masquerade};
 pub(crate) use message::{Attributes, attribute, body_attributes, message};
-pub(crate) use socket::{ACKNOWLEDGE, NetfilterSocket, REQUEST};
+pub(crate) use socket::{ACKNOWLEDGE, KeptSocket, NetfilterSocket, REQUEST};
 pub(crate) use table::{ChainHook, ElementChanges, Holds, Table, TableChange, TableName};

@@ -28,7 +28,31 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 1 << 16;
 
 /// A socket to one of netfilter's subsystems.
+#[derive(Debug)]
 pub(crate) struct NetfilterSocket(OwnedFd);
+
+/// A socket that is opened when it is needed and then kept: before the kernel closes one it waits for
+/// whoever may still use what was deleted, which takes longer than most changes.
+#[derive(Debug, Default)]
+pub(crate) struct KeptSocket(Option<NetfilterSocket>);
+
+impl KeptSocket {
+    /// Does something with the socket, which is of the network namespace of the thread that was the
+    /// first to do so.
+    pub(crate) fn with<T>(
+        &mut self,
+        work: impl FnOnce(&NetfilterSocket) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let socket = match self.0.take() {
+            Some(socket) => socket,
+            None => NetfilterSocket::open()?,
+        };
+        // After an error more answers may be on their way, so the next one gets another socket.
+        let done = work(&socket)?;
+        self.0 = Some(socket);
+        Ok(done)
+    }
+}
 
 impl NetfilterSocket {
     /// Opens a socket of this thread's network namespace.
@@ -51,8 +75,9 @@ impl NetfilterSocket {
         self.make_room(bytes.len())?;
         self.send(bytes)?;
         let mut answered = 0;
+        let mut buffer = vec![0; ANSWER_BYTES_MAX];
         while answered < count {
-            self.receive(|kind, body| {
+            self.receive(&mut buffer, |kind, body| {
                 if kind == ERROR {
                     refusal(body)?;
                     answered += 1;
@@ -73,8 +98,9 @@ impl NetfilterSocket {
         self.make_room(ANSWER_BYTES_MAX)?;
         self.send(&message(kind, REQUEST | DUMP, 1, family.number(), 0, attributes))?;
         let (mut found, mut done) = (Vec::new(), false);
+        let mut buffer = vec![0; ANSWER_BYTES_MAX];
         while !done {
-            self.receive(|kind, body| {
+            self.receive(&mut buffer, |kind, body| {
                 match kind {
                     ERROR => refusal(body)?,
                     DONE => done = true,
@@ -103,9 +129,12 @@ impl NetfilterSocket {
         if sent == bytes.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
     }
 
-    fn receive(&self, mut each: impl FnMut(u16, &[u8]) -> io::Result<()>) -> io::Result<()> {
-        let mut buffer = vec![0u8; ANSWER_BYTES_MAX];
-        let length = recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
+    fn receive(
+        &self,
+        buffer: &mut [u8],
+        mut each: impl FnMut(u16, &[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let length = recv(self.0.as_raw_fd(), buffer, MsgFlags::empty())?;
         for (kind, body) in messages(&buffer[..length]) {
             each(kind, body)?;
         }

@@ -7,6 +7,7 @@ use super::batch::Batch;
 use super::element::{Element, ElementData};
 use super::expression::Expression;
 use super::message::Attributes;
+use super::socket::NetfilterSocket;
 use crate::Family;
 
 /// Which table: tables of one name in both families are two.
@@ -213,14 +214,14 @@ impl TableChange {
     }
 
     /// Makes the kernel's table what the change ends with, whatever is in it now.
-    pub(crate) fn replace(&self, table: TableName) -> io::Result<()> {
-        self.batch(Batch::replace(table)).apply()
+    pub(crate) fn replace(&self, socket: &NetfilterSocket, table: TableName) -> io::Result<()> {
+        self.batch(Batch::replace(table)).apply(socket)
     }
 
     /// Writes the difference.
-    pub(crate) fn apply(&self, table: TableName) -> io::Result<()> {
+    pub(crate) fn apply(&self, socket: &NetfilterSocket, table: TableName) -> io::Result<()> {
         let batch = self.batch(Batch::change(table));
-        if batch.is_empty() { Ok(()) } else { batch.apply() }
+        if batch.is_empty() { Ok(()) } else { batch.apply(socket) }
     }
 
     /// How many chains, rules, sets and elements it writes.

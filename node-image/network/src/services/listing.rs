@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use super::rules::{ENDPOINTS, OUTSIDERS_FIRST_SLOT, REFUSED, REJECT, SERVICES, SOURCES};
-use crate::nftables::{ElementData, TableName, Verdict, elements};
+use crate::nftables::{ElementData, KeptSocket, NetfilterSocket, TableName, Verdict, elements};
 use crate::{Error, Family, Result};
 
 /// A port as the kernel knows it.
@@ -33,30 +33,31 @@ pub struct ListedPort {
 
 /// All ports, those of IPv4 first.
 pub fn listed_services() -> Result<Vec<ListedPort>> {
-    let mut all = Vec::new();
-    for family in Family::ALL {
-        let table = TableName { family, name: super::TABLE };
-        all.extend(of_family(table).map_err(Error::of("read the rules of services"))?);
-    }
-    Ok(all)
+    let read = |socket: &NetfilterSocket| {
+        let tables = Family::ALL.map(|family| TableName { family, name: super::TABLE });
+        let read: io::Result<Vec<_>> =
+            tables.into_iter().map(|table| of_family(socket, table)).collect();
+        Ok(read?.concat())
+    };
+    KeptSocket::default().with(read).map_err(Error::of("read the rules of services"))
 }
 
-fn of_family(table: TableName) -> io::Result<Vec<ListedPort>> {
+fn of_family(socket: &NetfilterSocket, table: TableName) -> io::Result<Vec<ListedPort>> {
     let length = table.family.address_length() as usize + 8;
     let mut ports: BTreeMap<Vec<u8>, ListedPort> = BTreeMap::new();
-    for element in elements(table, SERVICES)? {
+    for element in elements(socket, table, SERVICES)? {
         entry(&mut ports, table.family, &element.key).way = chain(element.data);
     }
-    for element in elements(table, REFUSED)? {
+    for element in elements(socket, table, REFUSED)? {
         let is_reject =
             matches!(&element.data, ElementData::Verdict(Verdict::Goto(to)) if to == REJECT);
         let refusal = if is_reject { "reject" } else { "drop" };
         entry(&mut ports, table.family, &element.key).refusal = Some(refusal);
     }
-    for element in elements(table, SOURCES)? {
+    for element in elements(socket, table, SOURCES)? {
         entry(&mut ports, table.family, &element.key).sources = Some(chain(element.data));
     }
-    let mut slots = elements(table, ENDPOINTS)?;
+    let mut slots = elements(socket, table, ENDPOINTS)?;
     slots.sort();
     for element in slots {
         let ElementData::Value(target) = &element.data else { continue };

@@ -294,19 +294,17 @@ fn translate_chains(family: Family, table: &mut Table) {
 /// a port that it does not have.
 fn refuse_chains(family: Family, table: &mut Table) {
     let verdict = || Expression::LookupVerdict { set: REFUSED.into(), key: 0 };
-    let by_address = [is_new(), load_key(family, false, 0), vec![verdict()]].concat();
-    let to_port = [to_this_node(family), load_key(family, true, 0)].concat();
-    let by_port = [is_new(), to_port, vec![verdict()]].concat();
-    let mut unknown_port = is_new();
-    unknown_port.extend([
+    let by_address = [load_key(family, false, 0), vec![verdict()]].concat();
+    let by_port = [to_this_node(family), load_key(family, true, 0), vec![verdict()]].concat();
+    let unknown_port = vec![
         address(family, End::Destination, 0),
         Expression::Lookup { set: CLUSTER_ADDRESSES.into(), key: 0, into: None },
         Expression::Decide(Verdict::Goto(REJECT.into())),
-    ]);
+    ];
     for (name, hook) in
         [("refuse", ChainHook::PREROUTING_FILTER), ("refuse-output", ChainHook::OUTPUT_FILTER)]
     {
-        let rules = vec![by_address.clone(), by_port.clone(), unknown_port.clone()];
+        let rules = vec![known_passes(), by_address.clone(), by_port.clone(), unknown_port.clone()];
         table.chain(name, Some(hook)).rules = rules;
     }
     let reset = vec![
@@ -321,12 +319,12 @@ fn refuse_chains(family: Family, table: &mut Table) {
 /// Who may connect is looked at before the destination is translated.
 fn source_chains(family: Family, table: &mut Table) {
     let verdict = Expression::LookupVerdict { set: SOURCES.into(), key: 0 };
-    let rule = [is_new(), load_key(family, false, 0), vec![verdict]].concat();
+    let rule = [load_key(family, false, 0), vec![verdict]].concat();
     for (name, hook) in [
         ("sources-prerouting", ChainHook::PREROUTING_BEFORE_NAT),
         ("sources-output", ChainHook::OUTPUT_BEFORE_NAT),
     ] {
-        table.chain(name, Some(hook)).rules = vec![rule.clone()];
+        table.chain(name, Some(hook)).rules = vec![known_passes(), rule.clone()];
     }
 }
 
@@ -452,10 +450,15 @@ fn load_key(family: Family, node_port: bool, first: Register) -> Vec<Expression>
     vec![to, Expression::Layer4Protocol { into: after }, port]
 }
 
-fn is_new() -> Vec<Expression> {
-    let mut test = vec![Expression::ConnectionState { into: 0 }];
-    test.extend(Expression::any_bit(0, STATE_NEW));
-    test
+/// The first rule of what is only asked of new connections: every packet pays for this one, and none
+/// but the first of a connection for the others.
+fn known_passes() -> Vec<Expression> {
+    vec![
+        Expression::ConnectionState { into: 0 },
+        Expression::mask(0, STATE_NEW.to_ne_bytes().to_vec()),
+        Expression::Compare { register: 0, equal: true, value: vec![0; 4] },
+        Expression::Decide(Verdict::Accept),
+    ]
 }
 
 /// The node itself is addressed, and not by a loopback address: Docker's resolver has one.
@@ -541,6 +544,16 @@ mod tests {
         let node_port = ServicePort { frontend: Frontend::NodePort(Family::V6), ..port };
         let target = FrontendKey::of(&node_port).flow_target();
         assert_eq!(target, FlowTarget { address: None, port: 80 });
+    }
+
+    #[test]
+    fn packets_of_known_connections_pass_by_one_rule() {
+        let ranges = ["192.0.2.0/24".parse().unwrap()];
+        let class = Class::Sources(ranges.to_vec());
+        let table = structure(Family::V4, [&class].into_iter(), None);
+        let filters = table.chains.values().filter(|c| c.hook.is_some_and(|h| h.kind == "filter"));
+        let first: Vec<_> = filters.map(|chain| chain.rules[0].clone()).collect();
+        assert_eq!(first, vec![known_passes(); 4]);
     }
 
     #[test]

@@ -209,8 +209,32 @@ fn changes_leave_connections_alone() {
         };
         set(&mut services, &[cluster("10.96.0.8", &[A])]);
         say(&mut server, &mut client);
+        // A new process writes everything anew, before and after it knows the services.
+        let mut restarted = self::services();
+        set(&mut restarted, &[]);
+        say(&mut server, &mut client);
+        set(&mut restarted, &[cluster("10.96.0.8", &[A])]);
+        say(&mut server, &mut client);
         set(&mut services, &[]);
         say(&mut server, &mut client);
+    });
+}
+
+#[test]
+fn owners_change_what_is_theirs() {
+    with_node(async |network: HostRoutes| {
+        let (_a, b) = pods(&network).await;
+        let mut services = services();
+        let of = |ip: &str, endpoint: &str| vec![Arc::new(cluster(ip, &[endpoint]))];
+        let both = [("n/one", of("10.96.0.8", A)), ("n/two", of("10.96.0.9", A))];
+        services.update(both).unwrap();
+        services.update([("n/one", of("10.96.0.8", B))]).unwrap();
+        assert!(ask(&b, "10.96.0.8:80").unwrap().starts_with("b "));
+        assert!(ask(&b, "10.96.0.9:80").unwrap().starts_with("a "));
+        services.update([("n/two", of("10.96.0.8", A))]).unwrap();
+        assert!(ask(&b, "10.96.0.8:80").unwrap().starts_with("b "), "the first by name has it");
+        services.update([("n/one", Vec::new())]).unwrap();
+        assert!(ask(&b, "10.96.0.8:80").unwrap().starts_with("a "));
     });
 }
 
