@@ -1,15 +1,17 @@
-//! A pod network whose pods are guarded: a pod gets its link when its policies are in force.
+//! A pod network whose pods are guarded: a pod gets its link when its policies are in force, and not
+//! before. While they cannot be known, new pods wait.
 
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use ipnet::IpNet;
-use kd_network::{OtherNode, PodLink, PodNetwork, Result, ServicePort};
+use kd_network::{Error, OtherNode, PodLink, PodNetwork, Result, ServicePort};
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// How long a pod waits for its policies.
+/// How long a pod waits for its policies; then its kubelet says so, and tries again later.
 const ENFORCED_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pods that wait at a time; more wait for a place.
 const WAITING_MAX: usize = 256;
@@ -35,9 +37,8 @@ pub fn policy_gate() -> (PolicyGate, Arrivals) {
 }
 
 impl PolicyGate {
-    /// Returns once a pod's policies are in force for its addresses, or when they stay unknown: a
-    /// node must be able to start its pods while the API server is away.
-    async fn wait(&self, pod: &str, addresses: &[IpAddr]) {
+    /// Returns once a pod's policies are in force for its addresses; an error when they stay unknown.
+    async fn wait(&self, pod: &str, addresses: &[IpAddr]) -> Result<()> {
         let (guarded, done) = oneshot::channel();
         let addresses = addresses.to_vec();
         let arrival = Arrival { pod: pod.to_owned(), addresses, guarded };
@@ -45,8 +46,12 @@ impl PolicyGate {
             let sent = self.0.send(arrival).await.is_ok();
             sent && done.await.is_ok()
         };
-        if !matches!(tokio::time::timeout(ENFORCED_TIMEOUT, asked).await, Ok(true)) {
-            tracing::warn!(pod, "the pod starts before its network policies are known");
+        match tokio::time::timeout(ENFORCED_TIMEOUT, asked).await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(Error {
+                operation: "wait until the pod's network policies are in force".to_owned(),
+                source: io::ErrorKind::TimedOut.into(),
+            }),
         }
     }
 }
@@ -71,7 +76,7 @@ impl PodNetwork for GuardedNetwork {
     }
 
     async fn attach(&self, pod: &PodLink) -> Result<Vec<IpAddr>> {
-        self.gate.wait(&pod.uid, &pod.addresses).await;
+        self.gate.wait(&pod.uid, &pod.addresses).await?;
         self.network.attach(pod).await
     }
 
@@ -93,5 +98,57 @@ impl PodNetwork for GuardedNetwork {
 
     async fn set_host_ports(&self, ports: Vec<ServicePort>) -> Result<()> {
         self.network.set_host_ports(ports).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Remembers the pods that got a link.
+    #[derive(Default)]
+    struct Links(Mutex<Vec<String>>);
+
+    #[async_trait]
+    impl PodNetwork for Links {
+        async fn attach(&self, pod: &PodLink) -> Result<Vec<IpAddr>> {
+            self.0.lock().unwrap().push(pod.uid.clone());
+            Ok(pod.addresses.clone())
+        }
+        async fn detach(&self, _: &str) -> Result<()> {
+            Ok(())
+        }
+        async fn attached(&self) -> Result<Vec<(String, Vec<IpAddr>)>> {
+            Ok(Vec::new())
+        }
+        async fn set_nodes(&self, _: &[IpNet], _: &[OtherNode]) -> Result<()> {
+            Ok(())
+        }
+        async fn set_masquerade(&self, _: &[IpNet], _: &[IpNet]) -> Result<()> {
+            Ok(())
+        }
+        async fn set_host_ports(&self, _: Vec<ServicePort>) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_without_its_policies_gets_no_link() {
+        let links = Arc::new(Links::default());
+        let (gate, mut arrivals) = policy_gate();
+        let network = GuardedNetwork::new(links.clone(), gate);
+        let pod = |uid: &str| PodLink { uid: uid.to_owned(), ..PodLink::default() };
+        let late = network.attach(&pod("late")).await.unwrap_err();
+        assert!(late.to_string().contains("network policies"), "{late}");
+        let _unanswered = arrivals.0.recv().await.unwrap();
+        let guard = async { arrivals.0.recv().await.unwrap().guarded.send(()).unwrap() };
+        let guarded = pod("guarded");
+        let (attached, ()) = tokio::join!(network.attach(&guarded), guard);
+        attached.unwrap();
+        drop(arrivals);
+        assert!(network.attach(&pod("at the end")).await.is_err());
+        assert_eq!(*links.0.lock().unwrap(), ["guarded"]);
     }
 }
