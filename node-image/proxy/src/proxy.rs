@@ -1,13 +1,19 @@
 //! Keeps the kernel's rules equal to the API's Services.
 
+use std::time::Duration;
+
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kd_client::{Cache, Client, Interest, Resource, Selectors, View};
 use kd_network::Services;
+use tokio::time::sleep;
 
 use crate::health::{HealthServers, ProxyHealth};
 use crate::state::State;
+
+/// After the kernel refused rules: it does not tell when it would take them.
+pub(crate) const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the proxy of a node is told.
 #[derive(Clone, Debug)]
@@ -44,8 +50,14 @@ pub async fn run(client: Client, config: Config) {
         health,
         is_behind: false,
     };
-    while let Some(batch) = changes.next().await {
-        proxy.state.note(&batch);
+    loop {
+        tokio::select! {
+            batch = changes.next() => match batch {
+                Some(batch) => proxy.state.note(&batch),
+                None => return,
+            },
+            () = sleep(RETRY_PAUSE), if proxy.is_behind => {}
+        }
         let view = cache.view();
         if view.resources().all(|resource| view.is_synced(resource)) {
             proxy.apply(&view).await;
@@ -64,16 +76,14 @@ struct Proxy {
 
 impl Proxy {
     async fn apply(&mut self, view: &View) {
-        if !self.state.refresh(view) && !self.is_behind {
-            return self.health.updated();
-        }
-        let written = self.services.set(self.state.ports());
+        let written = self.services.update(self.state.refresh(view));
         self.is_behind = written.is_err();
         match written {
             Ok(()) => self.health.updated(),
-            // The next change tries again with everything.
             Err(error) => tracing::error!(%error, "cannot program services"),
         }
-        self.servers.set(self.state.health()).await;
+        if let Some(health) = self.state.changed_health() {
+            self.servers.set(health).await;
+        }
     }
 }

@@ -22,6 +22,9 @@ struct Known {
     health: Option<(u16, usize)>,
 }
 
+/// Services that changed, and their ports now.
+pub(crate) type Changed = Vec<(String, Vec<Arc<ServicePort>>)>;
+
 /// Rules by Service.
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -31,6 +34,7 @@ pub(crate) struct State {
     /// Services to look at; all of them when `is_whole` is not set.
     dirty: BTreeSet<Key>,
     is_whole: bool,
+    has_other_health: bool,
 }
 
 impl State {
@@ -76,23 +80,22 @@ impl State {
         }
     }
 
-    /// Looks at what changed; false when the rules are as before.
-    pub(crate) fn refresh(&mut self, view: &View) -> bool {
+    /// Looks at what changed; tells the Services whose ports are others now.
+    pub(crate) fn refresh(&mut self, view: &View) -> Changed {
         let was_whole = std::mem::replace(&mut self.is_whole, true);
         let mut dirty = std::mem::take(&mut self.dirty);
         if !was_whole {
             dirty.extend(view.objects(&resources::SERVICES, None).map(|object| object.key()));
         }
-        let mut changed = !was_whole;
-        for key in dirty {
-            changed |= self.refresh_one(view, key);
-        }
-        changed
+        dirty.into_iter().filter_map(|key| self.refresh_one(view, key)).collect()
     }
 
-    fn refresh_one(&mut self, view: &View, key: Key) -> bool {
+    fn refresh_one(&mut self, view: &View, key: Key) -> Option<(String, Vec<Arc<ServicePort>>)> {
+        let name = key.to_string();
         let Some(service) = view.get::<Service>(&key.namespace, &key.name) else {
-            return self.services.remove(&key).is_some();
+            let gone = self.services.remove(&key)?;
+            self.has_other_health |= gone.health.is_some();
+            return Some((name, Vec::new()));
         };
         let slices = self.slices.get(&key).into_iter().flatten();
         let slices: Vec<EndpointSlice> = slices
@@ -100,29 +103,29 @@ impl State {
             .collect();
         let rules = service_rules(&service, &slices, &self.place);
         let known = self.services.entry(key).or_default();
-        let is_same = known.health == rules.health
-            && known.ports.len() == rules.ports.len()
+        self.has_other_health |= known.health != rules.health;
+        known.health = rules.health;
+        let is_same = known.ports.len() == rules.ports.len()
             && known.ports.iter().zip(&rules.ports).all(|(old, new)| **old == *new);
-        if !is_same {
-            known.ports = rules.ports.into_iter().map(Arc::new).collect();
-            known.health = rules.health;
+        if is_same {
+            return None;
         }
-        !is_same
+        known.ports = rules.ports.into_iter().map(Arc::new).collect();
+        Some((name, known.ports.clone()))
     }
 
-    /// All ports.
-    pub(crate) fn ports(&self) -> impl Iterator<Item = Arc<ServicePort>> {
-        self.services.values().flat_map(|known| known.ports.iter().cloned())
-    }
-
-    /// What load balancers may ask for: by port, the Service and how many endpoints are here.
-    pub(crate) fn health(&self) -> BTreeMap<u16, (Key, usize)> {
+    /// What load balancers may ask for, when that changed: by port, the Service and how many
+    /// endpoints are here.
+    pub(crate) fn changed_health(&mut self) -> Option<BTreeMap<u16, (Key, usize)>> {
+        if !std::mem::take(&mut self.has_other_health) {
+            return None;
+        }
         let all = self.services.iter();
-        all.filter_map(|(key, known)| {
+        let told = all.filter_map(|(key, known)| {
             let (port, count) = known.health?;
             Some((port, (key.clone(), count)))
-        })
-        .collect()
+        });
+        Some(told.collect())
     }
 }
 
@@ -173,13 +176,26 @@ mod tests {
             self.put(Resource::of::<EndpointSlice>(), slice);
         }
 
-        fn check(&mut self, changed: bool, expect: &[&str]) {
-            assert_eq!(self.state.refresh(&self.view), changed);
-            let ports = self.state.ports();
-            let ends: Vec<String> = ports
-                .map(|port| port.endpoints.iter().map(ToString::to_string).collect())
-                .collect();
-            assert_eq!(ends, expect);
+        fn delete_service(&mut self, name: &str) {
+            let resource = Resource::of::<Service>();
+            let key = Key::new("n", name);
+            let old = self.view.object(&resource, &key).cloned();
+            self.view.remove(&resource, &key);
+            self.state.note(&[Change { resource: Arc::new(resource), old, new: None }]);
+        }
+
+        /// The Services that changed, each with its endpoints.
+        fn check(&mut self, expect: &[(&str, &str)]) {
+            let changed = self.state.refresh(&self.view);
+            let ends = |ports: &[Arc<ServicePort>]| -> String {
+                let all = ports.iter().flat_map(|port| &port.endpoints);
+                all.map(ToString::to_string).collect()
+            };
+            let changed: Vec<(&str, String)> =
+                changed.iter().map(|(name, ports)| (name.as_str(), ends(ports))).collect();
+            let expect: Vec<_> =
+                expect.iter().map(|(name, ends)| (*name, (*ends).to_owned())).collect();
+            assert_eq!(changed, expect);
         }
     }
 
@@ -189,13 +205,36 @@ mod tests {
         world.service("a", "10.96.0.8");
         world.service("b", "10.96.0.9");
         world.slice("b-1", "b", "10.244.0.2");
-        world.check(true, &["", "10.244.0.2:80"]);
-        world.check(false, &["", "10.244.0.2:80"]);
+        world.check(&[("n/a", ""), ("n/b", "10.244.0.2:80")]);
+        world.check(&[]);
         world.slice("b-1", "b", "10.244.0.2");
-        world.check(false, &["", "10.244.0.2:80"]);
+        world.check(&[]);
         world.slice("b-1", "b", "10.244.0.3");
-        world.check(true, &["", "10.244.0.3:80"]);
+        world.check(&[("n/b", "10.244.0.3:80")]);
         world.slice("b-1", "a", "10.244.0.3");
-        world.check(true, &["10.244.0.3:80", ""]);
+        world.check(&[("n/a", "10.244.0.3:80"), ("n/b", "")]);
+        world.delete_service("a");
+        world.check(&[("n/a", "")]);
+        world.check(&[]);
+    }
+
+    #[test]
+    fn health_is_told_when_it_changed() {
+        let mut world = World::new();
+        let spec = json!({"clusterIP": "10.96.0.8", "type": "LoadBalancer",
+            "externalTrafficPolicy": "Local", "healthCheckNodePort": 31000,
+            "ports": [{"port": 80}]});
+        let metadata = json!({"namespace": "n", "name": "a"});
+        world.put(Resource::of::<Service>(), json!({"metadata": metadata, "spec": spec}));
+        world.service("b", "10.96.0.9");
+        world.state.refresh(&world.view);
+        let told = BTreeMap::from([(31000, (Key::new("n", "a"), 0))]);
+        assert_eq!(world.state.changed_health(), Some(told));
+        world.slice("b-1", "b", "10.244.0.2");
+        world.state.refresh(&world.view);
+        assert_eq!(world.state.changed_health(), None);
+        world.delete_service("a");
+        world.state.refresh(&world.view);
+        assert_eq!(world.state.changed_health(), Some(BTreeMap::new()));
     }
 }

@@ -9,10 +9,12 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kd_client::{Cache, Change, Client, Interest, Keep, Key, Resource, View, resources};
 use kd_network::{Policies, PolicyRules};
 use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use super::gate::{Arrival, Arrivals};
 use super::pods::PodFacts;
 use super::rules::{Surroundings, policy_rules};
+use crate::proxy::RETRY_PAUSE;
 
 /// What the enforcer of a node is told.
 #[derive(Clone, Debug)]
@@ -41,6 +43,7 @@ pub async fn enforce(client: Client, config: PolicyConfig, mut arrivals: Arrival
                 None => return,
             },
             Some(arrival) = arrivals.0.recv() => enforcer.expect(arrival),
+            () = sleep(RETRY_PAUSE), if enforcer.is_behind => {}
         }
         let view = cache.view();
         if view.resources().all(|resource| view.is_synced(resource)) {
@@ -58,6 +61,8 @@ struct Enforcer {
     policies: Policies,
     /// Something that rules are made of changed.
     is_stale: bool,
+    /// The last rules could not be written.
+    is_behind: bool,
 }
 
 impl Enforcer {
@@ -69,6 +74,7 @@ impl Enforcer {
             waiting: Vec::new(),
             policies: Policies::default(),
             is_stale: true,
+            is_behind: false,
         }
     }
 
@@ -109,8 +115,10 @@ impl Enforcer {
     fn apply(&mut self, view: &View) {
         if std::mem::take(&mut self.is_stale) {
             let rules = self.rules(view);
-            if let Err(error) = self.policies.set(&rules) {
-                // The next change tries again; pods that wait for their rules go on waiting.
+            let written = self.policies.set(&rules);
+            self.is_behind = written.is_err();
+            if let Err(error) = written {
+                // Pods that wait for their rules go on waiting.
                 tracing::error!(%error, "cannot enforce network policies");
                 self.is_stale = true;
                 return;
