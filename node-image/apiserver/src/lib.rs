@@ -42,7 +42,7 @@ mod testing;
 
 pub use answer::{Answer, AnswerBody, BodyError, BoxError, RequestBody};
 pub use audit::{AuditConfig, AuditPolicy};
-pub use authn::AuthenticationConfiguration;
+pub use authn::{AuthenticationConfiguration, ClientCertificates};
 pub use authz::AuthorizationConfiguration;
 pub use config::{Clock, Config, FrontProxy, Random};
 pub use configuration::ConfigurationError;

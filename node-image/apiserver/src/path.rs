@@ -1,5 +1,7 @@
 //! From a request's method and URL to what is asked, as upstream reads them.
 
+use std::borrow::Cow;
+
 use http::Method;
 use percent_encoding::percent_decode_str;
 
@@ -11,33 +13,29 @@ const NAMESPACE_SUBRESOURCES: [&str; 2] = ["status", "finalize"];
 
 /// Reads the path and the query of a request.
 pub(crate) fn request_info(method: &Method, path: &str, query: &Query) -> RequestInfo {
-    let mut info = RequestInfo {
-        path: path.to_owned(),
-        verb: method.as_str().to_lowercase(),
-        ..RequestInfo::default()
-    };
-    let segments: Vec<String> = path
-        .trim_matches('/')
-        .split('/')
-        .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())
-        .collect();
-    let mut rest = match segments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["api", version, rest @ ..] if !rest.is_empty() => {
-            info.version = (*version).to_owned();
-            rest.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>()
+    let mut info = RequestInfo { path: path.to_owned(), ..RequestInfo::default() };
+    let decoded = |segment| percent_decode_str(segment).decode_utf8_lossy();
+    let segments: Vec<Cow<'_, str>> = path.trim_matches('/').split('/').map(decoded).collect();
+    let mut rest = match segments.as_slice() {
+        [api, version, rest @ ..] if api == "api" && !rest.is_empty() => {
+            info.version = version.to_string();
+            rest
         }
-        ["apis", group, version, rest @ ..] if !rest.is_empty() => {
-            info.group = (*group).to_owned();
-            info.version = (*version).to_owned();
-            rest.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>()
+        [apis, group, version, rest @ ..] if apis == "apis" && !rest.is_empty() => {
+            info.group = group.to_string();
+            info.version = version.to_string();
+            rest
         }
-        _ => return info,
+        _ => {
+            info.verb = method.as_str().to_lowercase();
+            return info;
+        }
     };
     info.is_resource = true;
     info.verb = verb(method).to_owned();
     let watch_path = rest.len() > 1 && rest[0] == "watch";
     if watch_path {
-        rest.remove(0);
+        rest = &rest[1..];
     }
     read_resource(&mut info, rest);
     info.field_selector = query.first("fieldSelector").to_owned();
@@ -57,19 +55,19 @@ fn verb(method: &Method) -> &'static str {
     }
 }
 
-fn read_resource(info: &mut RequestInfo, mut rest: Vec<String>) {
+fn read_resource(info: &mut RequestInfo, mut rest: &[Cow<'_, str>]) {
     if rest[0] == "namespaces" && rest.len() > 1 {
-        info.namespace = rest[1].clone();
-        let own = rest.len() == 2 || NAMESPACE_SUBRESOURCES.contains(&rest[2].as_str());
+        info.namespace = rest[1].to_string();
+        let own = rest.len() == 2 || NAMESPACE_SUBRESOURCES.contains(&&*rest[2]);
         if !own {
-            rest.drain(..2);
+            rest = &rest[2..];
         }
     }
-    let mut rest = rest.into_iter();
-    info.resource = rest.next().unwrap_or_default();
-    info.name = rest.next().unwrap_or_default();
-    info.subresource = rest.next().unwrap_or_default();
-    info.rest = rest.collect::<Vec<_>>().join("/");
+    let part = |place: usize| rest.get(place).map(ToString::to_string).unwrap_or_default();
+    info.resource = part(0);
+    info.name = part(1);
+    info.subresource = part(2);
+    info.rest = rest.get(3..).unwrap_or_default().join("/");
     if !info.rest.is_empty() && info.path.ends_with('/') {
         info.rest.push('/');
     }

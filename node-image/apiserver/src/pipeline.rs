@@ -12,15 +12,14 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 use kd_api::Status;
-use rustls::pki_types::CertificateDer;
 
 use crate::aggregation;
 use crate::answer::{self, Answer, RequestBody};
 use crate::audit::{self, Record};
-use crate::authn::impersonated;
+use crate::authn::{ClientCertificates, impersonated};
 use crate::authz::forbidden;
 use crate::endpoints;
-use crate::fairness::{Flow, Seat};
+use crate::fairness::{self, Flow, Seat};
 use crate::metrics::{LongRunning, RequestLabels};
 use crate::negotiate::{self, Offer, Wanted, media_type};
 use crate::path::request_info;
@@ -35,7 +34,7 @@ pub(crate) enum Peer {
     /// Somebody at the other end of a connection.
     Remote {
         /// What they hold, verified; may be empty.
-        certificates: Arc<[CertificateDer<'static>]>,
+        certificates: Arc<ClientCertificates>,
         /// Where they are.
         address: SocketAddr,
     },
@@ -60,7 +59,7 @@ pub(crate) struct Exchange {
     pub(crate) parts: Parts,
     pub(crate) query: Query,
     pub(crate) info: RequestInfo,
-    pub(crate) user: UserInfo,
+    pub(crate) user: Arc<UserInfo>,
     /// What clients and the audit log call the request.
     pub(crate) audit_id: String,
     /// When it came.
@@ -96,7 +95,7 @@ pub(crate) async fn run(
         parts,
         query: Query::default(),
         info: RequestInfo::default(),
-        user: UserInfo::default(),
+        user: Arc::default(),
         audit_id,
         received: (server.clock)(),
         audit: None,
@@ -218,15 +217,15 @@ impl Told {
     fn finish(self, server: &ApiServer, labels: RequestLabels, mut answer: Answer) -> Answer {
         server.metrics.answered(labels, answer.status().as_u16(), self.started.elapsed());
         let headers = answer.headers_mut();
-        let mut tell = |name: &'static str, text: &str| {
-            if let Ok(value) = HeaderValue::from_str(text) {
+        let mut tell = |name: &'static str, value: Option<HeaderValue>| {
+            if let Some(value) = value {
                 headers.insert(HeaderName::from_static(name), value);
             }
         };
-        tell("audit-id", &self.id);
-        if let Some(Flow { names, .. }) = &self.flow {
-            tell("x-kubernetes-pf-flowschema-uid", &names.schema_uid);
-            tell("x-kubernetes-pf-prioritylevel-uid", &names.level_uid);
+        tell("audit-id", HeaderValue::try_from(self.id).ok());
+        if let Some(Flow { names, .. }) = self.flow {
+            tell("x-kubernetes-pf-flowschema-uid", names.schema_uid.clone());
+            tell("x-kubernetes-pf-prioritylevel-uid", names.level_uid.clone());
         }
         let cache_control = headers.entry(http::header::CACHE_CONTROL);
         cache_control.or_insert(HeaderValue::from_static("no-cache, private"));
@@ -237,8 +236,15 @@ impl Told {
 /// A random (version 4) UUID of 128 random bits.
 pub(crate) fn uuid(random: u128) -> String {
     let bits = (random & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
-    let hex = format!("{bits:032x}");
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    let part = |shift: u32, digits: u32| (bits >> shift) & ((1 << (4 * digits)) - 1);
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        part(96, 8),
+        part(80, 4),
+        part(64, 4),
+        part(48, 4),
+        part(0, 12)
+    )
 }
 
 fn parse(exchange: &mut Exchange) -> BoxFuture<'_, Result<(), Status>> {
@@ -252,7 +258,7 @@ fn authenticate(exchange: &mut Exchange) -> BoxFuture<'_, Result<(), Status>> {
     Box::pin(async {
         let certificates = match &exchange.peer {
             Peer::Known(user) => {
-                exchange.user = (**user).clone();
+                exchange.user = user.clone();
                 return Ok(());
             }
             Peer::Remote { certificates, .. } => certificates.clone(),
@@ -278,7 +284,7 @@ fn impersonate(exchange: &mut Exchange) -> BoxFuture<'_, Result<(), Status>> {
             if let Some(record) = &exchange.audit {
                 record.impersonates(&other);
             }
-            exchange.user = other;
+            exchange.user = Arc::new(other);
         }
         Ok(())
     })
@@ -291,7 +297,11 @@ fn limit(exchange: &mut Exchange) -> BoxFuture<'_, Result<(), Status>> {
         if info.verb == "watch" || !is_long_running(info, &exchange.query) {
             let fairness = exchange.server.fairness.clone();
             let flow = exchange.flow.insert(fairness.classify(&exchange.user, info));
-            exchange.seat = Some(fairness.enter(flow, info).await?);
+            let width = match flow.names.exempt {
+                true => 1,
+                false => fairness::width(&exchange.server.objects, info, &exchange.query),
+            };
+            exchange.seat = Some(fairness.enter(flow, info, width).await?);
         }
         Ok(())
     })

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use kd_api::{Object, Status};
-use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::watch;
+
+use crate::authn::ClientCertificates;
 
 /// Who asks, as authentication found (`authentication.k8s.io` UserInfo).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -90,12 +91,12 @@ pub trait Reader: Send + Sync {
 #[async_trait]
 pub trait Authenticator: Send + Sync {
     /// `Ok(None)` when the request carries nothing for this authenticator; an error when what it
-    /// carries is invalid. `peer_certificates` is the verified client chain, leaf first.
+    /// carries is invalid.
     async fn authenticate(
         &self,
         parts: &http::request::Parts,
-        peer_certificates: &[CertificateDer<'static>],
-    ) -> Result<Option<UserInfo>, Status>;
+        certificates: &ClientCertificates,
+    ) -> Result<Option<Arc<UserInfo>>, Status>;
 }
 
 /// Decides who may do what.

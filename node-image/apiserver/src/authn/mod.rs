@@ -12,8 +12,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use http::request::Parts;
 use kd_api::Status;
-use rustls::pki_types::CertificateDer;
 
+pub use certificate::ClientCertificates;
 pub use impersonation::impersonated;
 pub use oidc::AuthenticationConfiguration;
 pub(crate) use oidc::{Anonymous, Issuers};
@@ -127,25 +127,25 @@ impl Authenticator for UnionAuthenticator {
     async fn authenticate(
         &self,
         parts: &Parts,
-        peer_certificates: &[CertificateDer<'static>],
-    ) -> Result<Option<UserInfo>, Status> {
-        if let Some(leaf) = peer_certificates.first() {
+        certificates: &ClientCertificates,
+    ) -> Result<Option<Arc<UserInfo>>, Status> {
+        if !certificates.is_empty() {
             let front_proxies = self.request_header.as_ref();
-            let user = match front_proxies.filter(|known| known.knows(peer_certificates)) {
-                Some(known) => known.user(leaf, &parts.headers),
-                None => certificate::user(leaf, (self.clock)()),
+            let user = match front_proxies.filter(|known| known.knows(certificates)) {
+                Some(known) => known.user(certificates, &parts.headers).map(|mut user| {
+                    add_group(&mut user, AUTHENTICATED);
+                    Arc::new(user)
+                }),
+                None => certificates.user((self.clock)()),
             };
             match user {
-                Ok(mut user) => {
-                    add_group(&mut user, AUTHENTICATED);
-                    return Ok(Some(user));
-                }
+                Ok(user) => return Ok(Some(user)),
                 Err(reason) => tracing::debug!(reason, "client certificate not accepted"),
             }
         }
         if let Some(token) = bearer_token(parts) {
             return match self.authenticate_token(&token, &default_audiences()).await {
-                Ok(Some(verified)) => Ok(Some(verified.user)),
+                Ok(Some(verified)) => Ok(Some(Arc::new(verified.user))),
                 Ok(None) => Err(Status::unauthorized()),
                 Err(reason) => {
                     tracing::debug!(reason, "bearer token not accepted");
@@ -154,11 +154,12 @@ impl Authenticator for UnionAuthenticator {
             };
         }
         let anonymous = self.anonymous.allows(parts.uri.path());
-        Ok(anonymous.then(|| UserInfo {
+        let nobody = || UserInfo {
             username: ANONYMOUS.into(),
             groups: vec![UNAUTHENTICATED.into()],
             ..UserInfo::default()
-        }))
+        };
+        Ok(anonymous.then(|| Arc::new(nobody())))
     }
 }
 

@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 
-use super::certificate;
+use super::certificate::ClientCertificates;
 use crate::request::UserInfo;
 use crate::token::Clock;
 
@@ -76,7 +76,11 @@ impl RequestHeader {
     }
 
     /// Whether a certificate is of the front proxies' authority. Such a one is no user's.
-    pub(super) fn knows(&self, chain: &[CertificateDer<'static>]) -> bool {
+    pub(super) fn knows(&self, certificates: &ClientCertificates) -> bool {
+        certificates.is_front_proxy(|chain| self.verifies(chain))
+    }
+
+    fn verifies(&self, chain: &[CertificateDer<'static>]) -> bool {
         let Some((leaf, rest)) = chain.split_first() else { return false };
         let seconds = u64::try_from((self.clock)().as_second()).unwrap_or_default();
         let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
@@ -86,10 +90,10 @@ impl RequestHeader {
     /// For whom a front proxy speaks.
     pub(super) fn user(
         &self,
-        leaf: &CertificateDer<'static>,
+        certificates: &ClientCertificates,
         headers: &HeaderMap,
     ) -> Result<UserInfo, String> {
-        let proxy = certificate::user(leaf, (self.clock)())?.username;
+        let proxy = &certificates.user((self.clock)())?.username;
         if !ALLOWED_NAMES.contains(&proxy.as_str()) {
             return Err(format!("x509: subject with cn={proxy} is not in the allowed list"));
         }
@@ -168,9 +172,10 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(USER, HeaderValue::from_static("jane"));
         let check = |chain: &CertificateDer<'static>, headers: &HeaderMap, expect: &str| {
-            let got = match known.knows(std::slice::from_ref(chain)) {
+            let shown = ClientCertificates::new(vec![chain.clone()]);
+            let got = match known.knows(&shown) {
                 false => "a stranger".to_owned(),
-                true => known.user(chain, headers).map_or_else(|why| why, |user| user.username),
+                true => known.user(&shown, headers).map_or_else(|why| why, |user| user.username),
             };
             assert_eq!(got, expect);
         };

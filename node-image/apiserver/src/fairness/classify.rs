@@ -3,6 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use http::HeaderValue;
 use kd_api::Object;
 use serde_json::Value;
 
@@ -28,8 +29,11 @@ pub(crate) struct Flow {
 pub(crate) struct Names {
     pub(super) schema: Arc<str>,
     pub(super) level: Arc<str>,
-    pub(crate) schema_uid: String,
-    pub(crate) level_uid: String,
+    /// What an answer says of them.
+    pub(crate) schema_uid: Option<HeaderValue>,
+    pub(crate) level_uid: Option<HeaderValue>,
+    /// Nothing of the level waits.
+    pub(crate) exempt: bool,
 }
 
 /// The schemas in the order in which they are asked.
@@ -153,8 +157,9 @@ impl Schema {
         let names = Names {
             schema: schema.name().into(),
             level: level.name().into(),
-            schema_uid: schema.uid().to_owned(),
-            level_uid: level.uid().to_owned(),
+            schema_uid: HeaderValue::from_str(schema.uid()).ok(),
+            level_uid: HeaderValue::from_str(level.uid()).ok(),
+            exempt: level.str_at(&["spec", "type"]) == "Exempt",
         };
         Schema {
             names: Arc::new(names),

@@ -8,12 +8,14 @@ use kd_api::Object;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use super::{Flow, Lane, Seat};
+use super::{Flow, Lane, Place, Seat};
 
 /// What a request is believed to take until it has ended.
 const ASSUMED_SECONDS: f64 = 60.0;
 /// Seats of a level that nothing configures.
 const FALLBACK_SEATS: usize = 1;
+/// The share of a level's seats that one request may take, in percent.
+const WIDTH_PERCENT_MAX: usize = 15;
 
 /// How a level is to be.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +23,8 @@ pub(super) struct LevelConfiguration {
     name: Arc<str>,
     exempt: bool,
     nominal: usize,
+    /// The most seats that one request takes.
+    width_max: usize,
     lendable: usize,
     /// More than its own seats; None for as many as there are.
     borrows_max: Option<usize>,
@@ -60,14 +64,18 @@ impl LevelConfiguration {
         };
         let waits = spec.str_at(&["limitResponse", "type"]) == "Queue";
         let queues = if waits { number("queues", 64).max(1) } else { 0 };
+        let hand = number("handSize", 8).clamp(1, queues.max(1));
+        // Nor may it keep the other queues of its flow waiting.
+        let width = (nominal * WIDTH_PERCENT_MAX).div_ceil(100).min(nominal.div_ceil(hand));
         LevelConfiguration {
             name: level.name().into(),
             exempt,
             nominal,
+            width_max: width.max(1),
             lendable: nominal * percent("lendablePercent").unwrap_or(0) / 100,
             borrows_max: percent("borrowingLimitPercent").map(|percent| nominal * percent / 100),
             queues,
-            hand: number("handSize", 8).clamp(1, queues.max(1)),
+            hand,
             length_max: number("queueLengthLimit", 50),
         }
     }
@@ -99,6 +107,7 @@ pub(super) struct Counts {
     pub(super) dispatched: u64,
     pub(super) refused: [u64; Refused::ALL.len()],
     pub(super) running: usize,
+    pub(super) seats: usize,
     pub(super) waiting: usize,
 }
 
@@ -110,7 +119,8 @@ pub(super) struct Ticket {
 }
 
 pub(super) enum Verdict {
-    Run,
+    /// On this many seats.
+    Run(usize),
     Wait(Ticket, oneshot::Receiver<Seat>),
     Refused(Refused),
 }
@@ -119,6 +129,7 @@ pub(super) enum Verdict {
 pub(super) struct Next {
     pub(super) flow: Flow,
     pub(super) lane: Lane,
+    pub(super) width: usize,
     pub(super) queue: usize,
     pub(super) wake: oneshot::Sender<Seat>,
 }
@@ -136,6 +147,8 @@ pub(super) struct Levels {
 struct Level {
     configuration: LevelConfiguration,
     running: usize,
+    /// What those that run have taken.
+    seats: usize,
     waiting: usize,
     queues: Vec<Queue>,
     /// The virtual time of the last request that was called.
@@ -145,7 +158,8 @@ struct Level {
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<Waiting>,
-    running: usize,
+    /// Seats of its requests that run.
+    seats: usize,
     /// The virtual time at which its next request begins.
     start: f64,
 }
@@ -154,6 +168,7 @@ struct Waiting {
     number: u64,
     flow: Flow,
     lane: Lane,
+    width: usize,
     wake: oneshot::Sender<Seat>,
 }
 
@@ -183,6 +198,7 @@ impl Levels {
                 name: name.clone(),
                 exempt: false,
                 nominal: FALLBACK_SEATS,
+                width_max: FALLBACK_SEATS,
                 lendable: 0,
                 borrows_max: Some(0),
                 queues: 0,
@@ -197,14 +213,16 @@ impl Levels {
         self.counts.entry(key).or_default()
     }
 
-    /// A request has come.
-    pub(super) fn arrive(&mut self, flow: &Flow, lane: Lane) -> Verdict {
+    /// A request has come that would like this many seats.
+    pub(super) fn arrive(&mut self, flow: &Flow, lane: Lane, width: usize) -> Verdict {
         let borrowable = self.borrowable(&flow.names.level);
         let level = self.level(flow);
-        if level.waiting == 0 && level.has_seat(borrowable) {
+        let width = width.clamp(1, level.configuration.width_max);
+        if level.waiting == 0 && level.has_seats(width, borrowable) {
             level.running += 1;
-            self.dispatched(flow, lane);
-            return Verdict::Run;
+            level.seats += width;
+            self.dispatched(flow, lane, width);
+            return Verdict::Run(width);
         }
         if level.configuration.queues == 0 {
             return Verdict::Refused(Refused::ConcurrencyLimit);
@@ -217,16 +235,17 @@ impl Levels {
         self.tickets += 1;
         let number = self.tickets;
         let level = self.level(flow);
-        level.enqueue(queue, Waiting { number, flow: flow.clone(), lane, wake });
+        level.enqueue(queue, Waiting { number, flow: flow.clone(), lane, width, wake });
         self.waiting[lane as usize] += 1;
         self.counts(flow).waiting += 1;
         Verdict::Wait(Ticket { queue, number }, called)
     }
 
-    fn dispatched(&mut self, flow: &Flow, lane: Lane) {
+    fn dispatched(&mut self, flow: &Flow, lane: Lane, width: usize) {
         self.running[lane as usize] += 1;
         let counts = self.counts(flow);
         counts.running += 1;
+        counts.seats += width;
         counts.dispatched += 1;
     }
 
@@ -249,15 +268,19 @@ impl Levels {
     }
 
     /// A request has ended.
-    pub(super) fn leave(&mut self, flow: &Flow, lane: Lane, queue: Option<usize>, seconds: f64) {
+    pub(super) fn leave(&mut self, taken: &Place, seconds: f64) {
+        let Place { flow, lane, width, queue } = taken;
         let level = self.level(flow);
         level.running -= 1;
+        level.seats -= width;
         if let Some(queue) = queue.and_then(|queue| level.queues.get_mut(queue)) {
-            queue.running -= 1;
-            queue.start += seconds - ASSUMED_SECONDS;
+            queue.seats -= width;
+            queue.start += (seconds - ASSUMED_SECONDS) * *width as f64;
         }
-        self.running[lane as usize] -= 1;
-        self.counts(flow).running -= 1;
+        self.running[*lane as usize] -= 1;
+        let counts = self.counts(flow);
+        counts.running -= 1;
+        counts.seats -= width;
     }
 
     /// Who is called next, while there are seats.
@@ -265,17 +288,17 @@ impl Levels {
         if self.waiting == [0, 0] {
             return None;
         }
-        let ready = self
-            .levels
-            .iter()
-            .find(|(name, level)| level.waiting > 0 && level.has_seat(self.borrowable(name)));
-        let name = ready.map(|(name, _)| name.clone())?;
+        let ready = |(name, level): &(&Arc<str>, &Level)| {
+            let first = level.first_queue().and_then(|queue| level.queues[queue].waiting.front());
+            first.is_some_and(|first| level.has_seats(first.width, self.borrowable(name)))
+        };
+        let name = self.levels.iter().find(ready).map(|(name, _)| name.clone())?;
         let (queue, waiting) = self.levels.get_mut(&name)?.dequeue()?;
-        let Waiting { flow, lane, wake, .. } = waiting;
+        let Waiting { flow, lane, width, wake, .. } = waiting;
         self.waiting[lane as usize] -= 1;
         self.counts(&flow).waiting -= 1;
-        self.dispatched(&flow, lane);
-        Some(Next { flow, lane, queue, wake })
+        self.dispatched(&flow, lane, width);
+        Some(Next { flow, lane, width, queue, wake })
     }
 
     /// The seats that others have to lend now, without what they or their borrowers use.
@@ -286,9 +309,9 @@ impl Levels {
             if exempt {
                 continue;
             }
-            borrowed += level.running.saturating_sub(nominal);
+            borrowed += level.seats.saturating_sub(nominal);
             if **name != *borrower {
-                lent += lendable.min(nominal.saturating_sub(level.running));
+                lent += lendable.min(nominal.saturating_sub(level.seats));
             }
         }
         lent.saturating_sub(borrowed)
@@ -298,7 +321,7 @@ impl Levels {
     pub(super) fn limits(&self) -> Vec<(Arc<str>, [usize; 3])> {
         let of = |(name, level): (&Arc<str>, &Level)| {
             let nominal = level.configuration.nominal;
-            (name.clone(), [nominal, nominal.max(level.running), level.running])
+            (name.clone(), [nominal, nominal.max(level.seats), level.seats])
         };
         self.levels.iter().map(of).collect()
     }
@@ -306,15 +329,17 @@ impl Levels {
 
 impl Level {
     fn new(configuration: LevelConfiguration) -> Level {
-        Level { configuration, running: 0, waiting: 0, queues: Vec::new(), now: 0.0 }
+        Level { configuration, running: 0, seats: 0, waiting: 0, queues: Vec::new(), now: 0.0 }
     }
 
-    fn has_seat(&self, borrowable: usize) -> bool {
+    fn has_seats(&self, width: usize, borrowable: usize) -> bool {
         let LevelConfiguration { exempt, nominal, borrows_max, .. } = self.configuration;
-        let borrowed = self.running.saturating_sub(nominal);
+        let wanted = self.seats + width;
+        let borrows = wanted - wanted.min(nominal.max(self.seats));
+        let borrowed = wanted.saturating_sub(nominal);
         exempt
-            || self.running < nominal
-            || (borrowable > 0 && borrows_max.is_none_or(|most| borrowed < most))
+            || wanted <= nominal
+            || (borrows <= borrowable && borrows_max.is_none_or(|most| borrowed <= most))
     }
 
     /// The emptiest of the queues that the flow is dealt.
@@ -325,7 +350,7 @@ impl Level {
         }
         let load = |queue: &usize| {
             let queue = &self.queues[*queue];
-            queue.waiting.len() + queue.running
+            queue.waiting.iter().map(|waiting| waiting.width).sum::<usize>() + queue.seats
         };
         deal(hash, queues, self.configuration.hand).into_iter().min_by_key(load).unwrap_or(0)
     }
@@ -333,24 +358,32 @@ impl Level {
     fn enqueue(&mut self, place: usize, waiting: Waiting) {
         self.waiting += 1;
         let queue = &mut self.queues[place];
-        if queue.waiting.is_empty() && queue.running == 0 {
+        if queue.waiting.is_empty() && queue.seats == 0 {
             // Who was away has saved nothing up.
             queue.start = queue.start.max(self.now);
         }
         queue.waiting.push_back(waiting);
     }
 
-    /// The first of the queue that has had least.
-    fn dequeue(&mut self) -> Option<(usize, Waiting)> {
+    /// The queue that has had least, of those where somebody waits.
+    fn first_queue(&self) -> Option<usize> {
+        if self.waiting == 0 {
+            return None;
+        }
         let queues = self.queues.iter().enumerate().filter(|(_, queue)| !queue.waiting.is_empty());
-        let (place, _) = queues.min_by(|(_, a), (_, b)| a.start.total_cmp(&b.start))?;
+        queues.min_by(|(_, a), (_, b)| a.start.total_cmp(&b.start)).map(|(place, _)| place)
+    }
+
+    fn dequeue(&mut self) -> Option<(usize, Waiting)> {
+        let place = self.first_queue()?;
         let queue = &mut self.queues[place];
         let waiting = queue.waiting.pop_front()?;
         self.now = self.now.max(queue.start);
-        queue.start += ASSUMED_SECONDS;
-        queue.running += 1;
+        queue.start += ASSUMED_SECONDS * waiting.width as f64;
+        queue.seats += waiting.width;
         self.waiting -= 1;
         self.running += 1;
+        self.seats += waiting.width;
         Some((place, waiting))
     }
 }

@@ -14,7 +14,7 @@ const COLUMNS: [Column; 4] = [
     ("dispatched_requests_total", "counter", "Requests that got a seat.", |c| c.dispatched),
     ("current_inqueue_requests", "gauge", "Requests that wait.", |c| c.waiting as u64),
     ("current_executing_requests", "gauge", "Requests that run.", |c| c.running as u64),
-    ("current_executing_seats", "gauge", "Seats of requests that run.", |c| c.running as u64),
+    ("current_executing_seats", "gauge", "Seats of requests that run.", |c| c.seats as u64),
 ];
 
 const LIMITS: [(&str, &str); 3] = [

@@ -7,6 +7,7 @@ mod metrics;
 mod seat;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -20,7 +21,9 @@ pub(crate) use classify::Flow;
 use classify::{GROUP, LEVELS, SCHEMAS, Table};
 use level::{Levels, Refused, Verdict};
 pub(crate) use metrics::expose;
+use seat::Place;
 pub(crate) use seat::Seat;
+pub(crate) use work::width;
 
 use crate::request::{Reader, RequestInfo, UserInfo};
 
@@ -89,17 +92,21 @@ impl Fairness {
         table
     }
 
-    /// A seat for a request, when it is its turn.
+    /// Its seats for a request that would like this many, when it is its turn.
     pub(crate) async fn enter(
         self: &Arc<Self>,
         flow: &Flow,
         info: &RequestInfo,
+        width: usize,
     ) -> Result<Seat, Status> {
         let lane = Lane::of(info);
         let (waiter, called) = {
             let mut levels = self.levels();
-            match levels.arrive(flow, lane) {
-                Verdict::Run => return Ok(Seat::new(self, flow, lane, None)),
+            match levels.arrive(flow, lane, width) {
+                Verdict::Run(width) => {
+                    let place = Place { flow: flow.clone(), lane, width, queue: None };
+                    return Ok(Seat::new(self, place));
+                }
                 Verdict::Refused(why) => {
                     levels.refuse(flow, why);
                     return Err(refused());
@@ -128,8 +135,9 @@ impl Fairness {
     fn call(self: &Arc<Self>, levels: &mut Levels) -> Vec<Seat> {
         let mut untaken = Vec::new();
         while let Some(next) = levels.next() {
-            let seat = Seat::new(self, &next.flow, next.lane, Some(next.queue));
-            if let Err(seat) = next.wake.send(seat) {
+            let level::Next { flow, lane, width, queue, wake } = next;
+            let seat = Seat::new(self, Place { flow, lane, width, queue: Some(queue) });
+            if let Err(seat) = wake.send(seat) {
                 untaken.push(seat);
             }
         }
@@ -137,17 +145,17 @@ impl Fairness {
     }
 
     /// A request has ended.
-    fn leave(self: &Arc<Self>, flow: &Flow, lane: Lane, queue: Option<usize>, seconds: f64) {
+    fn leave(self: &Arc<Self>, place: &Place, seconds: f64) {
         let mut untaken = {
             let mut levels = self.levels();
-            levels.leave(flow, lane, queue, seconds);
+            levels.leave(place, seconds);
             self.call(&mut levels)
         };
         // Each seat that is given back may be the next one's: no recursion, however many gave up.
         while let Some(seat) = untaken.pop() {
-            let Some((flow, lane, queue)) = seat.take_apart() else { continue };
+            let Some(place) = seat.take_apart() else { continue };
             let mut levels = self.levels();
-            levels.leave(&flow, lane, queue, 0.0);
+            levels.leave(&place, 0.0);
             untaken.extend(self.call(&mut levels));
         }
     }

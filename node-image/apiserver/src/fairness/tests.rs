@@ -79,14 +79,14 @@ async fn who_finds_no_seat_waits_or_is_refused() {
     let fairness = fairness(one_level(queue(1, 1)), 1);
     let flow = fairness.classify(&user("x", &["l"]), &pods());
     assert_eq!(
-        (flow.names.schema_uid.as_str(), flow.names.level_uid.as_str()),
-        ("schema", "level")
+        (flow.names.schema_uid.clone().unwrap(), flow.names.level_uid.clone().unwrap()),
+        ("schema".parse().unwrap(), "level".parse().unwrap())
     );
     let info = pods();
-    let first = fairness.enter(&flow, &info).await.unwrap();
-    let mut second = Box::pin(fairness.enter(&flow, &info));
+    let first = fairness.enter(&flow, &info, 1).await.unwrap();
+    let mut second = Box::pin(fairness.enter(&flow, &info, 1));
     assert!(poll!(second.as_mut()).is_pending());
-    let refused = fairness.enter(&flow, &info).await.err().unwrap();
+    let refused = fairness.enter(&flow, &info, 1).await.err().unwrap();
     assert_eq!((refused.code, refused.details.unwrap().retry_after_seconds), (429, Some(1)));
     assert_eq!(fairness.lanes(), [("mutating", 0, 0), ("readOnly", 1, 1)]);
     drop(first);
@@ -110,11 +110,11 @@ async fn nobody_waits_for_ever_and_who_leaves_leaves_nothing() {
     let fairness = fairness(one_level(queue(1, 9)), 1);
     let flow = fairness.classify(&user("x", &["l"]), &pods());
     let info = pods();
-    let first = fairness.enter(&flow, &info).await.unwrap();
-    assert_eq!(fairness.enter(&flow, &info).await.err().unwrap().code, 429);
-    let mut gone = Box::pin(fairness.enter(&flow, &info));
-    let mut called = Box::pin(fairness.enter(&flow, &info));
-    let mut last = Box::pin(fairness.enter(&flow, &info));
+    let first = fairness.enter(&flow, &info, 1).await.unwrap();
+    assert_eq!(fairness.enter(&flow, &info, 1).await.err().unwrap().code, 429);
+    let mut gone = Box::pin(fairness.enter(&flow, &info, 1));
+    let mut called = Box::pin(fairness.enter(&flow, &info, 1));
+    let mut last = Box::pin(fairness.enter(&flow, &info, 1));
     for waiting in [&mut gone, &mut called, &mut last] {
         assert!(poll!(waiting.as_mut()).is_pending());
     }
@@ -133,12 +133,12 @@ async fn no_tenant_starves_another() {
     let flow = |name: &str| fairness.classify(&user(name, &["l"]), &pods());
     let (noisy, quiet) = (flow("noisy"), flow("quiet"));
     let info = pods();
-    let first = fairness.enter(&noisy, &info).await.unwrap();
-    let mut waiting: Vec<_> = (0..50).map(|_| Box::pin(fairness.enter(&noisy, &info))).collect();
+    let first = fairness.enter(&noisy, &info, 1).await.unwrap();
+    let mut waiting: Vec<_> = (0..50).map(|_| Box::pin(fairness.enter(&noisy, &info, 1))).collect();
     for entering in &mut waiting {
         assert!(poll!(entering.as_mut()).is_pending());
     }
-    let mut late = Box::pin(fairness.enter(&quiet, &info));
+    let mut late = Box::pin(fairness.enter(&quiet, &info, 1));
     assert!(poll!(late.as_mut()).is_pending());
     drop(first);
     let Poll::Ready(Ok(seat)) = poll!(waiting[0].as_mut()) else { panic!("the first of all") };
@@ -159,13 +159,42 @@ async fn idle_seats_are_lent() {
     let flow = |group: &str| fairness.classify(&user("x", &[group]), &info);
     let mut seats = Vec::new();
     for _ in 0..6 {
-        seats.push(fairness.enter(&flow("a"), &info).await.unwrap());
+        seats.push(fairness.enter(&flow("a"), &info, 1).await.unwrap());
     }
-    assert!(fairness.enter(&flow("a"), &info).await.is_err(), "two of b's seats are not lent");
+    assert!(fairness.enter(&flow("a"), &info, 1).await.is_err(), "two of b's seats are not lent");
     for _ in 0..4 {
-        seats.push(fairness.enter(&flow("b"), &info).await.unwrap());
+        seats.push(fairness.enter(&flow("b"), &info, 1).await.unwrap());
     }
-    assert!(fairness.enter(&flow("b"), &info).await.is_err());
+    assert!(fairness.enter(&flow("b"), &info, 1).await.is_err());
+}
+
+#[tokio::test]
+async fn lists_take_more_seats_than_gets() {
+    // 20 seats: a request has at most 3 of them.
+    let fairness = fairness(one_level(queue(1, 9)), 20);
+    let flow = fairness.classify(&user("x", &["l"]), &pods());
+    let info = pods();
+    let mut lists = Vec::new();
+    for _ in 0..6 {
+        lists.push(fairness.enter(&flow, &info, 10).await.unwrap());
+    }
+    let mut wide = Box::pin(fairness.enter(&flow, &info, 10));
+    assert!(poll!(wide.as_mut()).is_pending(), "two seats are left");
+    let mut narrow = Box::pin(fairness.enter(&flow, &info, 1));
+    assert!(poll!(narrow.as_mut()).is_pending(), "nobody overtakes in a queue");
+    let mut text = String::new();
+    expose(&mut text, &fairness);
+    let labels = r#"{flow_schema="s-l",priority_level="l"}"#;
+    for line in [
+        format!("apiserver_flowcontrol_current_executing_requests{labels} 6"),
+        format!("apiserver_flowcontrol_current_executing_seats{labels} 18"),
+    ] {
+        assert!(text.contains(&line), "{text}");
+    }
+    lists.pop();
+    assert!(poll!(wide.as_mut()).is_ready() && poll!(narrow.as_mut()).is_ready());
+    drop((lists, wide, narrow));
+    assert_eq!(fairness.lanes(), [("mutating", 0, 0), ("readOnly", 0, 0)]);
 }
 
 #[test]

@@ -1,24 +1,24 @@
 //! What requests are told apart by.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
 use http::Method;
-use kd_api::Kinds;
+use kd_api::{Kind, Kinds};
 
 use crate::request::RequestInfo;
 use crate::server::ApiServer;
 
 /// The labels of a request, in upstream's words.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct RequestLabels {
-    pub(super) dry_run: bool,
-    group: String,
-    resource: String,
+    dry_run: bool,
+    /// None for what is no resource, or not served.
+    kind: Option<Arc<Kind>>,
     scope: &'static str,
     subresource: String,
     verb: &'static str,
-    version: String,
 }
 
 /// From the verbs of authorization to those of metrics.
@@ -44,10 +44,10 @@ impl RequestLabels {
         is_apply: bool,
         dry_run: bool,
     ) -> RequestLabels {
-        let is_served = kinds.get(&info.group, &info.version, &info.resource).is_some();
-        if !info.is_resource || !is_served {
+        let kind = kinds.get(&info.group, &info.version, &info.resource);
+        let Some(kind) = kind.filter(|_| info.is_resource) else {
             return RequestLabels { verb: method_name(method), ..RequestLabels::default() };
-        }
+        };
         let found = VERBS.iter().find(|(verb, _)| *verb == info.verb);
         let verb = match found {
             _ if CONNECTS.contains(&info.subresource.as_str()) => "CONNECT",
@@ -63,21 +63,51 @@ impl RequestLabels {
         let text = |text: &str| text.chars().take(LABEL_LENGTH_MAX).collect();
         RequestLabels {
             dry_run,
-            group: info.group.clone(),
-            resource: info.resource.clone(),
+            kind: Some(kind.clone()),
             scope,
             subresource: text(&info.subresource),
             verb,
-            version: info.version.clone(),
         }
+    }
+
+    /// The group, the resource and the version.
+    fn resource(&self) -> [&str; 3] {
+        let kind = self.kind.as_deref();
+        kind.map_or([""; 3], |kind| [&kind.group, &kind.plural, &kind.version])
+    }
+
+    /// What tells them apart, in their order.
+    fn key(&self) -> (bool, [&str; 3], &str, &str, &str) {
+        (self.dry_run, self.resource(), self.scope, &self.subresource, self.verb)
     }
 
     /// Without whether anything is changed.
     pub(super) fn shown_running(&self) -> String {
-        let RequestLabels { group, resource, scope, subresource, verb, version, .. } = self;
+        let RequestLabels { scope, subresource, verb, .. } = self;
+        let [group, resource, version] = self.resource();
         format!(
             "component=\"apiserver\",group={group:?},resource={resource:?},scope={scope:?},subresource={subresource:?},verb={verb:?},version={version:?}"
         )
+    }
+}
+
+impl PartialEq for RequestLabels {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for RequestLabels {}
+
+impl PartialOrd for RequestLabels {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for RequestLabels {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
     }
 }
 
@@ -86,7 +116,8 @@ const LABEL_LENGTH_MAX: usize = 63;
 
 impl fmt::Display for RequestLabels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RequestLabels { dry_run, group, resource, scope, subresource, verb, version } = self;
+        let RequestLabels { dry_run, scope, subresource, verb, .. } = self;
+        let [group, resource, version] = self.resource();
         let dry_run = if *dry_run { "All" } else { "" };
         write!(
             f,

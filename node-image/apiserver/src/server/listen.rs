@@ -21,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::ApiServer;
 use crate::answer::BodyError;
+use crate::authn::ClientCertificates;
 use crate::pipeline::Peer;
 
 /// A client that does not finish its handshake is hung up on.
@@ -139,7 +140,8 @@ impl ApiServer {
         let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let certificates: Vec<CertificateDer<'static>> =
             certificates.iter().map(|c| c.clone().into_owned()).collect();
-        let peer = Peer::Remote { certificates: certificates.into(), address };
+        let certificates = Arc::new(ClientCertificates::new(certificates));
+        let peer = Peer::Remote { certificates, address };
         let service = service_fn(move |request: Request<Incoming>| {
             let (server, peer) = (self.clone(), peer.clone());
             async move {

@@ -7,7 +7,7 @@ use kd_api::{Object, Status};
 use serde_json::{Value, json};
 
 use crate::connect::{ConnectRequest, object_name};
-use crate::request::Operation;
+use crate::request::{Operation, UserInfo};
 use crate::storage::key_of;
 use crate::verbs::{Reply, VerbRequest, Write};
 
@@ -30,7 +30,7 @@ pub(super) async fn connect(request: &mut VerbRequest) -> Result<Reply, Status> 
     }
     let body = request.take_body().unwrap_or_else(|| crate::answer::full(bytes::Bytes::new()));
     let parts = std::mem::replace(&mut request.exchange.parts, empty_parts());
-    let user = request.exchange.user.clone();
+    let user = UserInfo::clone(&request.exchange.user);
     let request = Request::from_parts(parts, body);
     connect.connect(ConnectRequest { info, user, object, request }).await.map(Reply::Answer)
 }

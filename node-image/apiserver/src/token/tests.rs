@@ -9,7 +9,7 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::authn::{StaticTokens, UnionAuthenticator};
+use crate::authn::{ClientCertificates, StaticTokens, UnionAuthenticator};
 use crate::request::Authenticator;
 use crate::testing::FakeReader;
 
@@ -162,11 +162,12 @@ async fn requests() {
             request = request.header("Authorization", authorization);
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        let got = match world.authenticator.authenticate(&parts, &[]).await {
-            Ok(Some(user)) => format!("{} {:?}", user.username, user.groups),
-            Ok(None) => "nobody".to_owned(),
-            Err(status) => status.code.to_string(),
-        };
+        let got =
+            match world.authenticator.authenticate(&parts, &ClientCertificates::default()).await {
+                Ok(Some(user)) => format!("{} {:?}", user.username, user.groups),
+                Ok(None) => "nobody".to_owned(),
+                Err(status) => status.code.to_string(),
+            };
         assert_eq!(got, expect, "{path} {authorization}");
     };
     check("/api", "", "nobody").await;
