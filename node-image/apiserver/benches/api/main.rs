@@ -3,6 +3,7 @@
 //! `-- --serve FILE` writes a kubeconfig instead, and serves until it is interrupted.
 
 mod client;
+mod cpu;
 mod measures;
 mod running;
 
@@ -36,11 +37,20 @@ fn options() -> Options {
     }
 }
 
-#[tokio::main]
-async fn main() {
+fn main() {
+    // The server's threads are its own, so that what it takes can be told from what clients take.
+    let runtime = |name: &str| {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(2).thread_name(name).enable_all().build().expect("a runtime")
+    };
+    let (server, clients) = (runtime(cpu::SERVER), runtime("clients"));
     let options = options();
     let directory = tempfile::tempdir().expect("a folder for the store");
-    let running = Running::start(directory.path()).await;
+    let running = server.block_on(Running::start(directory.path()));
+    clients.block_on(measure(options, running));
+}
+
+async fn measure(options: Options, running: Running) {
     if let Some(file) = &options.serve {
         std::fs::write(file, running.kubeconfig()).expect("the kubeconfig is written");
         println!("export KUBECONFIG={}", file.display());

@@ -6,6 +6,7 @@ use http_body_util::BodyExt;
 use serde_json::json;
 
 use crate::client::Client;
+use crate::cpu;
 use crate::running::Running;
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
@@ -18,12 +19,17 @@ const MAP_BYTES: usize = 2048;
 /// Watches that share a connection.
 const WATCHES_PER_CONNECTION: usize = 100;
 
-/// Prints how often something was done, and how long it took.
-fn tell(what: &str, mut times: Vec<Duration>, over: Duration) {
+/// Prints how often something was done, how long it took, and what it took of the server.
+fn tell(what: &str, mut times: Vec<Duration>, over: Duration, used: Duration) {
     times.sort_unstable();
     let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize];
     let rate = times.len() as f64 / over.as_secs_f64();
-    println!("{what}: {rate:.0}/s, p50 {:.2?}, p99 {:.2?}", at(0.5), at(0.99));
+    let each = used / u32::try_from(times.len()).unwrap_or(u32::MAX);
+    println!(
+        "{what}: {rate:.0}/s, p50 {:.2?}, p99 {:.2?}, server's CPU {each:.2?} each",
+        at(0.5),
+        at(0.99)
+    );
 }
 
 /// Does one thing again and again on several connections.
@@ -35,7 +41,7 @@ where
     for _ in 0..clients {
         connections.push(Client::connect(running).await);
     }
-    let started = Instant::now();
+    let (started, before) = (Instant::now(), cpu::used());
     let workers = connections.into_iter().enumerate().map(|(worker, mut client)| {
         let once = once.clone();
         async move {
@@ -49,7 +55,7 @@ where
         }
     });
     let times = futures::future::join_all(workers).await.concat();
-    tell(what, times, started.elapsed());
+    tell(what, times, started.elapsed(), cpu::used() - before);
 }
 
 /// GET of one object.
@@ -90,7 +96,7 @@ pub async fn lists(running: &Running, pods: usize) {
     futures::future::join_all(workers).await;
     let client = &mut clients[0];
     for accept in 0..3 {
-        let begin = Instant::now();
+        let (begin, before) = (Instant::now(), cpu::used());
         let mut body = client.send("GET", PODS, String::new()).await.into_body();
         let mut first = None;
         let mut size = 0;
@@ -101,8 +107,9 @@ pub async fn lists(running: &Running, pods: usize) {
         let (first, whole) = (first.unwrap_or_default(), begin.elapsed());
         let run = accept + 1;
         println!(
-            "LIST of {} pods, {run}: first byte {first:.2?}, whole {whole:.2?}, {size} bytes",
-            share * READERS
+            "LIST of {} pods, {run}: first byte {first:.2?}, whole {whole:.2?}, {size} bytes, server's CPU {:.2?}",
+            share * READERS,
+            cpu::used() - before
         );
     }
 }
@@ -132,12 +139,13 @@ pub async fn watches(running: &Running, watchers: usize) {
     });
     let told: Vec<_> = told.collect();
     let mut client = Client::connect(running).await;
-    let begin = Instant::now();
+    let (begin, before) = (Instant::now(), cpu::used());
     client.ask("POST", MAPS, json!({"metadata": {"name": "new"}}).to_string()).await;
     let mut times = Vec::new();
     for told in told {
         times.push(told.await.unwrap() - begin);
     }
     let last = times.iter().max().copied().unwrap_or_default();
-    tell(&format!("one change to {watchers} watchers"), times, last);
+    let used = cpu::used() - before;
+    tell(&format!("one change to {watchers} watchers"), times, last, used);
 }
