@@ -7,6 +7,7 @@ mod deletion;
 mod discovery;
 mod every_kind;
 mod forms;
+mod fuzz;
 mod kinds;
 mod lists;
 mod owners;

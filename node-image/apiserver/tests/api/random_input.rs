@@ -18,7 +18,7 @@ use crate::server::{Answer, Server, read};
 
 const ROUNDS: usize = 250;
 /// Far more than any answer takes, also without optimization.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 const JSON: &str = "application/json";
 const YAML: &str = "application/yaml";
@@ -30,7 +30,7 @@ const PATCH_TYPES: [&str; 4] = [
     "application/apply-patch+yaml",
 ];
 
-fn rounds() -> usize {
+pub fn rounds() -> usize {
     std::env::var("RANDOM_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(ROUNDS)
 }
 
@@ -159,7 +159,7 @@ fn break_value(value: &mut Value, random: &mut StdRng) {
 }
 
 /// Breaks a text or a message somewhere.
-fn break_bytes(bytes: &mut Vec<u8>, random: &mut StdRng) {
+pub fn break_bytes(bytes: &mut Vec<u8>, random: &mut StdRng) {
     for _ in 0..random.random_range(1..4) {
         if bytes.is_empty() {
             return;
