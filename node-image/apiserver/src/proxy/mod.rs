@@ -5,6 +5,7 @@ mod forward;
 mod html;
 mod kubelet;
 mod links;
+mod log_socket;
 mod target;
 
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use crate::request::Reader;
 use forward::Destination;
 pub(crate) use forward::{exchange, remove_hop_by_hop};
 use links::Links;
+use log_socket::LogSocket;
 
 /// How this server shows itself to kubelets and whom it believes to be one.
 #[derive(Clone, Debug)]
@@ -99,19 +101,33 @@ impl Connect for NodeProxy {
         if request.info.subresource == "proxy" {
             return self.proxy(request).await;
         }
-        let destination = self.destination(&request)?;
-        let is_log = request.info.subresource == "log";
-        let answer = forward::forward(destination, request.request)
-            .await
-            .map_err(|why| Status::internal(format!("error dialing backend: {why}")))?;
-        match is_log && !answer.status().is_success() {
-            true => Err(kubelet::log_refusal(answer).await),
-            false => Ok(answer),
+        if request.info.subresource == "log" {
+            return self.log(request).await;
         }
+        let destination = self.destination(&request)?;
+        forward::forward(destination, request.request).await.map_err(|why| dialing(&why))
     }
 }
 
+fn dialing(why: &str) -> Status {
+    Status::internal(format!("error dialing backend: {why}"))
+}
+
 impl NodeProxy {
+    async fn log(&self, mut request: ConnectRequest) -> Result<Answer, Status> {
+        let destination = self.destination(&request)?;
+        let socket = LogSocket::take(&mut request.request)?;
+        let answer = forward::forward(destination, request.request).await;
+        let answer = answer.map_err(|why| dialing(&why))?;
+        if !answer.status().is_success() {
+            return Err(kubelet::log_refusal(answer).await);
+        }
+        Ok(match socket {
+            Some(socket) => socket.answer(answer),
+            None => answer,
+        })
+    }
+
     /// Whatever serves HTTP there, with its links as they lead through here.
     async fn proxy(&self, request: ConnectRequest) -> Result<Answer, Status> {
         let uri = request.request.uri();
