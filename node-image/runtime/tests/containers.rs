@@ -18,7 +18,7 @@ fn runs_and_logs() {
         let mut lines: Vec<String> =
             log.lines().map(|l| l.split_once(' ').unwrap().1.to_owned()).collect();
         lines.sort();
-        assert_eq!(lines, ["stderr F err", "stdout F out", "stdout F tail"]);
+        assert_eq!(lines, ["stderr F err", "stdout F out", "stdout P tail"]);
         assert!(status.log_path.ends_with("main/0.log"));
         assert_eq!(status.user.unwrap().uid, 0);
     });

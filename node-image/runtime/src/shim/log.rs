@@ -76,10 +76,10 @@ impl Lines {
         }
     }
 
-    /// Ends the stream: a last line without a newline is a line.
+    /// Ends the stream: a last line without a newline stays without one.
     pub fn finish(&mut self, now: Timestamp, entries: &mut Vec<u8>) {
         if !self.line.is_empty() {
-            self.emit('F', now, entries);
+            self.emit('P', now, entries);
         }
     }
 
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn lines() {
         check(&["a\nb\n"], &[("F", "a"), ("F", "b")]);
-        check(&["a", "b\n\n", "c"], &[("F", "ab"), ("F", ""), ("F", "c")]);
+        check(&["a", "b\n\n", "c"], &[("F", "ab"), ("F", ""), ("P", "c")]);
         check(&[], &[]);
         let long = "x".repeat(LINE_BYTES_MAX);
         check(&[&long, "tail\n"], &[("P", &long), ("F", "tail")]);
