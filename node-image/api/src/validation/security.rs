@@ -94,13 +94,7 @@ fn sysctls(errors: &mut Errors, context: &Value, path: &Path) {
     for (index, sysctl) in context.list("sysctls").iter().enumerate() {
         let path = path.index(index);
         let name = sysctl.text("name");
-        let valid = name.len() <= 253
-            && name.split(['.', '/']).all(|part| {
-                !part.is_empty()
-                    && part
-                        .bytes()
-                        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b))
-            });
+        let valid = name.len() <= 253 && name.split(['.', '/']).all(is_sysctl_part);
         if name.is_empty() {
             errors.push(FieldError::required(path.child("name"), ""));
         } else if !valid {
@@ -111,6 +105,15 @@ fn sysctls(errors: &mut Errors, context: &Value, path: &Path) {
         }
         seen.push(name);
     }
+}
+
+/// What stands between the dots or slashes of a sysctl's name.
+fn is_sysctl_part(part: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let bytes = part.as_bytes();
+    bytes.first().is_some_and(|b| plain(*b))
+        && bytes.last().is_some_and(|b| plain(*b))
+        && bytes.iter().all(|b| plain(*b) || b"-_".contains(b))
 }
 
 /// A seccomp or AppArmor profile.
@@ -166,6 +169,14 @@ mod tests {
                 "spec.securityContext.runAsUser: Invalid value: -1: must be between 0 and 2147483647, inclusive",
             ],
         );
+        let sysctls = ["foo-", "kernel.shmmax", "safe-and-unsafe", "bar..", "net/ipv4.x_y", "a.-b"];
+        let sysctls = sysctls.map(|name| json!({"name": name, "value": "1"}));
+        let text = "must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
+        let refused = [(0, "foo-"), (3, "bar.."), (5, "a.-b")].map(|(index, name)| {
+            format!("spec.securityContext.sysctls[{index}].name: Invalid value: {name:?}: {text}")
+        });
+        let refused: Vec<&str> = refused.iter().map(String::as_str).collect();
+        check(json!({"securityContext": {"sysctls": sysctls}}), &refused);
         check(
             json!({"hostPID": true, "shareProcessNamespace": true}),
             &[
