@@ -3,6 +3,7 @@
 
 mod families;
 mod ports;
+mod ranges;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -135,20 +136,30 @@ impl Need<'_> {
             FieldError::invalid(field(), json!(all), format!("failed to allocate IP {text}: {why}"))
         };
         let address: IpAddr = text.parse().map_err(|_| refused("not an address".into()))?;
-        if !range.contains(&address) {
+        // What it has it keeps, also of a range that goes.
+        if self.had.addresses.contains(&address) {
+            return Ok(address);
+        }
+        let is_in = |range: &IpNet| range.contains(&address);
+        if !is_in(range) && !ranges::added(self.snapshot, range).iter().any(is_in) {
             return Err(refused(format!(
                 "the provided IP ({text}) is not in the valid range. The range of valid IPs is {range}"
             )));
         }
-        let taken = self.snapshot.get(&address_key(address)).is_some();
-        match taken && !self.had.addresses.contains(&address) {
+        match self.snapshot.get(&address_key(address)).is_some() {
             true => Err(refused("provided IP is already allocated".into())),
             false => Ok(address),
         }
     }
 
-    /// A free address, at random, from behind the ones that are only given to who names them.
+    /// A free address of the cluster's own range, or of one that was added when that is full.
     fn free(&self, range: &IpNet) -> Option<IpAddr> {
+        let added = || ranges::added(self.snapshot, range);
+        self.free_in(range).or_else(|| added().iter().find_map(|range| self.free_in(range)))
+    }
+
+    /// A free address, at random, from behind the ones that are only given to who names them.
+    fn free_in(&self, range: &IpNet) -> Option<IpAddr> {
         let (first, count) = usable(range);
         let reserved = (count / 16).clamp(STATIC_ADDRESSES_MIN, STATIC_ADDRESSES_MAX).min(count);
         let dynamic = count - reserved;

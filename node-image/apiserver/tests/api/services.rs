@@ -90,3 +90,31 @@ async fn other_sorts() {
         "Service \"f\" is invalid: spec.ports[0].nodePort: Invalid value: 80: provided port is not in the valid range. The range of valid ports is 30000-32767"
     );
 }
+
+#[tokio::test]
+async fn ranges_are_added_and_taken_away() {
+    const RANGES: &str = "/apis/networking.k8s.io/v1/servicecidrs";
+    let server = Server::start().await;
+    let range = json!({"metadata": {"name": "more", "finalizers": ["example.com/held"]},
+        "spec": {"cidrs": ["10.196.196.0/24"]}});
+    assert_eq!(server.ask(&format!("POST {RANGES}"), range).await.code, 201);
+    let wanted = json!({"clusterIP": "10.196.196.77"});
+    let refused = create(&server, "early", wanted.clone()).await;
+    assert_eq!(refused.code, 422, "the range is not ready: {}", refused.body);
+    let mut range = server.ask(&format!("GET {RANGES}/more"), Value::Null).await.body;
+    range["status"] = json!({"conditions": [{"type": "Ready", "status": "True", "reason": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z", "message": ""}]});
+    let ready = server.ask(&format!("PUT {RANGES}/more/status"), range).await;
+    assert_eq!(ready.code, 200, "{}", ready.body);
+    let mut a = create(&server, "a", wanted.clone()).await.body;
+    assert_eq!(a["spec"]["clusterIPs"], json!(["10.196.196.77"]), "{a}");
+    let taken = create(&server, "b", wanted).await;
+    let text = taken.body["message"].as_str().unwrap();
+    assert!(text.contains("provided IP is already allocated"), "{text}");
+    server.ask(&format!("DELETE {RANGES}/more"), Value::Null).await;
+    let late = create(&server, "late", json!({"clusterIP": "10.196.196.78"})).await;
+    assert_eq!(late.code, 422, "the range goes: {}", late.body);
+    a["metadata"]["labels"] = json!({"x": "y"});
+    let kept = server.ask(&format!("PUT {SERVICES}/a"), a).await;
+    assert_eq!((kept.code, &kept.body["spec"]["clusterIP"]), (200, &json!("10.196.196.77")));
+}
