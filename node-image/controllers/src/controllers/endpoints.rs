@@ -33,7 +33,11 @@ impl Controller for EndpointsController {
 
     fn targets(&self, view: &View, change: &Change) -> Vec<Target> {
         concerned_services(view, change, &resources::ENDPOINTS, |endpoints| {
-            Some(endpoints.metadata.name.clone())
+            let metadata = &endpoints.metadata;
+            let own = metadata.labels.get(MANAGED_BY.0).is_some_and(|name| name == MANAGED_BY.1);
+            // Without a Service, those that somebody else made are left to them.
+            (own || view.object(&resources::SERVICES, &endpoints.key()).is_some())
+                .then(|| metadata.name.clone())
         })
     }
 
@@ -174,7 +178,10 @@ fn metadata_name(service: &Service) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use kd_client::Key;
+
     use super::*;
+    use crate::controller::shared;
     use crate::testing::{body, lines, object, plan, view};
 
     fn pod(name: &str, ip: &str, ready: &str) -> Value {
@@ -223,6 +230,24 @@ mod tests {
         all.remove(1);
         assert_eq!(lines(&reconcile(&all)), ["update endpoints a/s"]);
         assert_eq!(lines(&reconcile(&all[3..])), ["delete endpoints a/s"]);
+    }
+
+    #[test]
+    fn without_a_service_others_are_left_alone() {
+        let check = |objects: &[Value], expect: &[&str]| {
+            let view = view(objects);
+            let new = view.object(&resources::ENDPOINTS, &Key::new("a", "s")).cloned();
+            let change = Change { resource: shared(&resources::ENDPOINTS), old: None, new };
+            let targets = EndpointsController.targets(&view, &change);
+            let found: Vec<String> = targets.iter().map(|t| t.key.to_string()).collect();
+            assert_eq!(found, expect);
+        };
+        let (name, value) = MANAGED_BY;
+        let own = object("Endpoints", "a", "s", json!({"metadata": {"labels": {name: value}}}));
+        let other = object("Endpoints", "a", "s", json!({}));
+        check(&[own], &["a/s"]);
+        check(std::slice::from_ref(&other), &[]);
+        check(&[other, object("Service", "a", "s", json!({}))], &["a/s"]);
     }
 
     #[test]
