@@ -2,7 +2,7 @@
 //! JSON becomes it. Properties that have no type here cannot be selected.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::Value as Json;
 
@@ -15,6 +15,9 @@ use crate::value::ListKind;
 const REQUEST_MAX: u64 = 3 << 20;
 /// How deep schemas are read; deeper values are `dyn`.
 const DEPTH_MAX: usize = 60;
+/// Keys of maps. Upstream's estimates take them for empty, and definitions are written for that.
+static KEY: LazyLock<Schema> =
+    LazyLock::new(|| Schema::simple(Type::String, Form::String(Text::Plain), 0, 2));
 const NULL: &Json = &Json::Null;
 
 /// A schema, read for expressions.
@@ -114,6 +117,7 @@ impl Schema {
         let Some((step, rest)) = path.split_first() else { return Some(self) };
         let next = match (step, &self.form) {
             (Step::Element, _) => self.element()?.as_ref(),
+            (Step::Key, Form::Map(_)) => &KEY,
             (Step::Field(name), Form::Object(properties)) => {
                 let named =
                     |property: &&Property| property.escaped.as_deref() == Some(name.as_str());

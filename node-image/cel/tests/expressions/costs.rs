@@ -54,6 +54,10 @@ fn schemas_limit_estimates() {
     let list = json!({"type": "array", "maxItems": 10, "items": text});
     // Each turn: the condition (2), the accumulator, the variable, startsWith; then the result.
     check(list, "self.v.all(x, x.startsWith('a'))", 2 + 10 * (2 + 1 + 1 + 1) + 1);
+    // Keys have no size, as upstream has it.
+    let map =
+        json!({"type": "object", "maxProperties": 16, "additionalProperties": {"type": "string"}});
+    check(map, "self.v.all(k, k.matches('[a-z]'))", 2 + 16 * (2 + 1 + 1 + 2) + 1);
     let free = json!({"type": "array", "items": {"type": "integer"}});
     check(free, "self.v.all(x, x > 0)", 3 + (3 * 1024 * 1024 - 2) / 2 * 5);
 }
