@@ -54,12 +54,12 @@ fn free_port() -> u16 {
 }
 
 fn ingresses_and_gateways(fixture: &Fixture) {
-    let (http, https) = (free_port(), free_port());
+    let (http, https, agent) = (free_port(), free_port(), free_port());
     let cluster = Cluster { fixture, name: fixture.name("ingress"), http, https };
-    let ports =
-        [(http, 80), (https, 443)].map(|(own, of)| format!("127.0.0.1:{own}:{of}@loadbalancer"));
-    let create =
-        ["cluster", "create", &cluster.name, "--agents", "1", "-p", &ports[0], "-p", &ports[1]];
+    let ports = [(http, "80@loadbalancer"), (https, "443@loadbalancer"), (agent, "80@agent:0")];
+    let ports = ports.map(|(own, of)| format!("127.0.0.1:{own}:{of}"));
+    let mut create = vec!["cluster", "create", &cluster.name, "--agents", "1"];
+    ports.iter().for_each(|port| create.extend(["-p", port]));
     fixture.kd(&create).ok();
     fixture.kd(&["image", "load", "kd-test/nginx:1", "--cluster", &cluster.name]).ok();
     for (name, node) in [("one", "server-0"), ("two", "agent-0")] {
@@ -73,6 +73,8 @@ fn ingresses_and_gateways(fixture: &Fixture) {
     }
     cluster.k(&["wait", "--for=condition=Ready", "pods", "--all", "--timeout=90s"]).ok();
     hosts_and_paths(&cluster);
+    every_node_answers(&Cluster { name: cluster.name.clone(), http: agent, ..cluster });
+    names_outside(&cluster);
     certificates(&cluster);
     endpoints_come_and_go(&cluster);
     gateways(&cluster);
@@ -109,6 +111,21 @@ fn hosts_and_paths(cluster: &Cluster) {
     });
 }
 
+/// This cluster's port is one of its agent, which serves nothing itself.
+fn every_node_answers(cluster: &Cluster) {
+    cluster.expect("one.test/", "one 200");
+    assert_eq!(cluster.ask("a.wild.test/"), "two 200 1.1");
+}
+
+/// An ExternalName Service, whose name the cluster's DNS knows.
+fn names_outside(cluster: &Cluster) {
+    let name = "one.default.svc.cluster.local";
+    cluster.k(&["create", "service", "externalname", "outside", "--external-name", name]).ok();
+    cluster.k(&["create", "ingress", "outside", "--rule=outside.test/*=outside:80"]).ok();
+    cluster.expect("outside.test/deep/", "one-deep 200");
+    cluster.k(&["delete", "ingress,service", "outside"]).ok();
+}
+
 /// The Secret's certificate is shown to who asks for its name; others see the cluster's own.
 fn certificates(cluster: &Cluster) {
     let (certificate, key) = ("ingress.crt", "ingress.key");
@@ -136,7 +153,7 @@ fn endpoints_come_and_go(cluster: &Cluster) {
     cluster.k(&["label", "pod", "two", "app=two", "--overwrite"]).ok();
     cluster.expect("a.wild.test/", "two 200");
     cluster.k(&["delete", "ingress", "web"]).ok();
-    // Nothing listens any more.
+    // Nothing listens any more, on no node.
     cluster.expect("one.test/", "000");
 }
 

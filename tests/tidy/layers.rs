@@ -14,7 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("contract", &[]),
     ("controllers", &["api", "client"]),
     ("dns", &["api", "client", "network"]),
-    ("ingress", &["api", "client"]),
+    ("ingress", &["api", "client", "relay"]),
     ("kubelet", &["api", "client", "network", "relay", "runtime"]),
     ("network", &[]),
     ("node", ALL),

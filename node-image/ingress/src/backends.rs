@@ -8,9 +8,10 @@ use std::sync::Arc;
 use http::StatusCode;
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kd_client::{Key, Object, View, resources};
 
-use crate::route::{Backend, Protocol};
+use crate::route::{Backend, External, Protocol};
 
 /// Ties a slice to its Service.
 pub(crate) const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
@@ -58,20 +59,49 @@ impl<'a> Services<'a> {
     pub(crate) fn backend(&mut self, key: &Key, port: PortName<'_>) -> Result<Backend, Missing> {
         self.asked.insert(key.clone());
         let service: Service = self.view.get(&key.namespace, &key.name).ok_or(Missing::Service)?;
-        let ports = service.spec.and_then(|spec| spec.ports).unwrap_or_default();
+        let spec = service.spec.unwrap_or_default();
+        let ports = spec.ports.unwrap_or_default();
         let wanted = |candidate: &&ServicePort| match port {
             PortName::Name(name) => candidate.name.as_deref() == Some(name),
             PortName::Number(number) => candidate.port == i32::from(number),
         };
-        let port = ports.iter().find(wanted).ok_or(Missing::Port)?;
+        let found = ports.iter().find(wanted);
+        if spec.type_.as_deref() == Some("ExternalName") {
+            let name = spec.external_name.unwrap_or_default();
+            return external(&name, port, &ports, found).ok_or(Missing::Port);
+        }
+        let port = found.ok_or(Missing::Port)?;
         let slices = self.slices.get(key).into_iter().flatten();
         let slices: Vec<EndpointSlice> = slices.filter_map(|slice| slice.decode()).collect();
         let endpoints = endpoints(port.name.as_deref().unwrap_or_default(), &slices);
         let mut hasher = DefaultHasher::new();
         (key, port.port).hash(&mut hasher);
         let turn = usize::try_from(hasher.finish() % TURNS as u64).unwrap_or(0);
-        Ok(Backend { turn, protocol: protocol(port), endpoints })
+        Ok(Backend { turn, protocol: protocol(port), endpoints, external: None })
     }
+}
+
+/// The backend of a Service that is only a name. Its ports need not be listed: a number is one then.
+fn external(
+    name: &str,
+    asked: PortName<'_>,
+    ports: &[ServicePort],
+    found: Option<&ServicePort>,
+) -> Option<Backend> {
+    let (number, protocol) = match (found, asked) {
+        (Some(port), _) => {
+            let target = match &port.target_port {
+                Some(IntOrString::Int(target)) => *target,
+                _ => port.port,
+            };
+            (u16::try_from(target).ok()?, protocol(port))
+        }
+        (None, PortName::Number(number)) if ports.is_empty() => (number, Protocol::default()),
+        (None, _) => return None,
+    };
+    let name = name.trim_end_matches('.').into();
+    let external = Some(External { name, port: number });
+    Some(Backend { turn: 0, protocol, endpoints: Vec::new(), external })
 }
 
 /// Counters of turns; Services share them.
@@ -172,5 +202,27 @@ mod tests {
         let none = View::default();
         let missing = Services::new(&none).backend(&Key::new("a", "t"), PortName::Number(1));
         assert_eq!(missing, Err(Missing::Service));
+    }
+    #[test]
+    fn services_that_are_names() {
+        let check = |ports: Value, port: PortName<'_>, expect: Option<(u16, Protocol)>| {
+            let spec =
+                json!({"type": "ExternalName", "externalName": "x.example.", "ports": ports});
+            let view = view(&[object("Service", "a", "s", json!({"spec": spec}))]);
+            let found = Services::new(&view).backend(&Key::new("a", "s"), port);
+            let found = found.map(|backend| (backend.external.unwrap(), backend.protocol));
+            let expect = expect.map(|(port, protocol)| {
+                let name = "x.example".into();
+                (External { name, port }, protocol)
+            });
+            assert_eq!(found, expect.ok_or(Missing::Port), "{ports} {port:?}");
+        };
+        let listed = json!([{"name": "web", "port": 80, "targetPort": 8080},
+            {"name": "tls", "port": 443, "appProtocol": "https"}]);
+        check(json!(null), PortName::Number(80), Some((80, Protocol::Http)));
+        check(json!(null), PortName::Name("web"), None);
+        check(listed.clone(), PortName::Name("web"), Some((8080, Protocol::Http)));
+        check(listed.clone(), PortName::Number(443), Some((443, Protocol::Https)));
+        check(listed, PortName::Number(81), None);
     }
 }

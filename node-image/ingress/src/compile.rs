@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use kd_client::{Key, Object, Resource, View, resources};
 use serde_json::{Value, json};
 
+use crate::announcement::Announcement;
 use crate::backends::Services;
 use crate::certificates::Certificates;
 use crate::gateway;
@@ -31,6 +32,10 @@ pub(crate) struct Write {
 pub(crate) enum WriteKind {
     /// A new object.
     Create(Value),
+    /// A merge patch of the object.
+    Patch(Value),
+    /// The object's end.
+    Delete,
     /// A merge patch of the status.
     Status(Value),
 }
@@ -39,6 +44,16 @@ impl Write {
     /// Makes an object.
     pub(crate) fn create(resource: Resource, key: Key, object: Value) -> Write {
         Write { resource, key, change: WriteKind::Create(object) }
+    }
+
+    /// Changes an object.
+    pub(crate) fn patch(resource: Resource, key: Key, patch: Value) -> Write {
+        Write { resource, key, change: WriteKind::Patch(patch) }
+    }
+
+    /// Deletes an object.
+    pub(crate) fn delete(resource: Resource, key: Key) -> Write {
+        Write { resource, key, change: WriteKind::Delete }
     }
 
     /// Sets fields of the status, if the object is still what was looked at.
@@ -92,6 +107,9 @@ pub(crate) fn compile(
     compiled.services = world.services.asked();
     certificates.forget_unused();
     compiled.table = ports.into_table();
+    let open = compiled.table.ports.keys().copied().filter(|port| !refused.contains(port));
+    let announcement = Announcement::new(open.collect(), &addresses);
+    compiled.writes.extend(announcement.write(view));
     compiled
 }
 
@@ -200,7 +218,8 @@ mod tests {
             compile(&view(objects), certificates, &none.0, &none.1, Timestamp::UNIX_EPOCH).writes
         };
         let kinds = |writes: &[Write]| -> Vec<String> {
-            writes.iter().map(|write| format!("{} {}", write.resource.kind, write.key)).collect()
+            let made = writes.iter().filter(|write| matches!(write.change, WriteKind::Create(_)));
+            made.map(|write| format!("{} {}", write.resource.kind, write.key)).collect()
         };
         assert_eq!(kinds(&writes(&[])), ["IngressClass kd", "GatewayClass kd"]);
         assert_eq!(kinds(&writes(&[ingress_class("mine", CONTROLLER)])), ["GatewayClass kd"]);

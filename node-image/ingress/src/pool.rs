@@ -36,7 +36,15 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) const BUFFER_BYTES_MAX: usize = 128 << 10;
 
 /// Where a connection leads.
-pub(crate) type Place = (SocketAddr, Protocol);
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    /// The endpoint.
+    pub address: SocketAddr,
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// Its name in TLS, where it has one.
+    pub name: Option<Arc<str>>,
+}
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -108,39 +116,42 @@ impl Pool {
         place: Place,
         fresh: bool,
     ) -> Result<Lease, ConnectError> {
-        let lease = |sender, is_reused| Lease { pool: self.clone(), place, sender, is_reused };
-        while !fresh && let Some(mut sender) = self.take(place) {
+        let pool = self.clone();
+        while !fresh && let Some(mut sender) = self.take(&place) {
             let is_ready = match &mut sender {
                 Sender::Http1(sender) => timeout(READY_TIMEOUT, sender.ready()).await,
                 Sender::Http2(sender) => timeout(READY_TIMEOUT, sender.ready()).await,
             };
             if matches!(is_ready, Ok(Ok(()))) {
-                return Ok(lease(sender, true));
+                return Ok(Lease { pool, place, sender, is_reused: true });
             }
             self.kept().shared.remove(&place);
         }
-        let opened = timeout(CONNECT_TIMEOUT, self.open(place)).await;
+        let opened = timeout(CONNECT_TIMEOUT, self.open(&place)).await;
         let sender = opened.map_err(|_| ConnectError::Timeout)??;
         if let Sender::Http2(sender) = &sender {
-            self.kept().shared.insert(place, sender.clone());
+            self.kept().shared.insert(place.clone(), sender.clone());
             self.filled.notify_one();
         }
-        Ok(lease(sender, false))
+        Ok(Lease { pool, place, sender, is_reused: false })
     }
 
-    async fn open(&self, (address, protocol): Place) -> Result<Sender, ConnectError> {
+    async fn open(&self, place: &Place) -> Result<Sender, ConnectError> {
+        let Place { address, protocol, name } = place;
         let stream = TcpStream::connect(address).await?;
         tune(&stream);
         let stream = match protocol {
             Protocol::Https => {
-                let name = ServerName::IpAddress(address.ip().into());
+                let named = name.as_deref().and_then(|name| ServerName::try_from(name).ok());
+                let named = named.map(|name| name.to_owned());
+                let name = named.unwrap_or_else(|| ServerName::IpAddress(address.ip().into()));
                 let secured = TlsConnector::from(self.tls.clone()).connect(name, stream).await?;
                 Stream::Secure(Box::new(TlsStream::Client(secured)))
             }
             Protocol::Http | Protocol::Http2 => Stream::Plain(stream),
         };
         let stream = TokioIo::new(stream);
-        if protocol == Protocol::Http2 {
+        if *protocol == Protocol::Http2 {
             let mut builder = http2::Builder::new(TokioExecutor::new());
             let builder = builder.timer(TokioTimer::new()).keep_alive_interval(IDLE_TIMEOUT);
             let (sender, driver) = builder.handshake(stream).await?;
@@ -154,18 +165,18 @@ impl Pool {
         Ok(Sender::Http1(sender))
     }
 
-    fn take(&self, place: Place) -> Option<Sender> {
+    fn take(&self, place: &Place) -> Option<Sender> {
         let mut kept = self.kept();
-        if place.1 == Protocol::Http2 {
-            return kept.shared.get(&place).cloned().map(Sender::Http2);
+        if place.protocol == Protocol::Http2 {
+            return kept.shared.get(place).cloned().map(Sender::Http2);
         }
-        let (sender, since) = kept.idle.get_mut(&place)?.pop()?;
+        let (sender, since) = kept.idle.get_mut(place)?.pop()?;
         kept.count -= 1;
         if since.elapsed() < IDLE_TIMEOUT {
             return Some(Sender::Http1(sender));
         }
         // The others are older still.
-        let older = kept.idle.remove(&place).unwrap_or_default();
+        let older = kept.idle.remove(place).unwrap_or_default();
         kept.count -= older.len();
         None
     }
@@ -206,12 +217,14 @@ impl Pool {
         kept.count > 0 || !kept.shared.is_empty()
     }
 
-    /// Forgets endpoints that nothing leads to any more; requests under way go on.
+    /// Forgets endpoints that nothing leads to any more; requests under way go on. Hosts that have a
+    /// name are no endpoints: they are forgotten when nobody asks them for a while.
     pub(crate) fn retain(&self, endpoints: &HashSet<SocketAddr>) {
+        let is_used = |place: &Place| place.name.is_some() || endpoints.contains(&place.address);
         let mut kept = self.kept();
-        kept.idle.retain(|(address, _), _| endpoints.contains(address));
+        kept.idle.retain(|place, _| is_used(place));
         kept.count = kept.idle.values().map(Vec::len).sum();
-        kept.shared.retain(|(address, _), _| endpoints.contains(address));
+        kept.shared.retain(|place, _| is_used(place));
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {

@@ -17,9 +17,10 @@ use tokio::time::timeout;
 
 use crate::backends::TURNS;
 use crate::body::{Body, Download, Upload, empty, text};
+use crate::names::Names;
 use crate::pool::{ConnectError, Lease, Place, Pool};
 use crate::request::{self, Via};
-use crate::route::{Action, Asked, Backend, Protocol, Table, Target, host_of};
+use crate::route::{Action, Asked, Backend, Mirror, Protocol, Table, Target, host_of};
 
 /// A backend that neither takes nor sends anything for this long before its answer has failed; rules
 /// may say otherwise.
@@ -33,6 +34,7 @@ pub(crate) struct Proxy {
     pub table: ArcSwap<Table>,
     /// Connections to endpoints.
     pub pool: Arc<Pool>,
+    names: Arc<Names>,
     turns: Box<[AtomicUsize]>,
 }
 
@@ -45,9 +47,10 @@ enum Failure {
 }
 
 impl Proxy {
-    pub(crate) fn new(pool: Arc<Pool>) -> Proxy {
+    pub(crate) fn new(pool: Arc<Pool>, names: Names) -> Proxy {
         let turns = (0..TURNS).map(|_| AtomicUsize::new(0)).collect();
-        Proxy { table: ArcSwap::from_pointee(Table::default()), pool, turns }
+        let table = ArcSwap::from_pointee(Table::default());
+        Proxy { table, pool, names: Arc::new(names), turns }
     }
 
     /// Answers a request. Every failure is an answer, too.
@@ -132,8 +135,10 @@ impl Proxy {
         moved: &AtomicBool,
     ) -> Result<(Response<Incoming>, Lease), StatusCode> {
         let mut status = StatusCode::SERVICE_UNAVAILABLE;
-        for endpoint in self.in_turn(backend).take(ENDPOINTS_MAX) {
-            match self.exchange((endpoint, protocol), request, moved).await {
+        let endpoints = self.names.endpoints(backend).await;
+        for address in in_turn(&endpoints, self.turn(backend)).take(ENDPOINTS_MAX) {
+            let place = place(backend, address, protocol);
+            match self.exchange(&place, request, moved).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::Sent(status)) => return Err(status),
                 Err(Failure::Unsent(unsent, why)) => (request, status) = (*unsent, why),
@@ -142,13 +147,10 @@ impl Proxy {
         Err(status)
     }
 
-    /// The endpoints in the order in which to try them; the first is another one each time.
-    fn in_turn<'a>(&self, backend: &'a Backend) -> impl Iterator<Item = SocketAddr> + use<'a> {
-        let all = &backend.endpoints;
+    /// Whose turn it is: another one each time.
+    fn turn(&self, backend: &Backend) -> usize {
         let turn = self.turns.get(backend.turn);
-        let turn = turn.map_or(0, |turn| turn.fetch_add(1, Ordering::Relaxed));
-        let start = turn.checked_rem(all.len()).unwrap_or(0);
-        all[start..].iter().chain(&all[..start]).copied()
+        turn.map_or(0, |turn| turn.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Sends a request to an endpoint. A kept connection may end at the moment it is used: then the
@@ -156,17 +158,17 @@ impl Proxy {
     /// (RFC 9110, section 9.2.2).
     async fn exchange(
         &self,
-        place: Place,
+        place: &Place,
         mut request: Request<Body>,
         moved: &AtomicBool,
     ) -> Result<(Response<Incoming>, Lease), Failure> {
         let mut fresh = false;
         loop {
-            request::address(&mut request, place.1);
-            let mut lease = match self.pool.lease(place, fresh).await {
+            request::address(&mut request, place.protocol);
+            let mut lease = match self.pool.lease(place.clone(), fresh).await {
                 Ok(lease) => lease,
                 Err(error) => {
-                    tracing::debug!(endpoint = %place.0, %error, "no connection");
+                    tracing::debug!(endpoint = %place.address, %error, "no connection");
                     let status = match error {
                         ConnectError::Timeout => StatusCode::GATEWAY_TIMEOUT,
                         _ => StatusCode::BAD_GATEWAY,
@@ -181,7 +183,7 @@ impl Proxy {
                 Some(Ok(answer)) => return Ok((answer, lease)),
                 Some(Err(error)) => error,
             };
-            tracing::debug!(endpoint = %place.0, error = %error.error(), "no answer");
+            tracing::debug!(endpoint = %place.address, error = %error.error(), "no answer");
             let mut error = error;
             request = match error.take_message().or(again) {
                 Some(request) if lease.is_reused => request,
@@ -196,12 +198,19 @@ impl Proxy {
 
     /// Sends copies of a request to those who only listen.
     fn mirror(&self, action: &Action, request: &Request<Body>, upload: &mut Upload) {
-        for backend in &action.mirrors {
-            let Some(endpoint) = self.in_turn(backend).next() else { continue };
+        for Mirror { backend, share } in &action.mirrors {
+            let is_meant = share.is_none_or(|(part, of)| rand::rng().random_range(0..of) < part);
+            if !is_meant {
+                continue;
+            }
             let mut copy = head(request, upload.mirror());
             request::address(&mut copy, backend.protocol);
-            let (pool, place) = (self.pool.clone(), (endpoint, backend.protocol));
+            let (pool, names) = (self.pool.clone(), self.names.clone());
+            let (backend, turn) = (backend.clone(), self.turn(backend));
             tokio::spawn(timeout(ANSWER_TIMEOUT, async move {
+                let endpoints = names.endpoints(&backend).await;
+                let Some(address) = in_turn(&endpoints, turn).next() else { return };
+                let place = place(&backend, address, backend.protocol);
                 let Ok(mut lease) = pool.lease(place, false).await else { return };
                 let Ok(answer) = lease.send(copy).await else { return };
                 // The answer is read, so that the connection can be used again.
@@ -210,6 +219,17 @@ impl Proxy {
             }));
         }
     }
+}
+
+/// The endpoints in the order in which to try them.
+fn in_turn(all: &[SocketAddr], turn: usize) -> impl Iterator<Item = SocketAddr> {
+    let start = turn.checked_rem(all.len()).unwrap_or(0);
+    all[start..].iter().chain(&all[..start]).copied()
+}
+
+fn place(backend: &Backend, address: SocketAddr, protocol: Protocol) -> Place {
+    let name = backend.external.as_ref().map(|external| external.name.clone());
+    Place { address, protocol, name }
 }
 
 /// Chooses by weight.

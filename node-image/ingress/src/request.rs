@@ -171,7 +171,8 @@ pub(crate) fn redirected<B>(
     request: &Request<B>,
 ) -> Response<Body> {
     let asked = authority(request).and_then(|asked| asked.rsplit_once(':'));
-    let port = asked.and_then(|(_, port)| port.parse().ok());
+    // Clients leave the port out where it is the usual one, which the location does as well.
+    let port = asked.and_then(|(_, port)| port.parse().ok()).or(Some(via.port));
     let (path, query) = (request.uri().path(), request.uri().query());
     let location = redirect.location(via.scheme(), host, port, path, query);
     let mut answer = Response::new(empty());

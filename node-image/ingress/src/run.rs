@@ -1,13 +1,15 @@
 //! Follows the API: from objects to the table that is served, and to the statuses that are written.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kd_client::{
-    Cache, Change, Client, Interest, Keep, Key, PatchKind, Resource, Selectors, View, resources,
+    Cache, Change, Client, DeleteOptions, Interest, Keep, Key, PatchKind, Resource, Selectors,
+    View, resources,
 };
 use rustls::ClientConfig;
 use tokio::sync::watch;
@@ -18,10 +20,11 @@ use crate::certificates::{Certificates, certified};
 use crate::compile::{Compiled, Write, WriteKind, compile};
 use crate::gateway;
 use crate::ingresses::{ingress_classes, ingresses};
+use crate::names::Names;
 use crate::pool::Pool;
 use crate::proxy::Proxy;
 use crate::server::Listeners;
-use crate::{Error, Result, verify};
+use crate::{Error, Result, announcement, verify};
 
 /// Who serves: the nodes of control planes.
 const SERVING_NODES: &str = "node-role.kubernetes.io/control-plane";
@@ -36,6 +39,8 @@ pub struct Config {
     pub certificate_pem: String,
     /// Its key, PEM.
     pub key_pem: String,
+    /// The DNS servers that know the names of ExternalName Services.
+    pub dns: Vec<IpAddr>,
 }
 
 /// Serves until the future is dropped. While there is neither an Ingress nor a Gateway of its own, no
@@ -47,7 +52,7 @@ pub async fn run(client: Client, config: Config) -> Result<()> {
         .dangerous()
         .with_custom_certificate_verifier(verify::nothing())
         .with_no_client_auth();
-    let proxy = Arc::new(Proxy::new(Pool::new(Arc::new(tls))));
+    let proxy = Arc::new(Proxy::new(Pool::new(Arc::new(tls)), Names::new(&config.dns)));
     let (writes, written) = watch::channel(Vec::new());
     let (cache, mut changes) = Cache::start(client.clone(), always_watched());
     let mut follower = Follower {
@@ -165,8 +170,9 @@ impl Follower {
             return change.object().is_some_and(|service| asked(service.key()));
         }
         if change.resource.same(&resources::ENDPOINT_SLICES) {
+            let is_ours = change.object().is_some_and(|slice| slice.key() == announcement::key());
             let slices = change.old.iter().chain(&change.new);
-            return slices.filter_map(|slice| service_of(slice)).any(asked);
+            return is_ours || slices.filter_map(|slice| service_of(slice)).any(asked);
         }
         !change.is_progress()
     }
@@ -200,9 +206,17 @@ async fn write(client: &Client, writes: Vec<Write>) -> Vec<Write> {
         let Write { resource, key, change } = &write;
         let (namespace, name) = (&key.namespace, &key.name);
         let done = match change {
-            WriteKind::Create(object) => client.create(resource, namespace, object).await,
+            WriteKind::Create(object) => client.create(resource, namespace, object).await.map(drop),
+            WriteKind::Patch(patch) => {
+                client.patch(resource, namespace, name, "", PatchKind::Merge, patch).await.map(drop)
+            }
+            WriteKind::Delete => {
+                client.delete(resource, namespace, name, &DeleteOptions::default()).await
+            }
             WriteKind::Status(patch) => {
-                client.patch(resource, namespace, name, "status", PatchKind::Merge, patch).await
+                let patched =
+                    client.patch(resource, namespace, name, "status", PatchKind::Merge, patch);
+                patched.await.map(drop)
             }
         };
         match done {

@@ -29,7 +29,7 @@ use crate::route::Table;
 use crate::stream::{Stream, tune};
 
 /// Connections at once, over all ports; more wait to be accepted.
-const CONNECTIONS_MAX: usize = 4096;
+pub(crate) const CONNECTIONS_MAX: usize = 4096;
 /// A client that does not finish its handshake is hung up on.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client that does not finish its headers, or asks nothing more, is hung up on.
@@ -39,7 +39,7 @@ const STREAMS_MAX: u32 = 256;
 /// A peer of HTTP/2 that is silent is asked for a sign of life this often.
 const PING_INTERVAL: Duration = Duration::from_secs(60);
 /// After an error of accept (too many open files), so that the error is not all that runs.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Open ports.
 pub(crate) struct Listeners {
@@ -130,12 +130,12 @@ fn endpoints(table: &Table) -> HashSet<SocketAddr> {
     let actions = table.ports.values().flat_map(|port| port.routes.actions());
     let backends = actions.flat_map(|action| {
         let targets = action.targets.iter().filter_map(|target| target.backend.as_ref().ok());
-        targets.chain(&action.mirrors)
+        targets.chain(action.mirrors.iter().map(|mirror| &mirror.backend))
     });
     backends.flat_map(|backend| backend.endpoints.iter().copied()).collect()
 }
 
-async fn bind(port: u16) -> std::io::Result<TcpListener> {
+pub(crate) async fn bind(port: u16) -> std::io::Result<TcpListener> {
     match TcpListener::bind((IpAddr::from(Ipv6Addr::UNSPECIFIED), port)).await {
         Ok(listener) => Ok(listener),
         // A kernel without IPv6.

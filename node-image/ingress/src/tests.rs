@@ -17,10 +17,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
+use crate::names::Names;
 use crate::pool::Pool;
 use crate::proxy::Proxy;
 use crate::route::{
-    Action, Backend, HostPattern, Match, Port, Protocol, Routes, Rule, Table, Target,
+    Action, Backend, HostPattern, Match, Mirror, Port, Protocol, Routes, Rule, Table, Target,
 };
 use crate::server::Listeners;
 use crate::testing::{ingress_class, object, tls_secret};
@@ -42,7 +43,7 @@ impl World {
             .dangerous()
             .with_custom_certificate_verifier(verify::nothing())
             .with_no_client_auth();
-        let proxy = Arc::new(Proxy::new(Pool::new(Arc::new(tls))));
+        let proxy = Arc::new(Proxy::new(Pool::new(Arc::new(tls)), Names::new(&[])));
         let secret = tls_secret("a", "s", &["localhost"]);
         let pem = |name: &str| {
             use base64::Engine;
@@ -87,8 +88,13 @@ const GET: &str = "GET /x HTTP/1.1\r\nHost: a.com\r\nConnection: close\r\n\r\n";
 const POST: &str =
     "POST / HTTP/1.1\r\nHost: a.com\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi";
 
+fn at(endpoints: &[SocketAddr]) -> Backend {
+    let endpoints = endpoints.to_vec();
+    Backend { turn: 0, protocol: Protocol::Http, endpoints, external: None }
+}
+
 fn to(endpoints: &[SocketAddr]) -> Action {
-    let backend = Backend { turn: 0, protocol: Protocol::Http, endpoints: endpoints.to_vec() };
+    let backend = at(endpoints);
     Action { targets: vec![Target::only(Ok(backend))], ..Action::default() }
 }
 
@@ -202,12 +208,11 @@ async fn upgrades_pass_bytes_both_ways() {
 async fn bodies_stream_and_are_mirrored() {
     let (main, _) = backend(vec![vec![OK]]).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mirror = Arc::new(Backend {
-        turn: 1,
-        protocol: Protocol::Http,
-        endpoints: vec![listener.local_addr().unwrap()],
-    });
-    let world = World::new(Action { mirrors: vec![mirror], ..to(&[main]) }).await;
+    let (unheard, counts) = backend(vec![vec![OK]]).await;
+    let mirror = |address, share| Mirror { backend: Arc::new(at(&[address])), share };
+    let all = mirror(listener.local_addr().unwrap(), Some((1, 1)));
+    let mirrors = vec![mirror(unheard, Some((0, 100))), all];
+    let world = World::new(Action { mirrors, ..to(&[main]) }).await;
     assert!(world.ask(POST).await.starts_with("HTTP/1.1 200"));
     let (mut stream, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
     let mut heard = String::new();
@@ -218,6 +223,7 @@ async fn bodies_stream_and_are_mirrored() {
         heard.push_str(&String::from_utf8_lossy(&buffer[..length]));
     }
     assert!(heard.starts_with("POST / HTTP/1.1"), "{heard}");
+    assert_eq!(counts[0].load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]
@@ -334,6 +340,7 @@ async fn statuses_follow_the_api() {
     let config = crate::Config {
         certificate_pem: issued.cert.pem(),
         key_pem: issued.signing_key.serialize_pem(),
+        dns: Vec::new(),
     };
     let running = tokio::spawn(crate::run(api.client().into(), config));
     let mut ingress = object("Ingress", "a", "i", json!({"spec": {"ingressClassName": "kd"}}));

@@ -18,7 +18,7 @@ pub use cni::{CniNetwork, CniPaths};
 pub use error::{Error, Result};
 pub use family::Family;
 pub use host_routes::{Backend, HostRoutes};
-pub use node_address::{default_gateway, node_addresses};
+pub use node_address::{default_gateways, node_addresses};
 pub use pod_network::{Bandwidth, HostPort, OtherNode, PodLink, PodNetwork};
 pub use policies::{Allow, Direction, Peer, Policies, PolicyRules, PortMatch};
 pub use services::{

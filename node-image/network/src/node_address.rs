@@ -8,7 +8,7 @@ use rtnetlink::packet_route::link::LinkAttribute;
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
 use rtnetlink::{Handle, RouteMessageBuilder};
 
-use crate::{Error, Result, namespace};
+use crate::{Error, Family, Result, namespace};
 
 /// The interface that the default route leaves by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,16 +26,21 @@ pub async fn node_addresses() -> Result<Vec<IpAddr>> {
     Ok(found.map(|uplink| uplink.addresses).unwrap_or_default())
 }
 
-/// The next hop of the default route: on a Docker network the machine that runs the engine.
-pub async fn default_gateway() -> Result<Option<IpAddr>> {
+/// The next hops of the default routes, one of a family: on a Docker network the machine that runs
+/// the engine.
+pub async fn default_gateways() -> Result<Vec<IpAddr>> {
     let handle = namespace::connect()?;
     let gateway = |attribute| match attribute {
         RouteAttribute::Gateway(RouteAddress::Inet(address)) => Some(IpAddr::V4(address)),
         RouteAttribute::Gateway(RouteAddress::Inet6(address)) => Some(IpAddr::V6(address)),
         _ => None,
     };
-    let route = default_route(&handle).await?;
-    Ok(route.and_then(|route| route.attributes.into_iter().find_map(gateway)))
+    let mut gateways = Vec::new();
+    for family in Family::ALL {
+        let route = default_route_of(&handle, family).await?;
+        gateways.extend(route.and_then(|route| route.attributes.into_iter().find_map(gateway)));
+    }
+    Ok(gateways)
 }
 
 /// The interface that leads out, if there is one.
@@ -60,26 +65,29 @@ pub(crate) async fn uplink(handle: &Handle) -> Result<Option<Uplink>> {
 
 /// IPv4's, or IPv6's where there is no other.
 async fn default_route(handle: &Handle) -> Result<Option<RouteMessage>> {
-    for all in [
-        RouteMessageBuilder::<Ipv4Addr>::new().build(),
-        RouteMessageBuilder::<Ipv6Addr>::new().build(),
-    ] {
-        let routes: Vec<RouteMessage> = handle
-            .route()
-            .get(all)
-            .execute()
-            .try_collect()
-            .await
-            .map_err(Error::netlink("list routes"))?;
-        let is_default = |route: &RouteMessage| {
-            // A host without IPv6 has a route that refuses.
-            route.header.destination_prefix_length == 0 && route.header.kind == RouteType::Unicast
-        };
-        if let Some(route) = routes.into_iter().find(is_default) {
-            return Ok(Some(route));
-        }
+    match default_route_of(handle, Family::V4).await? {
+        Some(route) => Ok(Some(route)),
+        None => default_route_of(handle, Family::V6).await,
     }
-    Ok(None)
+}
+
+async fn default_route_of(handle: &Handle, family: Family) -> Result<Option<RouteMessage>> {
+    let all = match family {
+        Family::V4 => RouteMessageBuilder::<Ipv4Addr>::new().build(),
+        Family::V6 => RouteMessageBuilder::<Ipv6Addr>::new().build(),
+    };
+    let routes: Vec<RouteMessage> = handle
+        .route()
+        .get(all)
+        .execute()
+        .try_collect()
+        .await
+        .map_err(Error::netlink("list routes"))?;
+    let is_default = |route: &RouteMessage| {
+        // A host without IPv6 has a route that refuses.
+        route.header.destination_prefix_length == 0 && route.header.kind == RouteType::Unicast
+    };
+    Ok(routes.into_iter().find(is_default))
 }
 
 async fn addresses_of(handle: &Handle, index: u32) -> Result<Vec<IpAddr>> {

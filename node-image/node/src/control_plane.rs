@@ -66,7 +66,7 @@ async fn serve(config: NodeConfig, started: Instant) -> Result<()> {
     if !config.disabled.contains(&Component::Ingress) {
         tokio::spawn(serve_ingresses(
             client(&server, INGRESS_USER),
-            ingress_config(&config, &secrets)?,
+            ingress_config(&config, &secrets, &addresses)?,
         ));
     }
     tokio::spawn(mark_control_plane(masters_client(&server), config.name.clone()));
@@ -251,12 +251,21 @@ fn node_prefix(range: IpNet) -> u8 {
 }
 
 /// The reverse proxy's certificate for names that have none: the cluster's, for this node.
-fn ingress_config(config: &NodeConfig, secrets: &ServerSecrets) -> Result<kd_ingress::Config> {
+fn ingress_config(
+    config: &NodeConfig,
+    secrets: &ServerSecrets,
+    addresses: &[IpAddr],
+) -> Result<kd_ingress::Config> {
     let names = [config.name.clone(), "localhost".into(), "127.0.0.1".into(), "::1".into()];
     let issued = authority(secrets)?
         .issue_server("kd-ingress", &names)
         .map_err(Error::of("issue the certificate for Ingresses"))?;
-    Ok(kd_ingress::Config { certificate_pem: issued.certificate_pem, key_pem: issued.key_pem })
+    Ok(kd_ingress::Config {
+        certificate_pem: issued.certificate_pem,
+        key_pem: issued.key_pem,
+        // The cluster's DNS answers at the node's own addresses.
+        dns: addresses.to_vec(),
+    })
 }
 
 async fn serve_ingresses(client: kube::Client, config: kd_ingress::Config) {

@@ -9,8 +9,8 @@ use ipnet::IpNet;
 use k8s_openapi::api::core::v1::Node;
 use kd_client::{Keep, Resource, Selectors, Watch, WatchEvent};
 use kd_contract::{
-    CNI_CONFIGURATIONS, CNI_PLUGINS, HostAlias, KD_BINARY, KUBELET_PORT, NetworkBackend,
-    NodeConfig, READY_LINE, RUN_DIRECTORY,
+    CNI_CONFIGURATIONS, CNI_PLUGINS, Component, HostAlias, KD_BINARY, KUBELET_PORT, NetworkBackend,
+    NodeConfig, NodeRole, READY_LINE, RUN_DIRECTORY,
 };
 use kd_kubelet::{Kubelet, Pressure};
 use kd_network::{Backend, CniNetwork, CniPaths, Family, HostRoutes, PodNetwork};
@@ -73,6 +73,10 @@ async fn serve(config: NodeConfig) -> Result<()> {
         let policies = kd_proxy::PolicyConfig { node, dns: addresses.clone() };
         tokio::spawn(kd_proxy::enforce(client.clone().into(), policies, arrivals));
     }
+    let is_server = config.role == NodeRole::Server;
+    if !is_server && !config.disabled.contains(&Component::Ingress) {
+        tokio::spawn(kd_ingress::forward(client.clone().into()));
+    }
     tokio::spawn(answer_names(config.clone(), addresses, client.clone()));
     tokio::spawn(announce(client, config.name.clone()));
     let stop = CancellationToken::new();
@@ -108,7 +112,8 @@ fn client(config: &NodeConfig) -> Result<kube::Client> {
 async fn answer_names(config: NodeConfig, addresses: Vec<IpAddr>, client: kube::Client) {
     let service: Option<IpAddr> = config.dns_address.parse().ok();
     let mut hosts = aliases_of(&config.host_aliases);
-    hosts.extend(users_machine().await.map(|address| (DOCKER_HOST.to_owned(), address)));
+    hosts
+        .extend(users_machine().await.into_iter().map(|address| (DOCKER_HOST.to_owned(), address)));
     let aliases = HOST_ALIASES.map(|alias| (alias.to_owned(), DOCKER_HOST.to_owned()));
     let settings = kd_dns::Config {
         cluster_domain: config.cluster_domain,
@@ -134,14 +139,14 @@ fn aliases_of(aliases: &[HostAlias]) -> Vec<(String, IpAddr)> {
     aliases.iter().flat_map(of).collect()
 }
 
-/// The address of the user's machine. An engine in a virtual machine has a resolver that knows it,
+/// The addresses of the user's machine. An engine in a virtual machine has a resolver that knows them,
 /// and its gateway is another.
-async fn users_machine() -> Option<IpAddr> {
+async fn users_machine() -> Vec<IpAddr> {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     if kernel.contains("linuxkit") {
-        return None;
+        return Vec::new();
     }
-    kd_network::default_gateway().await.ok().flatten()
+    kd_network::default_gateways().await.unwrap_or_default()
 }
 
 async fn build(

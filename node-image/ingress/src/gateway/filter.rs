@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::rule::{Reader, Trouble};
 use crate::ingresses::list;
-use crate::route::{Backend, HeaderChanges, PathChange, PathMatch, Redirect, Rewrite};
+use crate::route::{HeaderChanges, Mirror, PathChange, PathMatch, Redirect, Rewrite};
 
 /// What filters do.
 #[derive(Default)]
@@ -16,7 +16,7 @@ pub(super) struct Filters {
     pub response_headers: HeaderChanges,
     pub redirect: Option<Redirect>,
     pub rewrite: Option<Rewrite>,
-    pub mirrors: Vec<Arc<Backend>>,
+    pub mirrors: Vec<Mirror>,
 }
 
 /// Reads filters of a rule whose path is matched by `path`. The error says what is not served.
@@ -44,7 +44,10 @@ pub(super) fn filters(
                 read.rewrite = Some(Rewrite { host, path });
             }
             "RequestMirror" => match reader.backend(&filter["requestMirror"]["backendRef"]) {
-                Ok(backend) => read.mirrors.push(Arc::new(backend)),
+                Ok(backend) => {
+                    let share = share(&filter["requestMirror"])?;
+                    read.mirrors.push(Mirror { backend: Arc::new(backend), share });
+                }
                 Err(Trouble::Unsupported(what)) => return Err(what),
                 // Who is not there hears nothing; the request itself goes on.
                 Err(Trouble::Unresolved(condition)) => reader.resolved = condition,
@@ -56,6 +59,21 @@ pub(super) fn filters(
         return Err("RequestRedirect and URLRewrite exclude each other".to_owned());
     }
     Ok(read)
+}
+
+/// Which part of the requests a mirror hears.
+fn share(mirror: &Value) -> Result<Option<(u32, u32)>, String> {
+    let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
+    let fraction = &mirror["fraction"];
+    let share = match (number(&mirror["percent"]), number(&fraction["numerator"])) {
+        (None, None) => return Ok(None),
+        (Some(percent), _) => (percent, 100),
+        (None, Some(part)) => (part, number(&fraction["denominator"]).unwrap_or(100)),
+    };
+    match share.0 <= share.1 && share.1 > 0 {
+        true => Ok(Some(share)),
+        false => Err(format!("a mirror cannot hear {} of {} requests", share.0, share.1)),
+    }
 }
 
 fn header_changes(value: &Value) -> Result<HeaderChanges, String> {

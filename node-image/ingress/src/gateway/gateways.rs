@@ -58,9 +58,12 @@ impl Gateway {
             })
             .collect();
         let own = conditions(&before["conditions"], &self.conditions(world), generation, world.now);
+        let wanted: Vec<&str> = self.wanted_addresses().collect();
+        let is_meant = |address: &&String| wanted.is_empty() || wanted.contains(&address.as_str());
         let addresses: Vec<Value> = world
             .addresses
             .iter()
+            .filter(is_meant)
             .map(|address| json!({"type": "IPAddress", "value": address}))
             .collect();
         let wanted = json!({"addresses": addresses, "conditions": own, "listeners": listeners});
@@ -70,25 +73,52 @@ impl Gateway {
         (!is_right).then(|| Write::status(gateways(), &self.object, wanted))
     }
 
+    /// The addresses that the user asks for; none: any.
+    fn wanted_addresses(&self) -> impl Iterator<Item = &str> {
+        let addresses = list(&self.value["spec"]["addresses"]);
+        addresses.filter_map(|address| address["value"].as_str()).filter(|text| !text.is_empty())
+    }
+
+    /// The type of an address that no node has.
+    fn unsupported_address(&self) -> Option<&str> {
+        let mut types =
+            list(&self.value["spec"]["addresses"]).filter_map(|address| address["type"].as_str());
+        types.find(|kind| *kind != "IPAddress")
+    }
+
     fn conditions(&self, world: &World<'_>) -> Vec<Condition> {
         let is_programmed = |listener: &Listener| {
             listener.conditions(world).iter().any(|c| c.kind == "Programmed" && c.status)
         };
         let good = self.listeners.iter().filter(|listener| is_programmed(listener)).count();
         let wrong = self.listeners.iter().any(|listener| !listener.is_usable());
-        let accepted = match (wrong, self.listeners.iter().any(Listener::is_usable)) {
+        let is_any_usable = self.listeners.iter().any(Listener::is_usable);
+        if let Some(kind) = self.unsupported_address() {
+            let message = format!("addresses of type {kind} are not served");
+            return vec![
+                Condition::no("Accepted", "UnsupportedAddress", message.clone()),
+                Condition::no("Programmed", "Invalid", message),
+            ];
+        }
+        let accepted = match (wrong, is_any_usable) {
             (false, _) => Condition::yes("Accepted", "Accepted", "the Gateway is served"),
             (true, true) => {
                 Condition::yes("Accepted", "ListenersNotValid", "some listeners are not valid")
             }
             (true, false) => Condition::no("Accepted", "ListenersNotValid", "no listener is valid"),
         };
-        let programmed = match () {
-            () if good == 0 => Condition::no("Programmed", "Invalid", "no listener is served"),
-            () if world.addresses.is_empty() => {
+        let is_foreign = |address: &&str| !world.addresses.iter().any(|own| own == address);
+        let unusable = self.wanted_addresses().find(is_foreign);
+        let programmed = match unusable {
+            Some(address) if good > 0 => {
+                let message = format!("no node that serves has the address {address}");
+                Condition::no("Programmed", "AddressNotUsable", message)
+            }
+            _ if good == 0 => Condition::no("Programmed", "Invalid", "no listener is served"),
+            _ if world.addresses.is_empty() => {
                 Condition::no("Programmed", "AddressNotAssigned", "no node serves yet")
             }
-            () => Condition::yes("Programmed", "Programmed", "listeners are served"),
+            _ => Condition::yes("Programmed", "Programmed", "listeners are served"),
         };
         vec![accepted, programmed]
     }

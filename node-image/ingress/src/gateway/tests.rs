@@ -233,7 +233,8 @@ fn filters_become_actions() {
                 {"set": [{"name": "x-a", "value": "1"}], "remove": ["x-b"]}},
             {"type": "URLRewrite", "urlRewrite": {"hostname": "b.com",
                 "path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/new"}}},
-            {"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "two", "port": 80}}}]}]});
+            {"type": "RequestMirror", "requestMirror": {"percent": 20,
+                "backendRef": {"name": "two", "port": 80}}}]}]});
     let all = compiled(&[gateway(json!([http(json!({}))])), route("a", rules)], &[]);
     let method = Method::GET;
     let headers = HeaderMap::new();
@@ -245,7 +246,8 @@ fn filters_become_actions() {
     let rewrite = action.rewrite.as_ref().unwrap();
     assert_eq!(rewrite.host.as_deref(), Some("b.com"));
     assert_eq!(rewrite.path.as_ref().unwrap().of("/old/x"), "/new/x");
-    assert_eq!(action.mirrors[0].endpoints[0].to_string(), "10.0.0.2:8080");
+    assert_eq!(action.mirrors[0].share, Some((20, 100)));
+    assert_eq!(action.mirrors[0].backend.endpoints[0].to_string(), "10.0.0.2:8080");
 }
 
 #[test]
@@ -265,4 +267,26 @@ fn what_is_right_is_not_written() {
     let WriteKind::Status(patch) = &writes(Some(&class))[0].change else { panic!() };
     class["status"] = patch["status"].clone();
     assert_eq!(writes(Some(&class)), []);
+}
+
+#[test]
+fn addresses_can_be_asked_for() {
+    let check = |addresses: Value, programmed: &str, accepted: &str, expect: Value| {
+        let mut gateway = gateway(json!([http(json!({}))]));
+        gateway["spec"]["addresses"] = addresses;
+        let all = compiled(&[gateway], &[]);
+        let told = [format!("Accepted={accepted}"), format!("Programmed={programmed}")];
+        assert_eq!(said(&all, "Gateway", "/conditions"), told);
+        let write = all.writes.iter().find(|write| write.resource.kind == "Gateway").unwrap();
+        let WriteKind::Status(patch) = &write.change else { panic!("{write:?}") };
+        assert_eq!(patch["status"]["addresses"], expect);
+    };
+    let own = json!([{"type": "IPAddress", "value": "172.18.0.2"}]);
+    let (served, accepted) = ("True/Programmed", "True/Accepted");
+    check(own.clone(), served, accepted, own.clone());
+    check(json!([{"type": "IPAddress"}]), served, accepted, own.clone());
+    let other = json!([{"value": "192.0.2.1"}]);
+    check(other, "False/AddressNotUsable", accepted, json!([]));
+    let name = json!([{"type": "Hostname", "value": "a.com"}]);
+    check(name, "False/Invalid", "False/UnsupportedAddress", json!([]));
 }

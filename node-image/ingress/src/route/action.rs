@@ -18,11 +18,20 @@ pub(crate) struct Action {
     /// Changes of the answer's headers.
     pub response_headers: HeaderChanges,
     /// Who hears the request besides; nobody waits for their answers.
-    pub mirrors: Vec<Arc<Backend>>,
+    pub mirrors: Vec<Mirror>,
     /// Who answers.
     pub targets: Vec<Target>,
     /// How long the answer may take to begin; as usual otherwise.
     pub timeout: Option<Duration>,
+}
+
+/// Who hears requests besides.
+#[derive(Clone, Debug)]
+pub(crate) struct Mirror {
+    /// Who.
+    pub backend: Arc<Backend>,
+    /// Which part of all, as a fraction; all otherwise.
+    pub share: Option<(u32, u32)>,
 }
 
 /// A share of the requests.
@@ -59,6 +68,17 @@ pub(crate) struct Backend {
     pub protocol: Protocol,
     /// Who answers.
     pub endpoints: Vec<SocketAddr>,
+    /// Who answers instead, for a Service that is only a name.
+    pub external: Option<External>,
+}
+
+/// A port of a host outside of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct External {
+    /// Its name, or its address.
+    pub name: Arc<str>,
+    /// The port.
+    pub port: u16,
 }
 
 /// What endpoints speak.

@@ -7,7 +7,8 @@ mod matching;
 mod table;
 
 pub(crate) use action::{
-    Action, Backend, HeaderChanges, PathChange, Protocol, Redirect, Rewrite, Target,
+    Action, Backend, External, HeaderChanges, Mirror, PathChange, Protocol, Redirect, Rewrite,
+    Target,
 };
 pub(crate) use host::{HostPattern, host_of};
 pub(crate) use matching::{Asked, Match, PathMatch, TextMatch, whole};

@@ -38,6 +38,14 @@ const SYSTEM_ROLES: &[RoleRow] = &[
             Resources("create delete update", "discovery.k8s.io", "endpointslices"),
         ],
     ),
+    // The built-in reverse proxy tells other nodes which ports it serves.
+    role(
+        "kd:ingress",
+        &[
+            Resources("create", "discovery.k8s.io", "endpointslices"),
+            Named("delete patch", "discovery.k8s.io", "endpointslices", "kd-ingress"),
+        ],
+    ),
     // A node's DNS reads what its users say about names.
     role("kd:node-dns", &[Named(READ, "core", "configmaps", "coredns")]),
     role(
@@ -71,6 +79,7 @@ const SYSTEM_ROLES: &[RoleRow] = &[
 
 const SYSTEM_BINDINGS: &[BindingRow] = &[
     bind("kd:cluster-dns-controller", &[ServiceAccount("cluster-dns-controller")]),
+    bind("kd:ingress", &[User("system:kd-ingress")]),
     bind("kd:node-dns", &[Group("system:nodes")]),
     BindingRow {
         name: "system::extension-apiserver-authentication-reader",
