@@ -16,7 +16,7 @@ use super::node_settings::{self, NodeSetting, NodeSettings};
 use super::plan::{self, PlannedNode};
 use super::readiness::{self, Deadline};
 use super::timings::Timings;
-use super::{access, name};
+use super::{access, image_records, name};
 use crate::docker::{
     Container, ContainerSpec, Engine, Limits, Program, environment_variable, lacking_capabilities,
     limits_of,
@@ -64,10 +64,15 @@ pub async fn add(
         })
         .collect();
     let specs = specs?;
+    let records = image_records::of(engine, &server.container).await?;
     let made = join_all(specs.iter().map(|spec| spec.create(engine))).await;
     let containers: Vec<Container> = made.iter().flatten().cloned().collect();
     let started = async {
         made.into_iter().collect::<Result<Vec<_>>>()?;
+        if let Some(records) = &records {
+            let given = containers.iter().map(|one| image_records::give(engine, one, records));
+            try_join_all(given).await?;
+        }
         run(engine, cluster, &containers, &names, Deadline::after(timeout)).await
     };
     let Err(error) = started.await else { return Ok(names) };

@@ -43,9 +43,8 @@ pub async fn edit(
         None => false,
     };
     let spec = |ports: &[PublishedPort]| {
-        let nodes: Vec<String> = cluster.nodes.iter().map(|node| node.name.clone()).collect();
         let image = cluster.nodes.first().map(|node| node.image.clone()).unwrap_or_default();
-        plan::load_balancer(&cluster.name, &image, nodes, ports, has_ipv6).transpose()
+        plan::load_balancer(&cluster.name, &image, ports, has_ipv6).transpose()
     };
     let (old, new) = (spec(&before)?, spec(&after)?);
     let deadline = Deadline::after(timeout);

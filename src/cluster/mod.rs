@@ -9,6 +9,7 @@ pub mod create;
 pub mod delete;
 pub mod edit;
 pub mod host_port;
+pub mod image_records;
 pub mod inventory;
 pub mod kubeconfig;
 pub mod logs;

@@ -162,10 +162,9 @@ pub fn containers(
         let config = node_config(request, node, server, secrets, identity);
         container(request, node, &config)
     });
-    let names = nodes.iter().map(|node| node.name.clone()).collect();
     let published = &request.published.balancer;
     let has_ipv6 = request.network.family.has_ipv6();
-    let balancer = load_balancer(&request.name, &request.image, names, published, has_ipv6);
+    let balancer = load_balancer(&request.name, &request.image, published, has_ipv6);
     nodes_containers.chain(balancer).collect()
 }
 
@@ -182,7 +181,6 @@ pub fn extra_hosts(aliases: &[HostAlias]) -> Vec<String> {
 pub fn load_balancer(
     cluster: &str,
     image: &str,
-    nodes: Vec<String>,
     published: &[PublishedPort],
     has_ipv6: bool,
 ) -> Option<Result<ContainerSpec>> {
@@ -192,7 +190,7 @@ pub fn load_balancer(
     let port = |of: &PublishedPort| BalancedPort { port: of.port, protocol: of.protocol };
     let ports: BTreeSet<BalancedPort> = published.iter().map(port).collect();
     let config =
-        LoadBalancerConfig { nodes, ports: ports.into_iter().collect(), log: NODE_LOG.to_owned() };
+        LoadBalancerConfig { ports: ports.into_iter().collect(), log: NODE_LOG.to_owned() };
     let config = serde_json::to_string(&config).map_err(|source| {
         Error::failure("encode the load balancer's configuration").because(source)
     });
@@ -400,7 +398,6 @@ mod tests {
         assert_eq!(balancer.name, "kd-x-loadbalancer");
         assert_eq!(balancer.published, [port]);
         let config: LoadBalancerConfig = serde_json::from_str(&balancer.config).unwrap();
-        assert_eq!(config.nodes, ["kd-x-server-0", "kd-x-agent-0"]);
         assert_eq!(config.ports, [BalancedPort { port: 80, protocol }]);
     }
 

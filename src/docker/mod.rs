@@ -5,6 +5,7 @@ mod capabilities;
 mod endpoint;
 mod engine;
 mod exec;
+mod files;
 mod node_container;
 mod node_image;
 mod node_output;

@@ -16,8 +16,8 @@ use bollard::query_parameters::{
 use futures::StreamExt;
 use kd_contract::{
     IMAGES_DIRECTORY, IMAGES_VOLUME, KD_BINARY, LABEL_CLUSTER, LABEL_ROLE,
-    LOAD_BALANCER_CONFIG_ENV, LOAD_BALANCER_PROGRAM, NODE_CONFIG_ENV, PublishedProtocol,
-    STATE_DIRECTORY,
+    LOAD_BALANCER_CONFIG_ENV, LOAD_BALANCER_PROGRAM, NODE_CONFIG_ENV, NODES_ALIAS,
+    PublishedProtocol, STATE_DIRECTORY,
 };
 
 use super::engine::{Engine, has_status, refused};
@@ -194,7 +194,9 @@ impl ContainerSpec {
                 (LOAD_BALANCER_CONFIG_ENV, Some(program.to_vec()))
             }
         };
-        let endpoints = HashMap::from([(self.network.clone(), EndpointSettings::default())]);
+        let aliases = (self.program == Program::Node).then(|| vec![NODES_ALIAS.to_owned()]);
+        let endpoint = EndpointSettings { aliases, ..EndpointSettings::default() };
+        let endpoints = HashMap::from([(self.network.clone(), endpoint)]);
         ContainerCreateBody {
             hostname: Some(self.name.clone()),
             image: Some(self.image.clone()),

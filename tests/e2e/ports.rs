@@ -74,19 +74,29 @@ fn datagrams(fixture: &Fixture, name: &str) {
     });
 }
 
+/// A node that comes later has the images of before, and the load balancer leads to it.
 fn nodes_come_and_go(fixture: &Fixture) {
     let name = fixture.name("grow");
-    fixture.kd(&["cluster", "create", &name]).ok();
+    let port = free_port();
+    let mapping = format!("127.0.0.1:{port}:8081@loadbalancer");
+    fixture.kd(&["cluster", "create", &name, "-p", &mapping]).ok();
+    fixture.kd(&["image", "load", "kd-test/nginx:1", "--cluster", &name]).ok();
     let create = ["node", "create", "--cluster", &name, "--node-label", "disk=ssd"];
     fixture.kd(&create).ok().says("agent-0");
-    fixture.kd(&["image", "load", "kd-test/nginx:1", "--cluster", &name]).ok();
     let k = |arguments: &[&str]| fixture.kubectl_in(&name, arguments, "");
-    let pod = r#"{"spec":{"nodeSelector":{"disk":"ssd"}}}"#;
+    let pod = r#"{"spec":{"nodeSelector":{"disk":"ssd"},"containers":[{"name":"web",
+        "image":"kd-test/nginx:1","imagePullPolicy":"Never",
+        "ports":[{"containerPort":80,"hostPort":8081}]}]}}"#;
     k(&["run", "web", "--image=kd-test/nginx:1", "--overrides", pod]).ok();
     k(&["wait", "--for=condition=Ready", "pod/web", "--timeout=60s"]).ok();
     let agent = format!("kd-{name}-agent-0");
     let placed = k(&["get", "pod", "web", "-o", "jsonpath={.spec.nodeName}"]).ok().out;
     assert_eq!(placed, agent);
+    eventually("the new node's port answers", || ask(&format!("127.0.0.1:{port}")));
+    fixture.kd(&["node", "stop", &agent]).ok();
+    fixture.kd(&["node", "list", &agent, "--no-headers"]).ok().prints("exited");
+    fixture.kd(&["node", "start", &agent]).ok();
+    eventually("the node's port answers again", || ask(&format!("127.0.0.1:{port}")));
     fixture.kd(&["node", "delete", &agent]).ok();
     assert!(!k(&["get", "nodes", "-o", "name"]).ok().out.contains("agent"));
     fixture.kd(&["node", "delete", &agent]).fails(6, "no node named");

@@ -193,8 +193,6 @@ pub enum Durability {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LoadBalancerConfig {
-    /// Names of the nodes that connections are spread over.
-    pub nodes: Vec<String>,
     /// The ports, the same on both sides.
     pub ports: Vec<BalancedPort>,
     /// Log filter (tracing's syntax).

@@ -6,6 +6,8 @@ pub const KD_BINARY: &str = "/kd";
 pub const NODE_CONFIG_ENV: &str = "KD_NODE_CONFIG";
 /// Environment variable that carries the [`crate::LoadBalancerConfig`] as JSON.
 pub const LOAD_BALANCER_CONFIG_ENV: &str = "KD_LOAD_BALANCER_CONFIG";
+/// The name on the cluster's network under which Docker knows all nodes that run.
+pub const NODES_ALIAS: &str = "nodes.kd.internal";
 /// The program that prints a node's rules for Services.
 pub const SERVICE_RULES_PROGRAM: &str = "service-rules";
 /// The program that a load balancer's container runs.
@@ -16,6 +18,8 @@ pub const STATE_DIRECTORY: &str = "/var";
 pub const IMAGES_DIRECTORY: &str = "/var/lib/kd-images";
 /// The name of that volume.
 pub const IMAGES_VOLUME: &str = "kd-images";
+/// Which images a node has: a file of each, next to layers that all nodes share.
+pub const IMAGE_RECORDS_DIRECTORY: &str = "/var/lib/kd/images";
 /// The control plane's store.
 pub const STORE_DIRECTORY: &str = "/var/lib/kd/store";
 /// The API server's audit log, where it is asked for.

@@ -3,14 +3,12 @@
 use std::ffi::OsString;
 use std::io::Read;
 
-use kd_contract::{IMAGES_DIRECTORY, NodeConfig};
+use kd_contract::{IMAGE_RECORDS_DIRECTORY, IMAGES_DIRECTORY, NodeConfig};
 use kd_runtime::{ImageConfig, ImageStore, Images};
 
 use crate::environment::{node_config, run_async};
 use crate::error::{Error, Result};
 
-/// This node's image records.
-const RECORDS_DIRECTORY: &str = "/var/lib/kd/images";
 /// The list of layers that kd asks about may not be larger.
 const QUESTION_BYTES_MAX: u64 = 1 << 20;
 
@@ -18,7 +16,7 @@ const QUESTION_BYTES_MAX: u64 = 1 << 20;
 pub(crate) fn open(config: &NodeConfig, user: &str) -> Result<ImageStore> {
     ImageStore::open(ImageConfig {
         shared: IMAGES_DIRECTORY.into(),
-        state: RECORDS_DIRECTORY.into(),
+        state: IMAGE_RECORDS_DIRECTORY.into(),
         owner: format!("{}-{user}", config.name),
         insecure_registries: config.insecure_registries.clone(),
         registry_authorities: config.registry_authorities.clone(),

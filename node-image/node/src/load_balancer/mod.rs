@@ -29,7 +29,7 @@ pub(crate) fn run() -> Result<()> {
 }
 
 async fn serve(config: LoadBalancerConfig) -> Result<()> {
-    let nodes = Arc::new(Nodes::new(config.nodes)?);
+    let nodes = Arc::new(Nodes::new()?);
     for BalancedPort { port, protocol } in config.ports {
         let address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
         let failed = || Error::of(format!("listen on port {port}/{protocol}"));

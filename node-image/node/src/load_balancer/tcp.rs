@@ -45,11 +45,10 @@ async fn relay(client: TcpStream, peer: SocketAddr, port: u16, nodes: &Nodes) {
 }
 
 async fn connect(port: u16, nodes: &Nodes) -> Option<TcpStream> {
-    for name in nodes.in_turn() {
-        let Some(address) = nodes.address(&name).await else { continue };
+    for address in nodes.in_turn().await {
         match timeout(CONNECT_TIMEOUT, TcpStream::connect((address, port))).await {
             Ok(Ok(stream)) => return Some(stream),
-            _ => nodes.forget(&name),
+            _ => nodes.forget(),
         }
     }
     None

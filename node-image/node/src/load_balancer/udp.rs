@@ -52,8 +52,7 @@ pub(super) async fn serve(socket: UdpSocket, port: u16, nodes: Arc<Nodes>) {
 
 /// A socket whose other end is a node.
 async fn connect(port: u16, nodes: &Nodes) -> Option<UdpSocket> {
-    for name in nodes.in_turn() {
-        let Some(address) = nodes.address(&name).await else { continue };
+    for address in nodes.in_turn().await {
         let own: IpAddr = match address {
             IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
