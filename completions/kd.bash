@@ -139,6 +139,9 @@ _kd() {
             kd__subcmd__kubeconfig,merge)
                 cmd="kd__subcmd__kubeconfig__subcmd__merge"
                 ;;
+            kd__subcmd__kubeconfig,write)
+                cmd="kd__subcmd__kubeconfig__subcmd__merge"
+                ;;
             kd__subcmd__load,docker-image)
                 cmd="kd__subcmd__load__subcmd__docker__subcmd__image"
                 ;;
@@ -165,6 +168,12 @@ _kd() {
                 ;;
             kd__subcmd__node,rm)
                 cmd="kd__subcmd__node__subcmd__delete"
+                ;;
+            kd__subcmd__node,start)
+                cmd="kd__subcmd__node__subcmd__start"
+                ;;
+            kd__subcmd__node,stop)
+                cmd="kd__subcmd__node__subcmd__stop"
                 ;;
             kd__subcmd__node__subcmd__image,build)
                 cmd="kd__subcmd__node__subcmd__image__subcmd__build"
@@ -210,7 +219,7 @@ _kd() {
             return 0
             ;;
         kd__subcmd__cluster__subcmd__create)
-            opts="-n -c -s -a -i -p -q -h --name --config --servers --agents --image --timeout --wait --no-rollback --retain --timings --api-port --api-host --port --volume --node-label --node-taint --host-alias --disable --subnet --ip-family --pod-cidr --service-cidr --non-masquerade-cidr --network-backend --disable-default-cni --disable-kube-proxy --insecure-registry --registry-ca --kubelet-arg --memory --cpus --simulated-nodes --scheduler-config --disable-scheduler --audit-policy --authentication-config --authorization-config --encryption-config --encrypt-secrets --no-kubeconfig-update --kubeconfig-update --no-switch-context --switch-context --kubeconfig --quiet --help"
+            opts="-n -c -s -a -i -p -v -q -h --name --config --servers --agents --image --timeout --wait --no-rollback --retain --timings --api-port --api-host --port --volume --node-label --node-taint --host-alias --disable --subnet --no-lb --ip-family --pod-cidr --service-cidr --non-masquerade-cidr --network-backend --disable-default-cni --disable-kube-proxy --insecure-registry --registry-ca --kubelet-arg --memory --cpus --simulated-nodes --scheduler-config --disable-scheduler --audit-policy --authentication-config --authorization-config --encryption-config --encrypt-secrets --no-kubeconfig-update --kubeconfig-update --no-switch-context --switch-context --kubeconfig --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -281,6 +290,10 @@ _kd() {
                     return 0
                     ;;
                 --volume)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -v)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -368,6 +381,14 @@ _kd() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --kubeconfig-update)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --switch-context)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
                 --kubeconfig)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -380,7 +401,7 @@ _kd() {
             return 0
             ;;
         kd__subcmd__cluster__subcmd__delete)
-            opts="-n -a -q -h --name --all --kubeconfig --quiet --help"
+            opts="-n -a -c -q -h --name --all --config --kubeconfig --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -391,6 +412,14 @@ _kd() {
                     return 0
                     ;;
                 -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -432,7 +461,7 @@ _kd() {
             return 0
             ;;
         kd__subcmd__cluster__subcmd__list)
-            opts="-o -q -h --output --quiet --help"
+            opts="-o -q -h --output --no-headers --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -476,7 +505,7 @@ _kd() {
             return 0
             ;;
         kd__subcmd__cluster__subcmd__start)
-            opts="-n -a -q -h --name --all --timeout --timings --quiet --help"
+            opts="-n -a -q -h --name --all --timeout --wait --timings --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -492,6 +521,10 @@ _kd() {
                     ;;
                 --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -552,7 +585,7 @@ _kd() {
             return 0
             ;;
         kd__subcmd__create__subcmd__cluster)
-            opts="-n -c -s -a -i -p -q -h --name --config --servers --agents --image --timeout --wait --no-rollback --retain --timings --api-port --api-host --port --volume --node-label --node-taint --host-alias --disable --subnet --ip-family --pod-cidr --service-cidr --non-masquerade-cidr --network-backend --disable-default-cni --disable-kube-proxy --insecure-registry --registry-ca --kubelet-arg --memory --cpus --simulated-nodes --scheduler-config --disable-scheduler --audit-policy --authentication-config --authorization-config --encryption-config --encrypt-secrets --no-kubeconfig-update --kubeconfig-update --no-switch-context --switch-context --kubeconfig --quiet --help"
+            opts="-n -c -s -a -i -p -v -q -h --name --config --servers --agents --image --timeout --wait --no-rollback --retain --timings --api-port --api-host --port --volume --node-label --node-taint --host-alias --disable --subnet --no-lb --ip-family --pod-cidr --service-cidr --non-masquerade-cidr --network-backend --disable-default-cni --disable-kube-proxy --insecure-registry --registry-ca --kubelet-arg --memory --cpus --simulated-nodes --scheduler-config --disable-scheduler --audit-policy --authentication-config --authorization-config --encryption-config --encrypt-secrets --no-kubeconfig-update --kubeconfig-update --no-switch-context --switch-context --kubeconfig --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -623,6 +656,10 @@ _kd() {
                     return 0
                     ;;
                 --volume)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -v)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -708,6 +745,14 @@ _kd() {
                     ;;
                 --encryption-config)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig-update)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --switch-context)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --kubeconfig)
@@ -776,7 +821,7 @@ _kd() {
             return 0
             ;;
         kd__subcmd__delete__subcmd__cluster)
-            opts="-n -a -q -h --name --all --kubeconfig --quiet --help"
+            opts="-n -a -c -q -h --name --all --config --kubeconfig --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -787,6 +832,14 @@ _kd() {
                     return 0
                     ;;
                 -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -816,7 +869,7 @@ _kd() {
             return 0
             ;;
         kd__subcmd__export__subcmd__kubeconfig)
-            opts="-n -a -q -h --name --all --output --kubeconfig --no-switch-context --quiet --help"
+            opts="-n -a -o -s -d -u -q -h --name --all --output --kubeconfig --no-switch-context --switch-context --internal --kubeconfig-merge-default --update --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -836,6 +889,26 @@ _kd() {
                     ;;
                 --output)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --switch-context)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                -s)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --update)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                -u)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -896,7 +969,7 @@ _kd() {
             return 0
             ;;
         kd__subcmd__get__subcmd__kubeconfig)
-            opts="-n -q -h --name --internal --quiet --help"
+            opts="-n -a -q -h --name --all --internal --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1006,7 +1079,7 @@ _kd() {
             return 0
             ;;
         kd__subcmd__kubeconfig)
-            opts="-q -h --quiet --help get merge"
+            opts="-q -h --quiet --help get merge write"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1020,7 +1093,7 @@ _kd() {
             return 0
             ;;
         kd__subcmd__kubeconfig__subcmd__get)
-            opts="-n -q -h --name --internal --quiet --help"
+            opts="-n -a -q -h --name --all --internal --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1042,7 +1115,7 @@ _kd() {
             return 0
             ;;
         kd__subcmd__kubeconfig__subcmd__merge)
-            opts="-n -a -q -h --name --all --output --kubeconfig --no-switch-context --quiet --help"
+            opts="-n -a -o -s -d -u -q -h --name --all --output --kubeconfig --no-switch-context --switch-context --internal --kubeconfig-merge-default --update --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1062,6 +1135,26 @@ _kd() {
                     ;;
                 --output)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --switch-context)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                -s)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --update)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                -u)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -1130,7 +1223,7 @@ _kd() {
             return 0
             ;;
         kd__subcmd__node)
-            opts="-q -h --quiet --help create add delete rm del list ls"
+            opts="-q -h --quiet --help create add delete rm del list ls start stop"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1216,7 +1309,7 @@ _kd() {
             return 0
             ;;
         kd__subcmd__node__subcmd__create)
-            opts="-c -q -h --cluster --replicas --count --role --node-label --node-taint --volume --timeout --quiet --help"
+            opts="-c -q -h --cluster --replicas --count --role --node-label --node-taint --volume --wait --timeout --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1254,6 +1347,10 @@ _kd() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --wait)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
                 --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1280,7 +1377,7 @@ _kd() {
             return 0
             ;;
         kd__subcmd__node__subcmd__list)
-            opts="-c -o -q -h --cluster --output --quiet --help"
+            opts="-c -o -q -h --cluster --output --no-headers --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1302,6 +1399,38 @@ _kd() {
                     COMPREPLY=($(compgen -W "table json yaml name" -- "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kd__subcmd__node__subcmd__start)
+            opts="-q -h --timeout --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kd__subcmd__node__subcmd__stop)
+            opts="-q -h --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

@@ -62,11 +62,11 @@ complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcomman
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -s a -l agents -d 'How many agents; they only run pods [0]' -r
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -s i -l image -d 'A node image instead of the one that kd builds itself' -r
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l timeout -d 'How long the cluster may take to become usable' -r
-complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l wait -d 'As kind takes it; kd always waits. A value is taken for --timeout when it is longer' -r
-complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l api-port -d 'The API server\'s port on this machine [a free one if none is given]' -r
+complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l wait -d 'As kind and k3d take it; kd always waits. A duration is taken for --timeout when it is longer' -r
+complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l api-port -d 'The API server\'s port on this machine, perhaps with --api-host before it [a free one if none is given]' -r
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l api-host -d 'The name or address under which clients reach the API server' -r
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -s p -l port -d 'A port of this machine that leads into the cluster, such as 8080:80@loadbalancer: [HOST:][HOSTPORT:]PORT[/PROTOCOL][@NODEFILTER]' -r
-complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l volume -d 'A folder of this machine in nodes, such as /data:/data:ro@agent:0' -r
+complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -s v -l volume -d 'A folder of this machine in nodes, such as /data:/data:ro@agent:0' -r
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l node-label -d 'A label of nodes, such as disk=ssd@agent:0' -r
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l node-taint -d 'A taint of nodes, such as gpu=yes:NoSchedule@agent:0' -r
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l host-alias -d 'A host that pods and nodes know by name, such as 192.0.2.7:db.example,db' -r
@@ -90,30 +90,36 @@ complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcomman
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l authentication-config -d 'An AuthenticationConfiguration: OIDC issuers whose tokens the API server takes' -r -F
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l authorization-config -d 'An AuthorizationConfiguration: webhooks that decide beside RBAC' -r -F
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l encryption-config -d 'An EncryptionConfiguration: what is encrypted in the store, and by which keys' -r -F
+complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l kubeconfig-update -d 'As k3d takes it' -r -f -a "true\t''
+false\t''"
+complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l switch-context -d 'As k3d takes it' -r -f -a "true\t''
+false\t''"
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l kubeconfig -d 'The kubeconfig to write [KUBECONFIG or ~/.kube/config if none is given]' -r -F
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l retain -l no-rollback -d 'Keep the nodes when the cluster does not become usable'
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l timings -d 'Print how long each phase took'
+complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l no-lb -d 'As k3d takes it: kd makes a load balancer for its ports only'
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l disable-default-cni -d 'Leave the pod network to CNI plugins that are installed later'
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l disable-kube-proxy -d 'Leave Services to a proxy that is installed later'
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l disable-scheduler -d 'Leave pods to a scheduler of your own'
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l encrypt-secrets -d 'Encrypt Secrets in the store, by a new key'
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l no-kubeconfig-update -d 'Leave the kubeconfig alone'
-complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l kubeconfig-update
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l no-switch-context -d 'Leave the current context alone'
-complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l switch-context
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from delete" -s n -l name -d 'The name of a cluster, as kind takes it' -r
+complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from delete" -s c -l config -d 'A file that describes the cluster to delete, as for `kd cluster create`' -r -F
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from delete" -l kubeconfig -d 'The kubeconfig to remove the clusters from [KUBECONFIG or ~/.kube/config if none is given]' -r -F
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from delete" -s a -l all -d 'All clusters'
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from delete" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help'
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from rm" -s n -l name -d 'The name of a cluster, as kind takes it' -r
+complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from rm" -s c -l config -d 'A file that describes the cluster to delete, as for `kd cluster create`' -r -F
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from rm" -l kubeconfig -d 'The kubeconfig to remove the clusters from [KUBECONFIG or ~/.kube/config if none is given]' -r -F
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from rm" -s a -l all -d 'All clusters'
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from rm" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from rm" -s h -l help -d 'Print help'
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from del" -s n -l name -d 'The name of a cluster, as kind takes it' -r
+complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from del" -s c -l config -d 'A file that describes the cluster to delete, as for `kd cluster create`' -r -F
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from del" -l kubeconfig -d 'The kubeconfig to remove the clusters from [KUBECONFIG or ~/.kube/config if none is given]' -r -F
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from del" -s a -l all -d 'All clusters'
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from del" -s q -l quiet -d 'Print errors and data only'
@@ -127,12 +133,14 @@ complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcomman
 json\t'JSON for programs'
 yaml\t'YAML'
 name\t'Only the names, one a line'"
+complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from list" -l no-headers -d 'Leave the table\'s headers out'
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from ls" -s o -l output -d 'The form of the list' -r -f -a "table\t'Columns for people'
 json\t'JSON for programs'
 yaml\t'YAML'
 name\t'Only the names, one a line'"
+complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from ls" -l no-headers -d 'Leave the table\'s headers out'
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from ls" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from logs" -s d -l directory -d 'The folder to write to [a new one if none is given]' -r -F
@@ -140,6 +148,8 @@ complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcomman
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from logs" -s h -l help -d 'Print help'
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from start" -s n -l name -d 'The name of a cluster, as kind takes it' -r
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from start" -l timeout -d 'How long a cluster may take to become usable' -r
+complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from start" -l wait -d 'As k3d takes it; kd always waits' -r -f -a "true\t''
+false\t''"
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from start" -s a -l all -d 'All clusters'
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from start" -l timings -d 'Print how long each phase took'
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from start" -s q -l quiet -d 'Print errors and data only'
@@ -166,11 +176,11 @@ complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcomma
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -s a -l agents -d 'How many agents; they only run pods [0]' -r
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -s i -l image -d 'A node image instead of the one that kd builds itself' -r
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l timeout -d 'How long the cluster may take to become usable' -r
-complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l wait -d 'As kind takes it; kd always waits. A value is taken for --timeout when it is longer' -r
-complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l api-port -d 'The API server\'s port on this machine [a free one if none is given]' -r
+complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l wait -d 'As kind and k3d take it; kd always waits. A duration is taken for --timeout when it is longer' -r
+complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l api-port -d 'The API server\'s port on this machine, perhaps with --api-host before it [a free one if none is given]' -r
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l api-host -d 'The name or address under which clients reach the API server' -r
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -s p -l port -d 'A port of this machine that leads into the cluster, such as 8080:80@loadbalancer: [HOST:][HOSTPORT:]PORT[/PROTOCOL][@NODEFILTER]' -r
-complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l volume -d 'A folder of this machine in nodes, such as /data:/data:ro@agent:0' -r
+complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -s v -l volume -d 'A folder of this machine in nodes, such as /data:/data:ro@agent:0' -r
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l node-label -d 'A label of nodes, such as disk=ssd@agent:0' -r
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l node-taint -d 'A taint of nodes, such as gpu=yes:NoSchedule@agent:0' -r
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l host-alias -d 'A host that pods and nodes know by name, such as 192.0.2.7:db.example,db' -r
@@ -194,30 +204,36 @@ complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcomma
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l authentication-config -d 'An AuthenticationConfiguration: OIDC issuers whose tokens the API server takes' -r -F
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l authorization-config -d 'An AuthorizationConfiguration: webhooks that decide beside RBAC' -r -F
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l encryption-config -d 'An EncryptionConfiguration: what is encrypted in the store, and by which keys' -r -F
+complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l kubeconfig-update -d 'As k3d takes it' -r -f -a "true\t''
+false\t''"
+complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l switch-context -d 'As k3d takes it' -r -f -a "true\t''
+false\t''"
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l kubeconfig -d 'The kubeconfig to write [KUBECONFIG or ~/.kube/config if none is given]' -r -F
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l retain -l no-rollback -d 'Keep the nodes when the cluster does not become usable'
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l timings -d 'Print how long each phase took'
+complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l no-lb -d 'As k3d takes it: kd makes a load balancer for its ports only'
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l disable-default-cni -d 'Leave the pod network to CNI plugins that are installed later'
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l disable-kube-proxy -d 'Leave Services to a proxy that is installed later'
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l disable-scheduler -d 'Leave pods to a scheduler of your own'
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l encrypt-secrets -d 'Encrypt Secrets in the store, by a new key'
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l no-kubeconfig-update -d 'Leave the kubeconfig alone'
-complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l kubeconfig-update
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l no-switch-context -d 'Leave the current context alone'
-complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l switch-context
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from delete" -s n -l name -d 'The name of a cluster, as kind takes it' -r
+complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from delete" -s c -l config -d 'A file that describes the cluster to delete, as for `kd cluster create`' -r -F
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from delete" -l kubeconfig -d 'The kubeconfig to remove the clusters from [KUBECONFIG or ~/.kube/config if none is given]' -r -F
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from delete" -s a -l all -d 'All clusters'
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from delete" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help'
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from rm" -s n -l name -d 'The name of a cluster, as kind takes it' -r
+complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from rm" -s c -l config -d 'A file that describes the cluster to delete, as for `kd cluster create`' -r -F
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from rm" -l kubeconfig -d 'The kubeconfig to remove the clusters from [KUBECONFIG or ~/.kube/config if none is given]' -r -F
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from rm" -s a -l all -d 'All clusters'
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from rm" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from rm" -s h -l help -d 'Print help'
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from del" -s n -l name -d 'The name of a cluster, as kind takes it' -r
+complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from del" -s c -l config -d 'A file that describes the cluster to delete, as for `kd cluster create`' -r -F
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from del" -l kubeconfig -d 'The kubeconfig to remove the clusters from [KUBECONFIG or ~/.kube/config if none is given]' -r -F
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from del" -s a -l all -d 'All clusters'
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from del" -s q -l quiet -d 'Print errors and data only'
@@ -231,12 +247,14 @@ complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcomma
 json\t'JSON for programs'
 yaml\t'YAML'
 name\t'Only the names, one a line'"
+complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from list" -l no-headers -d 'Leave the table\'s headers out'
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from ls" -s o -l output -d 'The form of the list' -r -f -a "table\t'Columns for people'
 json\t'JSON for programs'
 yaml\t'YAML'
 name\t'Only the names, one a line'"
+complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from ls" -l no-headers -d 'Leave the table\'s headers out'
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from ls" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from logs" -s d -l directory -d 'The folder to write to [a new one if none is given]' -r -F
@@ -244,6 +262,8 @@ complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcomma
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from logs" -s h -l help -d 'Print help'
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from start" -s n -l name -d 'The name of a cluster, as kind takes it' -r
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from start" -l timeout -d 'How long a cluster may take to become usable' -r
+complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from start" -l wait -d 'As k3d takes it; kd always waits' -r -f -a "true\t''
+false\t''"
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from start" -s a -l all -d 'All clusters'
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from start" -l timings -d 'Print how long each phase took'
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from start" -s q -l quiet -d 'Print errors and data only'
@@ -252,21 +272,25 @@ complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcomma
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from stop" -s a -l all -d 'All clusters'
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from stop" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from stop" -s h -l help -d 'Print help'
-complete -c kd -n "__fish_kd_using_subcommand node; and not __fish_seen_subcommand_from create add delete rm del list ls" -s q -l quiet -d 'Print errors and data only'
-complete -c kd -n "__fish_kd_using_subcommand node; and not __fish_seen_subcommand_from create add delete rm del list ls" -s h -l help -d 'Print help'
-complete -c kd -n "__fish_kd_using_subcommand node; and not __fish_seen_subcommand_from create add delete rm del list ls" -f -a "create" -d 'Add agents to a cluster that runs'
-complete -c kd -n "__fish_kd_using_subcommand node; and not __fish_seen_subcommand_from create add delete rm del list ls" -f -a "add" -d 'Add agents to a cluster that runs'
-complete -c kd -n "__fish_kd_using_subcommand node; and not __fish_seen_subcommand_from create add delete rm del list ls" -f -a "delete" -d 'Take agents out of their cluster'
-complete -c kd -n "__fish_kd_using_subcommand node; and not __fish_seen_subcommand_from create add delete rm del list ls" -f -a "rm" -d 'Take agents out of their cluster'
-complete -c kd -n "__fish_kd_using_subcommand node; and not __fish_seen_subcommand_from create add delete rm del list ls" -f -a "del" -d 'Take agents out of their cluster'
-complete -c kd -n "__fish_kd_using_subcommand node; and not __fish_seen_subcommand_from create add delete rm del list ls" -f -a "list" -d 'List the nodes'
-complete -c kd -n "__fish_kd_using_subcommand node; and not __fish_seen_subcommand_from create add delete rm del list ls" -f -a "ls" -d 'List the nodes'
+complete -c kd -n "__fish_kd_using_subcommand node; and not __fish_seen_subcommand_from create add delete rm del list ls start stop" -s q -l quiet -d 'Print errors and data only'
+complete -c kd -n "__fish_kd_using_subcommand node; and not __fish_seen_subcommand_from create add delete rm del list ls start stop" -s h -l help -d 'Print help'
+complete -c kd -n "__fish_kd_using_subcommand node; and not __fish_seen_subcommand_from create add delete rm del list ls start stop" -f -a "create" -d 'Add agents to a cluster that runs'
+complete -c kd -n "__fish_kd_using_subcommand node; and not __fish_seen_subcommand_from create add delete rm del list ls start stop" -f -a "add" -d 'Add agents to a cluster that runs'
+complete -c kd -n "__fish_kd_using_subcommand node; and not __fish_seen_subcommand_from create add delete rm del list ls start stop" -f -a "delete" -d 'Take agents out of their cluster'
+complete -c kd -n "__fish_kd_using_subcommand node; and not __fish_seen_subcommand_from create add delete rm del list ls start stop" -f -a "rm" -d 'Take agents out of their cluster'
+complete -c kd -n "__fish_kd_using_subcommand node; and not __fish_seen_subcommand_from create add delete rm del list ls start stop" -f -a "del" -d 'Take agents out of their cluster'
+complete -c kd -n "__fish_kd_using_subcommand node; and not __fish_seen_subcommand_from create add delete rm del list ls start stop" -f -a "list" -d 'List the nodes'
+complete -c kd -n "__fish_kd_using_subcommand node; and not __fish_seen_subcommand_from create add delete rm del list ls start stop" -f -a "ls" -d 'List the nodes'
+complete -c kd -n "__fish_kd_using_subcommand node; and not __fish_seen_subcommand_from create add delete rm del list ls start stop" -f -a "start" -d 'Start nodes that are stopped'
+complete -c kd -n "__fish_kd_using_subcommand node; and not __fish_seen_subcommand_from create add delete rm del list ls start stop" -f -a "stop" -d 'Stop nodes; what is on them is kept'
 complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from create" -s c -l cluster -d 'The cluster to add to' -r
 complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from create" -l count -l replicas -d 'How many agents' -r
 complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from create" -l role -d 'As k3d takes it: only agents can be added' -r
 complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from create" -l node-label -d 'A label of the new nodes, such as disk=ssd' -r
 complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from create" -l node-taint -d 'A taint of the new nodes, such as gpu=yes:NoSchedule' -r
 complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from create" -l volume -d 'A folder of this machine in the new nodes, such as /data:/data:ro' -r
+complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from create" -l wait -d 'As k3d takes it; kd always waits' -r -f -a "true\t''
+false\t''"
 complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from create" -l timeout -d 'How long the nodes may take to become Ready' -r
 complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from create" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help'
@@ -276,6 +300,8 @@ complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_f
 complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from add" -l node-label -d 'A label of the new nodes, such as disk=ssd' -r
 complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from add" -l node-taint -d 'A taint of the new nodes, such as gpu=yes:NoSchedule' -r
 complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from add" -l volume -d 'A folder of this machine in the new nodes, such as /data:/data:ro' -r
+complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from add" -l wait -d 'As k3d takes it; kd always waits' -r -f -a "true\t''
+false\t''"
 complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from add" -l timeout -d 'How long the nodes may take to become Ready' -r
 complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from add" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
@@ -290,6 +316,7 @@ complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_f
 json\t'JSON for programs'
 yaml\t'YAML'
 name\t'Only the names, one a line'"
+complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from list" -l no-headers -d 'Leave the table\'s headers out'
 complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from ls" -s c -l cluster -d 'Only the nodes of this cluster' -r
@@ -297,23 +324,33 @@ complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_f
 json\t'JSON for programs'
 yaml\t'YAML'
 name\t'Only the names, one a line'"
+complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from ls" -l no-headers -d 'Leave the table\'s headers out'
 complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from ls" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c kd -n "__fish_kd_using_subcommand nodes; and not __fish_seen_subcommand_from create add delete rm del list ls" -s q -l quiet -d 'Print errors and data only'
-complete -c kd -n "__fish_kd_using_subcommand nodes; and not __fish_seen_subcommand_from create add delete rm del list ls" -s h -l help -d 'Print help'
-complete -c kd -n "__fish_kd_using_subcommand nodes; and not __fish_seen_subcommand_from create add delete rm del list ls" -f -a "create" -d 'Add agents to a cluster that runs'
-complete -c kd -n "__fish_kd_using_subcommand nodes; and not __fish_seen_subcommand_from create add delete rm del list ls" -f -a "add" -d 'Add agents to a cluster that runs'
-complete -c kd -n "__fish_kd_using_subcommand nodes; and not __fish_seen_subcommand_from create add delete rm del list ls" -f -a "delete" -d 'Take agents out of their cluster'
-complete -c kd -n "__fish_kd_using_subcommand nodes; and not __fish_seen_subcommand_from create add delete rm del list ls" -f -a "rm" -d 'Take agents out of their cluster'
-complete -c kd -n "__fish_kd_using_subcommand nodes; and not __fish_seen_subcommand_from create add delete rm del list ls" -f -a "del" -d 'Take agents out of their cluster'
-complete -c kd -n "__fish_kd_using_subcommand nodes; and not __fish_seen_subcommand_from create add delete rm del list ls" -f -a "list" -d 'List the nodes'
-complete -c kd -n "__fish_kd_using_subcommand nodes; and not __fish_seen_subcommand_from create add delete rm del list ls" -f -a "ls" -d 'List the nodes'
+complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from start" -l timeout -d 'How long a node may take to become Ready' -r
+complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from start" -s q -l quiet -d 'Print errors and data only'
+complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from start" -s h -l help -d 'Print help'
+complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from stop" -s q -l quiet -d 'Print errors and data only'
+complete -c kd -n "__fish_kd_using_subcommand node; and __fish_seen_subcommand_from stop" -s h -l help -d 'Print help'
+complete -c kd -n "__fish_kd_using_subcommand nodes; and not __fish_seen_subcommand_from create add delete rm del list ls start stop" -s q -l quiet -d 'Print errors and data only'
+complete -c kd -n "__fish_kd_using_subcommand nodes; and not __fish_seen_subcommand_from create add delete rm del list ls start stop" -s h -l help -d 'Print help'
+complete -c kd -n "__fish_kd_using_subcommand nodes; and not __fish_seen_subcommand_from create add delete rm del list ls start stop" -f -a "create" -d 'Add agents to a cluster that runs'
+complete -c kd -n "__fish_kd_using_subcommand nodes; and not __fish_seen_subcommand_from create add delete rm del list ls start stop" -f -a "add" -d 'Add agents to a cluster that runs'
+complete -c kd -n "__fish_kd_using_subcommand nodes; and not __fish_seen_subcommand_from create add delete rm del list ls start stop" -f -a "delete" -d 'Take agents out of their cluster'
+complete -c kd -n "__fish_kd_using_subcommand nodes; and not __fish_seen_subcommand_from create add delete rm del list ls start stop" -f -a "rm" -d 'Take agents out of their cluster'
+complete -c kd -n "__fish_kd_using_subcommand nodes; and not __fish_seen_subcommand_from create add delete rm del list ls start stop" -f -a "del" -d 'Take agents out of their cluster'
+complete -c kd -n "__fish_kd_using_subcommand nodes; and not __fish_seen_subcommand_from create add delete rm del list ls start stop" -f -a "list" -d 'List the nodes'
+complete -c kd -n "__fish_kd_using_subcommand nodes; and not __fish_seen_subcommand_from create add delete rm del list ls start stop" -f -a "ls" -d 'List the nodes'
+complete -c kd -n "__fish_kd_using_subcommand nodes; and not __fish_seen_subcommand_from create add delete rm del list ls start stop" -f -a "start" -d 'Start nodes that are stopped'
+complete -c kd -n "__fish_kd_using_subcommand nodes; and not __fish_seen_subcommand_from create add delete rm del list ls start stop" -f -a "stop" -d 'Stop nodes; what is on them is kept'
 complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from create" -s c -l cluster -d 'The cluster to add to' -r
 complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from create" -l count -l replicas -d 'How many agents' -r
 complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from create" -l role -d 'As k3d takes it: only agents can be added' -r
 complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from create" -l node-label -d 'A label of the new nodes, such as disk=ssd' -r
 complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from create" -l node-taint -d 'A taint of the new nodes, such as gpu=yes:NoSchedule' -r
 complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from create" -l volume -d 'A folder of this machine in the new nodes, such as /data:/data:ro' -r
+complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from create" -l wait -d 'As k3d takes it; kd always waits' -r -f -a "true\t''
+false\t''"
 complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from create" -l timeout -d 'How long the nodes may take to become Ready' -r
 complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from create" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help'
@@ -323,6 +360,8 @@ complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_
 complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from add" -l node-label -d 'A label of the new nodes, such as disk=ssd' -r
 complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from add" -l node-taint -d 'A taint of the new nodes, such as gpu=yes:NoSchedule' -r
 complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from add" -l volume -d 'A folder of this machine in the new nodes, such as /data:/data:ro' -r
+complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from add" -l wait -d 'As k3d takes it; kd always waits' -r -f -a "true\t''
+false\t''"
 complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from add" -l timeout -d 'How long the nodes may take to become Ready' -r
 complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from add" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
@@ -337,6 +376,7 @@ complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_
 json\t'JSON for programs'
 yaml\t'YAML'
 name\t'Only the names, one a line'"
+complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from list" -l no-headers -d 'Leave the table\'s headers out'
 complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from ls" -s c -l cluster -d 'Only the nodes of this cluster' -r
@@ -344,22 +384,48 @@ complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_
 json\t'JSON for programs'
 yaml\t'YAML'
 name\t'Only the names, one a line'"
+complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from ls" -l no-headers -d 'Leave the table\'s headers out'
 complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from ls" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and not __fish_seen_subcommand_from get merge" -s q -l quiet -d 'Print errors and data only'
-complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and not __fish_seen_subcommand_from get merge" -s h -l help -d 'Print help'
-complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and not __fish_seen_subcommand_from get merge" -f -a "get" -d 'Print a cluster\'s kubeconfig'
-complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and not __fish_seen_subcommand_from get merge" -f -a "merge" -d 'Merge clusters into your kubeconfig'
-complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from get" -s n -l name -d 'The cluster\'s name, as kind takes it' -r
+complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from start" -l timeout -d 'How long a node may take to become Ready' -r
+complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from start" -s q -l quiet -d 'Print errors and data only'
+complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from start" -s h -l help -d 'Print help'
+complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from stop" -s q -l quiet -d 'Print errors and data only'
+complete -c kd -n "__fish_kd_using_subcommand nodes; and __fish_seen_subcommand_from stop" -s h -l help -d 'Print help'
+complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and not __fish_seen_subcommand_from get merge write" -s q -l quiet -d 'Print errors and data only'
+complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and not __fish_seen_subcommand_from get merge write" -s h -l help -d 'Print help'
+complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and not __fish_seen_subcommand_from get merge write" -f -a "get" -d 'Print a cluster\'s kubeconfig'
+complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and not __fish_seen_subcommand_from get merge write" -f -a "merge" -d 'Merge clusters into your kubeconfig and print its path'
+complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and not __fish_seen_subcommand_from get merge write" -f -a "write" -d 'Merge clusters into your kubeconfig and print its path'
+complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from get" -s n -l name -d 'The name of a cluster, as kind takes it' -r
+complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from get" -s a -l all -d 'All clusters'
 complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from get" -l internal -d 'For clients in containers of the cluster\'s network'
 complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from get" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from get" -s h -l help -d 'Print help'
 complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from merge" -s n -l name -d 'The name of a cluster, as kind takes it' -r
-complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from merge" -l kubeconfig -l output -d 'The file to write [KUBECONFIG or ~/.kube/config if none is given]' -r -F
+complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from merge" -s o -l kubeconfig -l output -d 'The file to write, `-` for standard output [KUBECONFIG or ~/.kube/config if none is given]' -r -F
+complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from merge" -s s -l switch-context -d 'As k3d takes it' -r -f -a "true\t''
+false\t''"
+complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from merge" -s u -l update -d 'As k3d takes it; it is so anyway' -r -f -a "true\t''
+false\t''"
 complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from merge" -s a -l all -d 'All clusters'
 complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from merge" -l no-switch-context -d 'Leave the current context alone'
+complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from merge" -l internal -d 'For clients in containers of the cluster\'s network'
+complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from merge" -s d -l kubeconfig-merge-default -d 'As k3d takes it; it is so anyway'
 complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from merge" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from merge" -s h -l help -d 'Print help'
+complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from write" -s n -l name -d 'The name of a cluster, as kind takes it' -r
+complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from write" -s o -l kubeconfig -l output -d 'The file to write, `-` for standard output [KUBECONFIG or ~/.kube/config if none is given]' -r -F
+complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from write" -s s -l switch-context -d 'As k3d takes it' -r -f -a "true\t''
+false\t''"
+complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from write" -s u -l update -d 'As k3d takes it; it is so anyway' -r -f -a "true\t''
+false\t''"
+complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from write" -s a -l all -d 'All clusters'
+complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from write" -l no-switch-context -d 'Leave the current context alone'
+complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from write" -l internal -d 'For clients in containers of the cluster\'s network'
+complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from write" -s d -l kubeconfig-merge-default -d 'As k3d takes it; it is so anyway'
+complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from write" -s q -l quiet -d 'Print errors and data only'
+complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from write" -s h -l help -d 'Print help'
 complete -c kd -n "__fish_kd_using_subcommand image; and not __fish_seen_subcommand_from load import list ls" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand image; and not __fish_seen_subcommand_from load import list ls" -s h -l help -d 'Print help'
 complete -c kd -n "__fish_kd_using_subcommand image; and not __fish_seen_subcommand_from load import list ls" -f -a "load" -d 'Load images into every node of a cluster'
@@ -459,11 +525,11 @@ complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -s a -l agents -d 'How many agents; they only run pods [0]' -r
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -s i -l image -d 'A node image instead of the one that kd builds itself' -r
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l timeout -d 'How long the cluster may take to become usable' -r
-complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l wait -d 'As kind takes it; kd always waits. A value is taken for --timeout when it is longer' -r
-complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l api-port -d 'The API server\'s port on this machine [a free one if none is given]' -r
+complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l wait -d 'As kind and k3d take it; kd always waits. A duration is taken for --timeout when it is longer' -r
+complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l api-port -d 'The API server\'s port on this machine, perhaps with --api-host before it [a free one if none is given]' -r
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l api-host -d 'The name or address under which clients reach the API server' -r
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -s p -l port -d 'A port of this machine that leads into the cluster, such as 8080:80@loadbalancer: [HOST:][HOSTPORT:]PORT[/PROTOCOL][@NODEFILTER]' -r
-complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l volume -d 'A folder of this machine in nodes, such as /data:/data:ro@agent:0' -r
+complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -s v -l volume -d 'A folder of this machine in nodes, such as /data:/data:ro@agent:0' -r
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l node-label -d 'A label of nodes, such as disk=ssd@agent:0' -r
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l node-taint -d 'A taint of nodes, such as gpu=yes:NoSchedule@agent:0' -r
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l host-alias -d 'A host that pods and nodes know by name, such as 192.0.2.7:db.example,db' -r
@@ -487,23 +553,27 @@ complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l authentication-config -d 'An AuthenticationConfiguration: OIDC issuers whose tokens the API server takes' -r -F
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l authorization-config -d 'An AuthorizationConfiguration: webhooks that decide beside RBAC' -r -F
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l encryption-config -d 'An EncryptionConfiguration: what is encrypted in the store, and by which keys' -r -F
+complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l kubeconfig-update -d 'As k3d takes it' -r -f -a "true\t''
+false\t''"
+complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l switch-context -d 'As k3d takes it' -r -f -a "true\t''
+false\t''"
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l kubeconfig -d 'The kubeconfig to write [KUBECONFIG or ~/.kube/config if none is given]' -r -F
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l retain -l no-rollback -d 'Keep the nodes when the cluster does not become usable'
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l timings -d 'Print how long each phase took'
+complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l no-lb -d 'As k3d takes it: kd makes a load balancer for its ports only'
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l disable-default-cni -d 'Leave the pod network to CNI plugins that are installed later'
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l disable-kube-proxy -d 'Leave Services to a proxy that is installed later'
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l disable-scheduler -d 'Leave pods to a scheduler of your own'
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l encrypt-secrets -d 'Encrypt Secrets in the store, by a new key'
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l no-kubeconfig-update -d 'Leave the kubeconfig alone'
-complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l kubeconfig-update
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l no-switch-context -d 'Leave the current context alone'
-complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l switch-context
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kd -n "__fish_kd_using_subcommand delete; and not __fish_seen_subcommand_from cluster" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand delete; and not __fish_seen_subcommand_from cluster" -s h -l help -d 'Print help'
 complete -c kd -n "__fish_kd_using_subcommand delete; and not __fish_seen_subcommand_from cluster" -f -a "cluster" -d 'Delete a cluster'
 complete -c kd -n "__fish_kd_using_subcommand delete; and __fish_seen_subcommand_from cluster" -s n -l name -d 'The name of a cluster, as kind takes it' -r
+complete -c kd -n "__fish_kd_using_subcommand delete; and __fish_seen_subcommand_from cluster" -s c -l config -d 'A file that describes the cluster to delete, as for `kd cluster create`' -r -F
 complete -c kd -n "__fish_kd_using_subcommand delete; and __fish_seen_subcommand_from cluster" -l kubeconfig -d 'The kubeconfig to remove the clusters from [KUBECONFIG or ~/.kube/config if none is given]' -r -F
 complete -c kd -n "__fish_kd_using_subcommand delete; and __fish_seen_subcommand_from cluster" -s a -l all -d 'All clusters'
 complete -c kd -n "__fish_kd_using_subcommand delete; and __fish_seen_subcommand_from cluster" -s q -l quiet -d 'Print errors and data only'
@@ -519,7 +589,8 @@ complete -c kd -n "__fish_kd_using_subcommand get; and __fish_seen_subcommand_fr
 complete -c kd -n "__fish_kd_using_subcommand get; and __fish_seen_subcommand_from nodes" -s A -l all-clusters -d 'The nodes of all clusters'
 complete -c kd -n "__fish_kd_using_subcommand get; and __fish_seen_subcommand_from nodes" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand get; and __fish_seen_subcommand_from nodes" -s h -l help -d 'Print help'
-complete -c kd -n "__fish_kd_using_subcommand get; and __fish_seen_subcommand_from kubeconfig" -s n -l name -d 'The cluster\'s name, as kind takes it' -r
+complete -c kd -n "__fish_kd_using_subcommand get; and __fish_seen_subcommand_from kubeconfig" -s n -l name -d 'The name of a cluster, as kind takes it' -r
+complete -c kd -n "__fish_kd_using_subcommand get; and __fish_seen_subcommand_from kubeconfig" -s a -l all -d 'All clusters'
 complete -c kd -n "__fish_kd_using_subcommand get; and __fish_seen_subcommand_from kubeconfig" -l internal -d 'For clients in containers of the cluster\'s network'
 complete -c kd -n "__fish_kd_using_subcommand get; and __fish_seen_subcommand_from kubeconfig" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand get; and __fish_seen_subcommand_from kubeconfig" -s h -l help -d 'Print help'
@@ -538,9 +609,15 @@ complete -c kd -n "__fish_kd_using_subcommand export; and not __fish_seen_subcom
 complete -c kd -n "__fish_kd_using_subcommand export; and not __fish_seen_subcommand_from kubeconfig logs" -f -a "kubeconfig" -d 'Merge a cluster\'s kubeconfig into yours'
 complete -c kd -n "__fish_kd_using_subcommand export; and not __fish_seen_subcommand_from kubeconfig logs" -f -a "logs" -d 'Write a cluster\'s logs into a folder'
 complete -c kd -n "__fish_kd_using_subcommand export; and __fish_seen_subcommand_from kubeconfig" -s n -l name -d 'The name of a cluster, as kind takes it' -r
-complete -c kd -n "__fish_kd_using_subcommand export; and __fish_seen_subcommand_from kubeconfig" -l kubeconfig -l output -d 'The file to write [KUBECONFIG or ~/.kube/config if none is given]' -r -F
+complete -c kd -n "__fish_kd_using_subcommand export; and __fish_seen_subcommand_from kubeconfig" -s o -l kubeconfig -l output -d 'The file to write, `-` for standard output [KUBECONFIG or ~/.kube/config if none is given]' -r -F
+complete -c kd -n "__fish_kd_using_subcommand export; and __fish_seen_subcommand_from kubeconfig" -s s -l switch-context -d 'As k3d takes it' -r -f -a "true\t''
+false\t''"
+complete -c kd -n "__fish_kd_using_subcommand export; and __fish_seen_subcommand_from kubeconfig" -s u -l update -d 'As k3d takes it; it is so anyway' -r -f -a "true\t''
+false\t''"
 complete -c kd -n "__fish_kd_using_subcommand export; and __fish_seen_subcommand_from kubeconfig" -s a -l all -d 'All clusters'
 complete -c kd -n "__fish_kd_using_subcommand export; and __fish_seen_subcommand_from kubeconfig" -l no-switch-context -d 'Leave the current context alone'
+complete -c kd -n "__fish_kd_using_subcommand export; and __fish_seen_subcommand_from kubeconfig" -l internal -d 'For clients in containers of the cluster\'s network'
+complete -c kd -n "__fish_kd_using_subcommand export; and __fish_seen_subcommand_from kubeconfig" -s d -l kubeconfig-merge-default -d 'As k3d takes it; it is so anyway'
 complete -c kd -n "__fish_kd_using_subcommand export; and __fish_seen_subcommand_from kubeconfig" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand export; and __fish_seen_subcommand_from kubeconfig" -s h -l help -d 'Print help'
 complete -c kd -n "__fish_kd_using_subcommand export; and __fish_seen_subcommand_from logs" -s n -l name -d 'The cluster\'s name' -r

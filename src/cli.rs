@@ -166,6 +166,17 @@ mod tests {
         good("kd cluster edit x --port-add 8080:80@loadbalancer --port-delete 81");
         good("kd node create -c x --replicas 2");
         good("kd node delete kd-x-agent-0");
+        good("kd node stop kd-x-agent-0");
+        good("kd node start kd-x-agent-0 --timeout 5m");
+        good("kd cluster create x -v /a:/b --k3s-node-label a=b@agent:0 --no-lb --wait=true");
+        good("kd cluster create x --api-port 0.0.0.0:6550 --kubeconfig-update-default=false");
+        good("kd cluster create x --kubeconfig-switch-context=false --host-alias 192.0.2.7:db");
+        good("kd cluster list x y --no-headers");
+        good("kd cluster start x --wait --timeout 60s");
+        good("kd cluster delete -c k3d.yaml");
+        good("kd kubeconfig get --all");
+        good("kd kubeconfig write x -o -");
+        good("kd kubeconfig merge x -d -s=false -u --output file");
         good("kd load docker-image a:1 b:2 --name x");
         good("kd load image-archive a.tar --name x");
         good("kd image import a:1 -c x");

@@ -1,8 +1,15 @@
 //! Ctrl-C and SIGTERM, for commands that have something to take back.
 
+use std::time::Duration;
+
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, ExitCode};
+use crate::ui::Ui;
+
+/// Signals that follow the first one this closely are the same wish: some programs send two.
+const BOUNCE: Duration = Duration::from_millis(500);
 
 /// Tells when the user wants the command to end. A second signal ends the process at once.
 #[derive(Clone, Debug)]
@@ -18,7 +25,10 @@ impl Interrupt {
         tokio::spawn(async move {
             signal().await;
             token.cancel();
+            sleep(BOUNCE).await;
             signal().await;
+            Ui::new(false).warning("interrupted again: what was made so far may be there still");
+            Ui::new(false).hint("remove it: kd cluster delete NAME");
             std::process::exit(ExitCode::Interrupted as i32);
         });
         interrupt

@@ -14,6 +14,7 @@ mod output;
 mod port_forward;
 mod resolver;
 mod size;
+mod switching;
 mod ui;
 
 use std::ffi::OsString;

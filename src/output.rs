@@ -32,6 +32,13 @@ pub trait Listed: Serialize {
     fn name(&self) -> &str;
 }
 
+/// Renders a list, a table of it without headers.
+pub fn render_rows<T: Listed>(items: &[T], format: Format) -> Result<String> {
+    let text = render(items, format)?;
+    let rows = text.split_once('\n').filter(|_| format == Format::Table);
+    Ok(rows.map_or_else(|| text.clone(), |(_, rows)| rows.to_owned()))
+}
+
 /// Renders a list.
 pub fn render<T: Listed>(items: &[T], format: Format) -> Result<String> {
     match format {

@@ -55,10 +55,13 @@ impl Ui {
     pub fn error(&self, error: &Error) {
         let label = self.paint("error:", "31;1");
         self.line(&format!("{label} {}", error.full_message()));
-        for hint in error.hints() {
-            let label = self.paint("hint:", "36;1");
-            self.line(&format!("{label} {hint}"));
-        }
+        error.hints().iter().for_each(|hint| self.hint(hint));
+    }
+
+    /// Prints what to do next.
+    pub fn hint(&self, hint: &str) {
+        let label = self.paint("hint:", "36;1");
+        self.line(&format!("{label} {hint}"));
     }
 
     /// Begins a step that takes a moment.

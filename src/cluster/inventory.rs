@@ -224,6 +224,11 @@ pub async fn existing(engine: &Engine, name: &str) -> Result<Cluster> {
     }
 }
 
+/// One of these clusters.
+pub fn of_name<'c>(clusters: &'c [Cluster], name: &str) -> Result<&'c Cluster> {
+    clusters.iter().find(|cluster| cluster.name == name).ok_or_else(|| not_found(name))
+}
+
 /// The error of a cluster that is not there.
 pub fn not_found(name: &str) -> Error {
     Error::new(ExitCode::NotFound, format!("there is no cluster named {name:?}"))

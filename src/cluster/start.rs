@@ -30,6 +30,24 @@ pub async fn start(
     timings.measure("api", readiness::api_ready(&client, &names, deadline)).await
 }
 
+/// Starts one node and returns once it is Ready.
+pub async fn start_one(
+    engine: &Engine,
+    cluster: &Cluster,
+    node: &Node,
+    timeout: Duration,
+) -> Result<()> {
+    let deadline = Deadline::after(timeout);
+    if !node.is_running() {
+        start_node(engine, &node.as_container(), deadline, &Timings::begin()).await?;
+    }
+    // The load balancer is no node of the API.
+    let is_node = cluster.nodes.iter().any(|known| known.name == node.name);
+    let names: Vec<String> = is_node.then(|| node.name.clone()).into_iter().collect();
+    let client = access::client(&access::entries_of(cluster)?).await?;
+    readiness::api_ready(&client, &names, deadline).await
+}
+
 /// Stops every node that runs.
 pub async fn stop(engine: &Engine, cluster: &Cluster) -> Result<()> {
     if cluster.state() == ClusterState::Stopped {

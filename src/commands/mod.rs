@@ -23,6 +23,7 @@ use crate::config::Environment;
 use crate::docker::Engine;
 use crate::error::{Error, Result};
 use crate::output::Format;
+use crate::switching;
 use crate::ui::Ui;
 
 /// Says why an API server would not take files that are to configure it.
@@ -48,10 +49,13 @@ impl Context {
 
 /// Parses the command line, runs the command and tells its error.
 pub fn main(arguments: Vec<OsString>, check_files: CheckFiles) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
+            if let Some(hint) = switching::hint(&error, &arguments) {
+                Ui::new(false).hint(hint);
+            }
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1));
         }
     };
@@ -103,12 +107,15 @@ async fn run(context: &Context, command: Command) -> Result<()> {
             cluster::delete::run(context, arguments).await
         }
         Command::Get(Get::Clusters) => {
-            cluster::list::run(context, cluster::list::Arguments { output: Format::Name }).await
+            let output = Format::Name;
+            cluster::list::run(context, cluster::list::Arguments { output, ..Default::default() })
+                .await
         }
         Command::Get(Get::Nodes(arguments)) => {
             let cluster = (!arguments.all_clusters).then_some(arguments.name);
             let output = Format::Name;
-            node::list::run(context, node::list::Arguments { cluster, output }).await
+            let arguments = node::list::Arguments { cluster, output, ..Default::default() };
+            node::list::run(context, arguments).await
         }
         Command::Get(Get::Kubeconfig(arguments)) => kubeconfig::get::run(context, arguments).await,
         Command::Load(Load::DockerImage(arguments)) => {

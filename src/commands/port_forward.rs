@@ -62,7 +62,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let namespace =
         arguments.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let patience = arguments.pod_running_timeout;
-    let target = arguments.target.resolve(&client, &namespace, patience).await?;
+    let target = arguments.target.resolve(&client, &namespace, &arguments.ports, patience).await?;
     let mut forwards: Vec<Forward> = Vec::new();
     for pair in target.ports(&arguments.ports)? {
         forwards.extend(bind(&addresses, pair).await?);

@@ -112,7 +112,7 @@ fn unreachable_engine(address: &str, source: DockerError) -> Error {
                 .because(source)
                 .hint("start Docker (for example `sudo systemctl start docker` or Docker Desktop)")
                 .hint("or install it: https://docs.docker.com/engine/install/")
-                .hint("set DOCKER_HOST if the engine is elsewhere")
+                .hint("set DOCKER_HOST, or choose a docker context, if the engine is elsewhere")
         }
     }
 }

@@ -82,11 +82,22 @@ impl NodeImage {
 
     /// Makes sure that the engine has the image. Tells whether it had to be loaded.
     pub async fn ensure(&self, engine: &Engine) -> Result<bool> {
-        match self.inspect(engine).await? {
-            // A tag of kd's own that someone moved to another image is taken back.
-            Some(facts) if self.content.is_none() || facts.content == self.content => Ok(false),
-            _ => self.provide(engine).await.map(|()| true),
+        let there = self.inspect(engine).await?;
+        // A tag of kd's own that someone moved to another image is taken back.
+        let is_right = |facts: &ImageFacts| self.content.is_none() || facts.content == self.content;
+        let is_missing = !there.as_ref().is_some_and(is_right);
+        if is_missing {
+            self.provide(engine).await?;
         }
+        if self.content.is_none() {
+            let facts = if is_missing { self.inspect(engine).await? } else { there };
+            if facts.is_none_or(|facts| facts.content.is_none()) {
+                let message = format!("the image {} is no node image of kd", self.reference);
+                return Err(Error::new(ExitCode::ImageMissing, message)
+                    .hint("leave --image out: kd brings its own nodes"));
+            }
+        }
+        Ok(is_missing)
     }
 
     /// Loads the image into the engine whether it is there or not.

@@ -74,22 +74,33 @@ impl PortSpec {
         Ok(self.pair(remote, remote))
     }
 
-    /// Resolves the port of a Service against one of its pods.
-    pub fn for_service(&self, service: &Service, pod: &Pod) -> Result<PortPair> {
-        let name = service.metadata.name.as_deref().unwrap_or_default();
+    /// The port of a Service that is meant.
+    pub fn of_service<'s>(&self, service: &'s Service) -> Result<&'s ServicePort> {
         let spec = service.spec.as_ref();
         let ports = spec.and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
         let is_meant = |port: &&ServicePort| match &self.remote {
             Port::Number(number) => port.port == i32::from(*number),
             Port::Name(name) => port.name.as_ref() == Some(name),
         };
-        let wanted = match &self.remote {
+        ports.iter().find(is_meant).ok_or_else(|| {
+            let name = service.metadata.name.as_deref().unwrap_or_default();
+            let message = format!("the service {name} has no port {}", self.wanted());
+            let numbers: Vec<String> = ports.iter().map(|port| port.port.to_string()).collect();
+            Error::new(ExitCode::NotFound, message).hint(format!("it has: {}", numbers.join(", ")))
+        })
+    }
+
+    fn wanted(&self) -> String {
+        match &self.remote {
             Port::Number(number) => number.to_string(),
             Port::Name(name) => format!("{name:?}"),
-        };
-        let port = ports.iter().find(is_meant).ok_or_else(|| {
-            Error::new(ExitCode::NotFound, format!("the service {name} has no port {wanted}"))
-        })?;
+        }
+    }
+
+    /// Resolves the port of a Service against one of its pods.
+    pub fn for_service(&self, service: &Service, pod: &Pod) -> Result<PortPair> {
+        let port = self.of_service(service)?;
+        let spec = service.spec.as_ref();
         let headless = spec.and_then(|spec| spec.cluster_ip.as_deref()) == Some("None");
         let number = u16::try_from(port.port).unwrap_or_default();
         let remote = match &port.target_port {
@@ -100,6 +111,7 @@ impl PortSpec {
         };
         let remote = remote.ok_or_else(|| {
             let pod = pod.metadata.name.as_deref().unwrap_or_default();
+            let wanted = self.wanted();
             let message = format!("the pod {pod} has no port for the service's port {wanted}");
             Error::new(ExitCode::NotFound, message)
         })?;

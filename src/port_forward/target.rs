@@ -69,14 +69,19 @@ impl FromStr for TargetReference {
 }
 
 impl TargetReference {
-    /// Finds a running pod, and waits for one if there is none yet.
+    /// Finds a running pod, and waits for one if there is none yet. Nobody waits for ports that a
+    /// Service does not have.
     pub async fn resolve(
         &self,
         client: &Client,
         namespace: &str,
+        ports: &[PortSpec],
         patience: Duration,
     ) -> Result<Target> {
         let (selection, service) = self.selection(client, namespace).await?;
+        if let Some(service) = &service {
+            ports.iter().try_for_each(|port| port.of_service(service).map(drop))?;
+        }
         let running = running_pod(client, namespace, &selection);
         match tokio::time::timeout(patience, running).await {
             Ok(pod) => Ok(Target { pod: pod?, service }),
@@ -101,8 +106,10 @@ impl TargetReference {
         }
         let object = self.get(client, namespace).await?;
         let selector = selector_query(object.pointer("/spec/selector").unwrap_or(&Value::Null));
-        let selector = selector
-            .ok_or_else(|| Error::new(ExitCode::NotFound, format!("{self} selects no pods")))?;
+        let selector = selector.ok_or_else(|| {
+            Error::new(ExitCode::NotFound, format!("{self} selects no pods"))
+                .hint("it has no selector: name a pod instead, as TYPE/NAME")
+        })?;
         let is_service = self.kind.names[0] == "services";
         let service = is_service.then(|| serde_json::from_value(object)).transpose();
         let service = service.map_err(|source| {
@@ -193,6 +200,15 @@ enum Selection {
     Labels(String),
 }
 
+impl Selection {
+    /// An error for the only pod that is meant; of several, another one may come.
+    fn gone(&self, namespace: &str, how: &str) -> Result<()> {
+        let Selection::Name(name) = self else { return Ok(()) };
+        let message = format!("the pod {namespace}/{name} {how}");
+        Err(Error::new(ExitCode::PodGone, message).hint("forward to another pod"))
+    }
+}
+
 async fn running_pod(client: &Client, namespace: &str, selection: &Selection) -> Result<Pod> {
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let refused = |error| api_refused("list the pods", error);
@@ -210,11 +226,8 @@ async fn running_pod(client: &Client, namespace: &str, selection: &Selection) ->
         if let Some(pod) = best(&found.items) {
             return Ok(pod.clone());
         }
-        if let (Selection::Name(name), Some(pod)) = (selection, found.items.first())
-            && has_ended(pod)
-        {
-            let message = format!("the pod {namespace}/{name} has ended");
-            return Err(Error::new(ExitCode::PodGone, message));
+        if found.items.first().is_some_and(has_ended) {
+            selection.gone(namespace, "has ended")?;
         }
         let version = found.metadata.resource_version.unwrap_or_default();
         let mut events = api.watch(&watch, &version).await.map_err(refused)?.boxed();
@@ -223,6 +236,10 @@ async fn running_pod(client: &Client, namespace: &str, selection: &Selection) ->
                 WatchEvent::Added(pod) | WatchEvent::Modified(pod) if is_running(&pod) => {
                     return Ok(pod);
                 }
+                WatchEvent::Modified(pod) if has_ended(&pod) => {
+                    selection.gone(namespace, "has ended")?;
+                }
+                WatchEvent::Deleted(_) => selection.gone(namespace, "is deleted")?,
                 WatchEvent::Error(_) => break,
                 _ => {}
             }
@@ -283,7 +300,12 @@ fn selector_query(selector: &Value) -> Option<String> {
 }
 
 fn api_refused(operation: &str, error: kube::Error) -> Error {
-    Error::new(ExitCode::Api, operation).because(error)
+    let is_silent = !matches!(error, kube::Error::Api(_));
+    let refused = Error::new(ExitCode::Api, operation).because(error);
+    match is_silent {
+        true => refused.hint("does the cluster run? see `kd cluster list`"),
+        false => refused,
+    }
 }
 
 #[cfg(test)]

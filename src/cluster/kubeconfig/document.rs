@@ -50,6 +50,13 @@ impl List {
 }
 
 impl Entries {
+    /// A kubeconfig of these entries alone.
+    pub fn document(&self) -> Document {
+        let mut document = Document::empty();
+        document.add(self, true);
+        document
+    }
+
     /// The content of the entry in a list.
     pub fn content(&self, list: List) -> &Mapping {
         match list {
@@ -57,16 +64,6 @@ impl Entries {
             List::Contexts => &self.context,
             List::Users => &self.user,
         }
-    }
-
-    /// A kubeconfig of these entries alone.
-    pub fn document(&self) -> Document {
-        let mut document = Document::empty();
-        for list in List::ALL {
-            document.set(list, &self.name, self.content(list));
-        }
-        document.set_current_context(&self.name);
-        document
     }
 }
 
@@ -77,6 +74,16 @@ impl Document {
         root.insert("apiVersion".into(), "v1".into());
         root.insert("kind".into(), "Config".into());
         Document { root }
+    }
+
+    /// Adds a cluster's entries, or replaces them.
+    pub fn add(&mut self, entries: &Entries, is_current: bool) {
+        for list in List::ALL {
+            self.set(list, &entries.name, entries.content(list));
+        }
+        if is_current {
+            self.set_current_context(&entries.name);
+        }
     }
 
     /// Reads a kubeconfig. The error says why it is none.

@@ -47,6 +47,12 @@ impl Files {
         &self.paths
     }
 
+    /// The files as `$KUBECONFIG` lists them.
+    pub fn listed(&self) -> String {
+        let paths = std::env::join_paths(&self.paths).unwrap_or_default();
+        paths.to_string_lossy().into_owned()
+    }
+
     /// Reads every file that is there, to be sure before anything is made that the kubeconfig can
     /// be changed afterwards.
     pub fn check(&self) -> Result<()> {

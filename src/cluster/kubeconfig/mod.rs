@@ -5,5 +5,5 @@ mod files;
 #[cfg(all(test, unix))]
 mod files_tests;
 
-pub use document::Entries;
+pub use document::{Document, Entries};
 pub use files::Files;

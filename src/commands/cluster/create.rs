@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 use ipnet::IpNet;
 use kd_contract::{Component, HostAlias, NetworkBackend};
 
@@ -13,6 +13,7 @@ use crate::cluster::config_file::FileNetwork;
 use crate::cluster::create::{self, Options};
 use crate::cluster::name::{self, DEFAULT_CLUSTER};
 use crate::cluster::node_settings::{self, NodeSetting};
+use crate::cluster::ports::{NodeFilter, PortRequest};
 use crate::cluster::scheduler_config;
 use crate::cluster::timings::Timings;
 use crate::cluster::{config_file, ports};
@@ -46,8 +47,8 @@ pub struct Arguments {
     /// How long the cluster may take to become usable.
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration::parse)]
     timeout: Duration,
-    /// As kind takes it; kd always waits. A value is taken for --timeout when it is longer.
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse, hide = true)]
+    /// As kind and k3d take it; kd always waits. A duration is taken for --timeout when it is longer.
+    #[arg(long, value_name = "DURATION", value_parser = wait, hide = true)]
     #[arg(num_args = 0..=1, default_missing_value = "0s")]
     wait: Option<Duration>,
     /// Keep the nodes when the cluster does not become usable.
@@ -56,9 +57,10 @@ pub struct Arguments {
     /// Print how long each phase took.
     #[arg(long)]
     timings: bool,
-    /// The API server's port on this machine [a free one if none is given].
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
-    api_port: Option<u16>,
+    /// The API server's port on this machine, perhaps with --api-host before it [a free one if none is
+    /// given].
+    #[arg(long, value_name = "[HOST:]PORT", value_parser = api_port)]
+    api_port: Option<ApiPort>,
     /// The name or address under which clients reach the API server.
     #[arg(long, value_name = "HOST")]
     api_host: Option<String>,
@@ -67,10 +69,12 @@ pub struct Arguments {
     #[arg(long, short, value_name = "MAPPING")]
     port: Vec<String>,
     /// A folder of this machine in nodes, such as /data:/data:ro@agent:0.
-    #[arg(long, value_name = "SOURCE:TARGET[:ro][@NODEFILTER]", value_parser = node_settings::folder)]
+    #[arg(long, short, value_name = "SOURCE:TARGET[:ro][@NODEFILTER]")]
+    #[arg(value_parser = node_settings::folder)]
     volume: Vec<NodeSetting>,
     /// A label of nodes, such as disk=ssd@agent:0.
     #[arg(long, value_name = "KEY=VALUE[@NODEFILTER]", value_parser = node_settings::label)]
+    #[arg(alias = "k3s-node-label")]
     node_label: Vec<NodeSetting>,
     /// A taint of nodes, such as gpu=yes:NoSchedule@agent:0.
     #[arg(long, value_name = "KEY=VALUE:EFFECT[@NODEFILTER]", value_parser = node_settings::taint)]
@@ -83,7 +87,10 @@ pub struct Arguments {
     disable: Vec<Component>,
     /// The address range of the cluster's Docker network, such as 172.28.0.0/16.
     #[arg(long, value_name = "CIDR")]
-    subnet: Option<String>,
+    subnet: Option<IpNet>,
+    /// As k3d takes it: kd makes a load balancer for its ports only.
+    #[arg(long, hide = true)]
+    no_lb: bool,
     #[command(flatten)]
     network: NetworkArguments,
     /// A registry (`host` or `host:port`) that nodes speak to without TLS.
@@ -115,13 +122,17 @@ pub struct Arguments {
     /// Leave the kubeconfig alone.
     #[arg(long, overrides_with = "kubeconfig_update")]
     no_kubeconfig_update: bool,
-    #[arg(long, hide = true)]
-    kubeconfig_update: bool,
+    /// As k3d takes it.
+    #[arg(long, hide = true, alias = "kubeconfig-update-default", action = ArgAction::Set)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    kubeconfig_update: Option<bool>,
     /// Leave the current context alone.
     #[arg(long, overrides_with = "switch_context")]
     no_switch_context: bool,
-    #[arg(long, hide = true)]
-    switch_context: bool,
+    /// As k3d takes it.
+    #[arg(long, hide = true, alias = "kubeconfig-switch-context", action = ArgAction::Set)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    switch_context: Option<bool>,
     /// The kubeconfig to write [KUBECONFIG or ~/.kube/config if none is given].
     #[arg(long, value_name = "FILE", conflicts_with = "no_kubeconfig_update")]
     kubeconfig: Option<PathBuf>,
@@ -189,18 +200,25 @@ impl Arguments {
         ports.extend(ports::parse_all(&self.port)?);
         let mut settings = file.settings;
         settings.extend(self.volume.into_iter().chain(self.node_label).chain(self.node_taint));
+        let of_balancer = |port: &PortRequest| port.filters.contains(&NodeFilter::LoadBalancer);
+        if self.no_lb && ports.iter().any(of_balancer) {
+            let message = "without a load balancer, none of its ports can be published";
+            return Err(Error::new(ExitCode::Usage, message)
+                .hint("name a node: 8080:80@server:0, or leave --no-lb out"));
+        }
+        let (port, host) = self.api_port.map_or((None, None), |api| (Some(api.port), api.host));
         let options = Options {
             name: name.unwrap_or_else(|| DEFAULT_CLUSTER.to_owned()),
             servers: self.servers.or(file.servers).unwrap_or(1),
             agents: self.agents.or(file.agents).unwrap_or(0),
             image: self.image.or(file.image),
-            api_port: self.api_port.or(file.api_port),
-            api_host: self.api_host.or(file.api_host),
+            api_port: port.or(file.api_port),
+            api_host: self.api_host.or(host).or(file.api_host),
             host_aliases: self.host_alias,
             disabled: self.disable,
             ports,
             settings,
-            subnet: self.subnet.or(file.subnet),
+            subnet: self.subnet.map(|subnet| subnet.to_string()).or(file.subnet),
             network: self.network.request(file.network)?,
             insecure_registries: self.insecure_registry,
             registry_authorities: self.registry_ca,
@@ -212,11 +230,39 @@ impl Arguments {
             api_server_files: self.files,
             timeout: self.timeout.max(self.wait.unwrap_or_default()),
             retain: self.retain,
-            update_kubeconfig: !self.no_kubeconfig_update,
-            switch_context: !self.no_switch_context,
+            update_kubeconfig: self.kubeconfig_update.unwrap_or(!self.no_kubeconfig_update),
+            switch_context: self.switch_context.unwrap_or(!self.no_switch_context),
             kubeconfig: self.kubeconfig,
         };
         Ok((options, file.warnings))
+    }
+}
+
+/// Where the API server is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ApiPort {
+    host: Option<String>,
+    port: u16,
+}
+
+/// Reads `[HOST:]PORT`.
+fn api_port(text: &str) -> std::result::Result<ApiPort, String> {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) => (Some(host), port),
+        None => (None, text),
+    };
+    let bare = |host: &str| host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    match port.parse() {
+        Ok(port) if port > 0 && host != Some("") => Ok(ApiPort { host: host.map(bare), port }),
+        _ => Err("it is not written [HOST:]PORT".into()),
+    }
+}
+
+/// Reads kind's duration, or k3d's yes or no.
+fn wait(text: &str) -> std::result::Result<Duration, String> {
+    match text {
+        "true" | "false" => Ok(Duration::ZERO),
+        text => duration::parse(text),
     }
 }
 
@@ -300,5 +346,20 @@ mod tests {
         check("192.0.2.7:", None);
         check("db:192.0.2.7", None);
         check("192.0.2.7:a b", None);
+    }
+
+    #[test]
+    fn ports_of_the_api_server() {
+        let check = |text: &str, expect: Option<(Option<&str>, u16)>| {
+            let parsed = api_port(text).ok().map(|api| (api.host, api.port));
+            assert_eq!(parsed, expect.map(|(h, port)| (h.map(str::to_owned), port)), "{text}");
+        };
+        check("6443", Some((None, 6443)));
+        check("0.0.0.0:6550", Some((Some("0.0.0.0"), 6550)));
+        check("dev.example:6550", Some((Some("dev.example"), 6550)));
+        check("[::1]:6550", Some((Some("::1"), 6550)));
+        check(":6550", None);
+        check("0", None);
+        check("6443/tcp", None);
     }
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Selection;
-use crate::cluster::{delete, inventory};
+use crate::cluster::name::DEFAULT_CLUSTER;
+use crate::cluster::{config_file, delete, inventory};
 use crate::commands::Context;
 use crate::error::{Error, Result};
 
@@ -14,6 +15,9 @@ use crate::error::{Error, Result};
 pub struct Arguments {
     #[command(flatten)]
     selection: Selection,
+    /// A file that describes the cluster to delete, as for `kd cluster create`.
+    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["names", "more_names", "all"])]
+    config: Option<PathBuf>,
     /// The kubeconfig to remove the clusters from [KUBECONFIG or ~/.kube/config if none is given].
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -21,8 +25,11 @@ pub struct Arguments {
 
 /// Deletes clusters; one that is gone already is no error.
 pub async fn run(context: &Context, arguments: Arguments) -> Result<()> {
+    let described = arguments.config.as_deref().map(config_file::read).transpose()?;
     let engine = context.engine().await?;
-    let names = if arguments.selection.all {
+    let names = if let Some(file) = described {
+        vec![file.name.unwrap_or_else(|| DEFAULT_CLUSTER.to_owned())]
+    } else if arguments.selection.all {
         let clusters = inventory::clusters(&engine).await?;
         clusters.into_iter().map(|cluster| cluster.name).collect()
     } else {

@@ -27,7 +27,7 @@ pub enum Command {
     /// Change the ports of a cluster while it runs.
     Edit(edit::Arguments),
     /// List the clusters.
-    #[command(visible_alias = "ls")]
+    #[command(visible_alias = "ls", alias = "get")]
     List(list::Arguments),
     /// Write a cluster's logs into a folder.
     Logs(logs::Arguments),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 
 use super::Selection;
 use crate::cluster::start;
@@ -19,6 +19,10 @@ pub struct Arguments {
     /// How long a cluster may take to become usable.
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration::parse)]
     timeout: Duration,
+    /// As k3d takes it; kd always waits.
+    #[arg(long, hide = true, action = ArgAction::Set)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    wait: Option<bool>,
     /// Print how long each phase took.
     #[arg(long)]
     timings: bool,

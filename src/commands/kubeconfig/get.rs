@@ -2,44 +2,30 @@
 
 use clap::Args;
 
-use crate::cluster::kubeconfig::Entries;
-use crate::cluster::name::DEFAULT_CLUSTER;
-use crate::cluster::{access, inventory};
+use super::{entries_of, internal};
+use crate::cluster::kubeconfig::Document;
 use crate::commands::Context;
-use crate::error::{Error, Result};
+use crate::commands::cluster::Selection;
+use crate::error::Result;
 
 /// Arguments of `kd kubeconfig get`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The cluster's name ["kd" if none is given].
-    name: Option<String>,
-    /// The cluster's name, as kind takes it.
-    #[arg(long = "name", short = 'n', value_name = "NAME", hide = true, conflicts_with = "name")]
-    name_option: Option<String>,
+    #[command(flatten)]
+    selection: Selection,
     /// For clients in containers of the cluster's network.
     #[arg(long)]
     internal: bool,
 }
 
-/// Prints a cluster's kubeconfig.
+/// Prints the kubeconfig of clusters; the first one's context is the current one.
 pub async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    let name =
-        arguments.name.or(arguments.name_option).unwrap_or_else(|| DEFAULT_CLUSTER.to_owned());
     let engine = context.engine().await?;
-    let cluster = inventory::existing(&engine, &name).await?;
-    let entries =
-        if arguments.internal { internal(&cluster)? } else { access::entries_of(&cluster)? };
-    context.ui.data(&entries.document().to_text()?);
-    Ok(())
-}
-
-fn internal(cluster: &inventory::Cluster) -> Result<Entries> {
-    let server = cluster.nodes.iter().find(|node| node.role == "server");
-    match (server, &cluster.secrets) {
-        (Some(server), Some(secrets)) => {
-            let url = inventory::api_url(&server.name, kd_contract::API_SERVER_PORT);
-            access::entries(&cluster.name, &url, secrets)
-        }
-        _ => Err(Error::failure(format!("the cluster {:?} is not complete", cluster.name))),
+    let mut document = Document::empty();
+    for (index, cluster) in arguments.selection.existing(&engine).await?.iter().enumerate() {
+        let entries = if arguments.internal { internal(cluster)? } else { entries_of(cluster)? };
+        document.add(&entries, index == 0);
     }
+    context.ui.data(&document.to_text()?);
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 
 use crate::cluster::agents;
 use crate::cluster::inventory;
@@ -18,6 +18,9 @@ const COUNT_MAX: usize = 50;
 /// Arguments of `kd node create`.
 #[derive(Debug, Args)]
 pub struct Arguments {
+    /// As k3d takes it: nodes of kd get their names by number.
+    #[arg(hide = true)]
+    name: Option<String>,
     /// The cluster to add to.
     #[arg(long, short, value_name = "NAME", default_value = DEFAULT_CLUSTER)]
     cluster: String,
@@ -29,6 +32,7 @@ pub struct Arguments {
     role: String,
     /// A label of the new nodes, such as disk=ssd.
     #[arg(long, value_name = "KEY=VALUE", value_parser = node_settings::label)]
+    #[arg(alias = "k3s-node-label")]
     node_label: Vec<NodeSetting>,
     /// A taint of the new nodes, such as gpu=yes:NoSchedule.
     #[arg(long, value_name = "KEY=VALUE:EFFECT", value_parser = node_settings::taint)]
@@ -36,6 +40,10 @@ pub struct Arguments {
     /// A folder of this machine in the new nodes, such as /data:/data:ro.
     #[arg(long, value_name = "SOURCE:TARGET[:ro]", value_parser = node_settings::folder)]
     volume: Vec<NodeSetting>,
+    /// As k3d takes it; kd always waits.
+    #[arg(long, hide = true, action = ArgAction::Set)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    wait: Option<bool>,
     /// How long the nodes may take to become Ready.
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration::parse)]
     timeout: Duration,
@@ -43,6 +51,11 @@ pub struct Arguments {
 
 /// Adds agents.
 pub async fn run(context: &Context, arguments: Arguments) -> Result<()> {
+    if let Some(name) = &arguments.name {
+        let message = format!("a new node cannot be called {name:?}: nodes are numbered");
+        return Err(Error::new(ExitCode::Usage, message)
+            .hint(format!("leave it out: kd node create --cluster {}", arguments.cluster)));
+    }
     if arguments.role != "agent" {
         let message = format!("a node of the role {:?} cannot be added", arguments.role);
         return Err(Error::new(ExitCode::Usage, message).hint("agents can: --role agent"));

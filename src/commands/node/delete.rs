@@ -2,9 +2,10 @@
 
 use clap::Args;
 
+use super::of_name;
 use crate::cluster::{agents, inventory};
 use crate::commands::Context;
-use crate::error::{Error, ExitCode, Result};
+use crate::error::{Error, Result};
 
 /// Arguments of `kd node delete`.
 #[derive(Debug, Args)]
@@ -20,12 +21,12 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let clusters = inventory::clusters(&engine).await?;
     let mut errors = Vec::new();
     for name in &arguments.names {
-        let mut all =
-            clusters.iter().flat_map(|cluster| cluster.containers().map(move |n| (cluster, n)));
-        let Some((cluster, node)) = all.find(|(_, node)| node.name == *name) else {
-            let message = format!("there is no node named {name:?}");
-            errors.push(Error::new(ExitCode::NotFound, message).hint("see `kd node list`"));
-            continue;
+        let (cluster, node) = match of_name(&clusters, name) {
+            Ok(found) => found,
+            Err(error) => {
+                errors.push(error);
+                continue;
+            }
         };
         let step = context.ui.step(format!("Removing {name}"));
         match agents::remove(&engine, cluster, node).await {
