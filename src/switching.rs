@@ -5,13 +5,14 @@ use std::ffi::OsString;
 use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-const NO_K3S: &str = "kd runs no k3s: --disable ingress stands for its --disable=traefik, --kubelet-arg for a \
-                      kubelet's flag, --pod-cidr and --service-cidr for its ranges";
-const QUIET: &str = "kd tells what it does; --timings prints how long it takes, and `kd cluster logs` writes what \
-                     nodes say";
+const NO_K3S: &str = "kd runs no k3s: --disable ingress stands for its --disable=traefik, \
+                      --kubelet-arg for a kubelet's flag, --pod-cidr and --service-cidr for its \
+                      ranges";
+const QUIET: &str = "kd tells what it does; --timings prints how long it takes, and \
+                     `kd cluster logs` writes what nodes say";
 const STRAIGHT: &str = "images go straight into the nodes: leave it out";
-const REGISTRY: &str = "kd runs no registry: `kd image load` brings images, and nodes pull from registries that they \
-                        reach (--insecure-registry, --registry-ca)";
+const REGISTRY: &str = "there is no registry of kd: `kd image load` brings images, and nodes pull \
+                        from registries that they reach (--insecure-registry, --registry-ca)";
 
 /// Flags, with what to type instead.
 const FLAGS: &[(&str, &str)] = &[
