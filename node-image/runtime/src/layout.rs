@@ -1,6 +1,7 @@
 //! Where the runtime keeps things: records and writable layers under `state` (they survive the
 //! node), sockets and pinned namespaces under `run` (they do not).
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The directories of one runtime.
@@ -17,7 +18,7 @@ impl Layout {
     }
 
     /// Creates the top directories.
-    pub fn prepare(&self) -> std::io::Result<()> {
+    pub fn prepare(&self) -> io::Result<()> {
         for directory in [self.sandboxes(), self.containers(), self.run.clone()] {
             std::fs::create_dir_all(directory)?;
         }
@@ -54,6 +55,18 @@ impl Layout {
         self.run.join(id)
     }
 
+    /// Takes those files away. Their directory is moved first: a shim that comes late finds no place
+    /// any more, and ends.
+    pub fn remove_run(&self, id: &str) -> io::Result<()> {
+        let (place, gone) = (self.sandbox_run(id), self.run.join(format!("{id}.gone")));
+        remove_all(&gone)?;
+        match std::fs::rename(place, &gone) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => remove_all(&gone),
+        }
+    }
+
     /// The pinned network namespace of a sandbox.
     pub fn network_namespace(&self, id: &str) -> PathBuf {
         self.sandbox_run(id).join("netns")
@@ -67,6 +80,25 @@ impl Layout {
     /// The files of one container.
     pub fn container(&self, id: &str) -> ContainerLayout {
         ContainerLayout(self.containers().join(id))
+    }
+}
+
+/// Removes a directory, if it is there. A shim that had it open when it was moved makes one file more
+/// in it: its socket.
+fn remove_all(directory: &Path) -> io::Result<()> {
+    const LATE_FILES_MAX: usize = 2;
+    let mut removed = std::fs::remove_dir_all(directory);
+    for _ in 0..LATE_FILES_MAX {
+        match &removed {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+                removed = std::fs::remove_dir_all(directory);
+            }
+            _ => break,
+        }
+    }
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }
 
@@ -115,3 +147,27 @@ impl ContainerLayout {
 pub const SHIM_SOCKET: &str = "shim.sock";
 /// The shim's own messages, in the same place.
 pub const SHIM_LOG: &str = "shim.log";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn run_directories_go() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::new(directory.path(), &directory.path().join("run"));
+        // Not there, there, there with what an earlier removal has left.
+        for (there, left) in [(false, false), (true, false), (true, true)] {
+            for (make, id) in [(there, "a"), (left, "a.gone")] {
+                if make {
+                    std::fs::create_dir_all(layout.sandbox_run(id)).unwrap();
+                    std::fs::write(layout.sandbox_run(id).join(SHIM_LOG), "").unwrap();
+                }
+            }
+            layout.remove_run("a").unwrap();
+            for id in ["a", "a.gone"] {
+                assert!(!layout.sandbox_run(id).exists(), "{there} {left} {id}");
+            }
+        }
+    }
+}

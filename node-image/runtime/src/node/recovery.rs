@@ -134,7 +134,7 @@ fn remove_stale_run(layout: &Layout, known: &[String]) -> io::Result<()> {
         let name = entry?.file_name().to_string_lossy().into_owned();
         if !known.contains(&name) {
             shim::release(layout, &name)?;
-            std::fs::remove_dir_all(layout.run().join(name))?;
+            layout.remove_run(&name)?;
         }
     }
     Ok(())

@@ -187,11 +187,7 @@ impl Inner {
                 result = result.and(cgroups.kill_and_wait(&group));
                 result = result.and(cgroups.remove(&group));
             }
-            result = result.and(shim::release(&layout, &id));
-            match std::fs::remove_dir_all(layout.sandbox_run(&id)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => result,
-                other => result.and(other),
-            }
+            result.and(shim::release(&layout, &id)).and(layout.remove_run(&id))
         })
         .await
     }
