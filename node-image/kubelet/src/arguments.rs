@@ -2,6 +2,7 @@
 //! (<https://kubernetes.io/docs/reference/command-line-tools-reference/kubelet/>).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kd_api::quantity::Quantity as Exact;
@@ -50,8 +51,19 @@ const FLAGS: &[(&str, Apply)] = &[
         config.node_taints.extend(list(value).map(str::to_owned));
         Ok(())
     }),
+    ("shutdown-grace-period", |config, value| {
+        config.shutdown_grace = shutdown_grace(value)?;
+        Ok(())
+    }),
+    ("shutdown-grace-period-critical-pods", |config, value| {
+        config.shutdown_grace_critical = shutdown_grace(value)?;
+        Ok(())
+    }),
     ("system-reserved", reserve),
 ];
+
+/// Docker gives a node's container half a minute to end, of which some goes to the node itself.
+const SHUTDOWN_GRACE_MAX: Duration = Duration::from_secs(20);
 
 impl Config {
     /// Takes in one flag, `name=value`, with or without dashes before it.
@@ -78,6 +90,19 @@ fn number<T: std::str::FromStr>(value: &str) -> Result<T, String> {
 fn bytes(value: &str) -> Result<u64, String> {
     let exact: Exact = value.parse().map_err(|_| format!("{value:?} is no quantity"))?;
     u64::try_from(exact.value()).map_err(|_| format!("{value:?} is negative"))
+}
+
+/// `15s`; in upstream's KubeletConfiguration these are fields and no flags.
+fn shutdown_grace(value: &str) -> Result<Duration, String> {
+    let read: Option<jiff::SignedDuration> = value.parse().ok();
+    let grace = read.and_then(|duration| Duration::try_from(duration).ok());
+    let grace = grace.ok_or_else(|| format!("{value:?} is no duration"))?;
+    match grace > SHUTDOWN_GRACE_MAX {
+        true => {
+            Err(format!("at most {}s: Docker does not wait longer", SHUTDOWN_GRACE_MAX.as_secs()))
+        }
+        false => Ok(grace),
+    }
 }
 
 /// `cpu=100m,memory=1Gi`, added to what is reserved already.
@@ -151,6 +176,8 @@ mod tests {
             "container-log-max-size=1Mi",
             "register-with-taints=a=b:NoSchedule",
             "node-labels=disk=ssd,fast",
+            "shutdown-grace-period=15s",
+            "shutdown-grace-period-critical-pods=1500ms",
         ])
         .unwrap();
         assert_eq!((made.pods_max, made.pod_pids_max), (200, Some(50)));
@@ -162,6 +189,8 @@ mod tests {
         assert_eq!(made.pressure.disk_available_percent_min, 15);
         assert_eq!(made.pressure.images_available_percent_min, 0);
         assert_eq!(made.log_rotation.size_bytes_max, 1 << 20);
+        let graces = (made.shutdown_grace, made.shutdown_grace_critical);
+        assert_eq!(graces, (Duration::from_secs(15), Duration::from_millis(1500)));
         assert_eq!(made.node_taints, ["a=b:NoSchedule"]);
         assert_eq!(
             (made.node_labels["disk"].as_str(), made.node_labels["fast"].as_str()),
@@ -182,6 +211,9 @@ mod tests {
         check("system-reserved=cpu", "is not RESOURCE=QUANTITY");
         check("system-reserved=gold=1", "cannot reserve");
         check("system-reserved=cpu=x", "is no quantity");
+        check("shutdown-grace-period=soon", "is no duration");
+        check("shutdown-grace-period=-1s", "is no duration");
+        check("shutdown-grace-period=1m", "at most 20s");
         check("eviction-hard=memory.available>1", "is not SIGNAL<LIMIT");
         check("eviction-hard=moon<1%", "there is no signal");
         check("eviction-hard=nodefs.available<200%", "is no percentage");

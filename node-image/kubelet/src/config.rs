@@ -61,6 +61,11 @@ pub struct Config {
     pub pressure: Pressure,
     /// When container logs rotate.
     pub log_rotation: LogRotation,
+    /// How long pods have to end, and are told to, when the node is shut down. Zero: they are stopped with
+    /// it and go on when it is started again.
+    pub shutdown_grace: Duration,
+    /// The part of it that is kept for critical pods.
+    pub shutdown_grace_critical: Duration,
     /// How often the lease is renewed.
     pub lease_renew_every: Duration,
     /// How long others wait for a renewal.
@@ -141,6 +146,8 @@ impl Default for Config {
             reserved: BTreeMap::new(),
             pressure: Pressure::default(),
             log_rotation: LogRotation::default(),
+            shutdown_grace: Duration::ZERO,
+            shutdown_grace_critical: Duration::ZERO,
             lease_renew_every: Duration::from_secs(10),
             lease_duration: Duration::from_secs(40),
             node_check_every: Duration::from_secs(10),

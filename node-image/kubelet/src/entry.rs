@@ -14,7 +14,7 @@ use crate::volumes::Claimed;
 
 /// A pod of this node.
 pub struct PodEntry {
-    pod: RwLock<Arc<Pod>>,
+    pod: watch::Sender<Arc<Pod>>,
     status: RwLock<Arc<PodStatus>>,
     sandboxes: RwLock<Vec<String>>,
     claimed: RwLock<HashMap<String, Claimed>>,
@@ -36,7 +36,7 @@ impl PodEntry {
         PodEntry {
             ended: watch::Sender::new(pod.is_terminal()),
             admitted: AtomicBool::new(!sandboxes.is_empty()),
-            pod: RwLock::new(pod),
+            pod: watch::Sender::new(pod),
             status: RwLock::new(status),
             sandboxes: RwLock::new(sandboxes),
             claimed: RwLock::default(),
@@ -51,7 +51,7 @@ impl PodEntry {
 
     /// The pod as the API server last told.
     pub fn pod(&self) -> Arc<Pod> {
-        Arc::clone(&self.pod.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.pod.borrow())
     }
 
     /// The pod with the resources that it was granted.
@@ -104,6 +104,11 @@ impl PodEntry {
         let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
     }
 
+    /// Waits until the API server knows that the pod is over.
+    pub(crate) async fn told_as_over(&self) {
+        let _ = self.pod.subscribe().wait_for(|pod| pod.is_terminal()).await;
+    }
+
     /// Ends the pod for a reason of the kubelet's own; the first one counts.
     pub(crate) fn stop(&self, stop: Stop) {
         self.stop.write().unwrap_or_else(PoisonError::into_inner).get_or_insert(stop);
@@ -121,11 +126,8 @@ impl PodEntry {
 
     /// A newer version of the pod.
     pub(crate) fn update(&self, pod: Arc<Pod>) {
-        let mut known = self.pod.write().unwrap_or_else(PoisonError::into_inner);
-        let changed = is_input_changed(&known, &pod);
-        *known = pod;
-        drop(known);
-        match changed {
+        let known = self.pod.send_replace(Arc::clone(&pod));
+        match is_input_changed(&known, &pod) {
             true => self.input_changed(),
             false => self.wake(),
         }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::addresses::Addresses;
 use crate::config::Config;
-use crate::devices::{Devices, serve_pod_resources, serve_registrations};
+use crate::devices::{Devices, follow_health, serve_pod_resources, serve_registrations};
 use crate::entry::PodEntry;
 use crate::environment::FieldContext;
 use crate::events::Recorder;
@@ -68,6 +68,8 @@ pub struct Kubelet {
     probe_counts: ProbeCounts,
     rates: Rates,
     disks: Disks,
+    /// The node is about to end.
+    ending: watch::Sender<bool>,
     /// Ends the workers.
     over: CancellationToken,
 }
@@ -106,6 +108,7 @@ impl Kubelet {
             probe_counts: ProbeCounts::default(),
             rates: Rates::default(),
             disks: Disks::default(),
+            ending: watch::Sender::new(false),
             over: CancellationToken::new(),
             config,
             client,
@@ -135,6 +138,7 @@ impl Kubelet {
         tasks.spawn(remove_with_volumes(Arc::clone(&self)));
         tasks.spawn(serve_registrations(Arc::clone(&self)));
         tasks.spawn(serve_pod_resources(Arc::clone(&self)));
+        tasks.spawn(follow_health(Arc::clone(&self)));
         tasks.spawn(watch_plugins(Arc::clone(&self)));
         tasks.spawn(keep_mirrors(Arc::clone(&self)));
         tasks.spawn(Arc::clone(&self).rotate_logs());
@@ -280,6 +284,16 @@ impl Kubelet {
 
     pub(crate) fn one_pod_volumes(&self) -> &OnePodVolumes {
         &self.one_pod_volumes
+    }
+
+    /// Whether the node is about to end.
+    pub(crate) fn ending(&self) -> &watch::Sender<bool> {
+        &self.ending
+    }
+
+    /// Its own Node object as the API server has it, when that is known.
+    pub(crate) fn node_changes(&self) -> watch::Receiver<Option<Node>> {
+        self.node.subscribe()
     }
 
     /// Its own Node object, once it is registered.

@@ -97,16 +97,21 @@ pub fn pod_limits(pod: &Pod, pids_max: Option<i64>) -> Limits {
     made
 }
 
-/// Limits of one container.
+/// Limits of one container. What it does not limit itself is limited by the pod; programs look
+/// for that in their own control group.
 pub fn container_limits(pod: &Pod, member: &Member<'_>, node_memory_bytes: u64) -> Limits {
     let empty = ResourceRequirements::default();
     let resources = member.container.resources.as_ref().unwrap_or(&empty);
-    let limit = cpu_milli(resources.limits.as_ref()).filter(|cpu| *cpu > 0);
+    let whole = pod_level(pod).and_then(|resources| resources.limits.as_ref());
+    let above_zero = |limit: &i64| *limit > 0;
+    let own = cpu_milli(resources.limits.as_ref()).filter(above_zero);
+    let limit = own.or(cpu_milli(whole).filter(above_zero));
+    let memory = memory_bytes(resources.limits.as_ref()).filter(above_zero);
     let request = cpu_milli(resources.requests.as_ref()).or(limit);
     let mut made = Limits {
         cpu_shares: Some(shares(request.unwrap_or(0))),
-        memory_limit_bytes: memory_bytes(resources.limits.as_ref()).filter(|bytes| *bytes > 0),
-        oom_score_adj: Some(oom_score(pod, &member.container, node_memory_bytes)),
+        memory_limit_bytes: memory.or(memory_bytes(whole).filter(above_zero)),
+        oom_score_adj: Some(oom_score(pod, member, node_memory_bytes)),
         ..Limits::default()
     };
     if let Some(cpu) = limit {
@@ -121,7 +126,7 @@ pub fn container_limits(pod: &Pod, member: &Member<'_>, node_memory_bytes: u64) 
     made
 }
 
-fn oom_score(pod: &Pod, container: &Container, node_memory_bytes: u64) -> i32 {
+fn oom_score(pod: &Pod, member: &Member<'_>, node_memory_bytes: u64) -> i32 {
     // Upstream's node-critical priority class.
     const NODE_CRITICAL: i32 = 2_000_001_000;
     if pod.spec().priority.is_some_and(|p| p >= NODE_CRITICAL) {
@@ -131,14 +136,35 @@ fn oom_score(pod: &Pod, container: &Container, node_memory_bytes: u64) -> i32 {
         QosClass::Guaranteed => -997,
         QosClass::BestEffort => 1000,
         QosClass::Burstable => {
-            let resources = container.resources.as_ref();
-            let request = resources.and_then(|r| memory_bytes(r.requests.as_ref())).unwrap_or(0);
+            let mut request = memory_request(&member.container);
+            if member.role == Role::Sidecar {
+                // It is not to be killed before those that it serves.
+                let served = pod.spec().containers.iter().map(memory_request).min();
+                request = request.max(served.unwrap_or(0));
+            }
+            let request = request + memory_beyond_containers(pod);
             let share = 1000 * i128::from(request) / i128::from(node_memory_bytes.max(1));
             let score = i32::try_from(1000 - share).unwrap_or(2);
             // Between those of guaranteed and of best-effort pods.
             score.clamp(3, 999)
         }
     }
+}
+
+fn memory_request(container: &Container) -> i64 {
+    let resources = container.resources.as_ref();
+    resources.and_then(|r| memory_bytes(r.requests.as_ref())).unwrap_or(0)
+}
+
+/// An equal share, for each container that stays, of what the pod asks for beyond them.
+fn memory_beyond_containers(pod: &Pod) -> i64 {
+    let whole = pod_level(pod).and_then(|resources| memory_bytes(resources.requests.as_ref()));
+    let Some(whole) = whole else { return 0 };
+    let members = pod.members();
+    let staying = members.iter().filter(|m| matches!(m.role, Role::Main | Role::Sidecar));
+    let requests: Vec<i64> = staying.map(|member| memory_request(&member.container)).collect();
+    let count = i64::try_from(requests.len().max(1)).unwrap_or(i64::MAX);
+    (whole - requests.iter().sum::<i64>()).max(0) / count
 }
 
 /// `cpu.shares` of thousandths of a core.
@@ -273,6 +299,42 @@ mod tests {
         assert_eq!((limits.cpu_quota_us, limits.cpu_period_us), (Some(25_000), Some(100_000)));
         assert_eq!(limits.memory_limit_bytes, Some(2 << 30));
         assert_eq!(limits.oom_score_adj, Some(750));
+    }
+
+    #[test]
+    fn limits_of_the_pod_are_those_of_its_containers() {
+        let whole = json!({"limits": {"cpu": "1", "memory": "1Gi"}});
+        let own = json!({"limits": {"memory": "256Mi"}});
+        let pod: Pod = serde_json::from_value(json!({"spec": {"resources": whole,
+            "containers": [{"name": "a"}, {"name": "b", "resources": own}]}}))
+        .unwrap();
+        let check = |position: usize, memory: i64| {
+            let limits = container_limits(&pod, &pod.members()[position], 4 << 30);
+            assert_eq!(
+                (limits.cpu_quota_us, limits.memory_limit_bytes),
+                (Some(100_000), Some(memory))
+            );
+        };
+        check(0, 1 << 30);
+        check(1, 256 << 20);
+    }
+
+    #[test]
+    fn who_is_killed_first() {
+        let memory = |size: &str| json!({"requests": {"memory": size}});
+        let check = |spec: serde_json::Value, expect: &[i32]| {
+            let pod: Pod = serde_json::from_value(json!({"spec": spec})).unwrap();
+            let score = |m: &Member<'_>| container_limits(&pod, m, 4 << 30).oom_score_adj.unwrap();
+            assert_eq!(pod.members().iter().map(score).collect::<Vec<_>>(), expect);
+        };
+        let main = json!([{"name": "a", "resources": memory("1Gi")}, {"name": "b", "resources": memory("2Gi")}]);
+        check(json!({"containers": main}), &[750, 500]);
+        // A sidecar is not killed before the first of those that it serves.
+        let sidecar = json!([{"name": "s", "restartPolicy": "Always", "resources": memory("1Mi")}]);
+        check(json!({"initContainers": sidecar, "containers": main}), &[750, 750, 500]);
+        // What the pod asks for beyond its containers is shared out.
+        check(json!({"resources": memory("4Gi"), "containers": main}), &[625, 375]);
+        check(json!({"containers": [{"name": "a"}]}), &[1000]);
     }
 
     #[test]

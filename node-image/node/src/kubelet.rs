@@ -82,6 +82,9 @@ async fn serve(config: NodeConfig) -> Result<()> {
     let stop = CancellationToken::new();
     let running = tokio::spawn(kubelet.clone().run(stop.clone()));
     let why = stop_signal().await?;
+    if why == Stop::Node {
+        kubelet.begin_shutdown().await;
+    }
     stop.cancel();
     running.await.map_err(Error::of("end the kubelet"))?;
     if why == Stop::Node {
@@ -187,11 +190,23 @@ async fn build(
         port: KUBELET_PORT,
         ..kd_kubelet::Config::default()
     };
-    for flag in &config.kubelet_flags {
-        let applied = settings.apply_flag(flag);
-        applied.map_err(|error| Error::Configuration(format!("kubelet flag {error}")))?;
-    }
+    apply_flags(&mut settings, config)?;
     Ok(Kubelet::new(settings, client, Arc::new(runtime), images, network))
+}
+
+/// Takes in the kubelet's flags.
+fn apply_flags(settings: &mut kd_kubelet::Config, config: &NodeConfig) -> Result<()> {
+    config.kubelet_flags.iter().try_for_each(|flag| {
+        let applied = settings.apply_flag(flag);
+        applied.map_err(|error| Error::Configuration(format!("kubelet flag {error}")))
+    })
+}
+
+/// How long pods may take to end when the node does.
+pub(crate) fn shutdown_grace(config: &NodeConfig) -> Result<Duration> {
+    let mut settings = kd_kubelet::Config::default();
+    apply_flags(&mut settings, config)?;
+    Ok(settings.shutdown_grace)
 }
 
 /// The addresses of the cluster's families, in their order.

@@ -5,6 +5,7 @@ mod allocation;
 mod cdi;
 mod checkpoint;
 mod given;
+mod health;
 mod pod_resources;
 mod registration;
 
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::lifecycle::backoff::since;
 use checkpoint::Allocation;
 
+pub(crate) use health::follow_health;
 pub(crate) use pod_resources::serve_pod_resources;
 pub(crate) use registration::serve_registrations;
 
@@ -80,6 +82,8 @@ pub struct Devices {
     directory: PathBuf,
     state: Mutex<State>,
     counts: watch::Sender<Counts>,
+    /// A plugin has told something of its devices, or is gone.
+    changes: watch::Sender<()>,
     /// One pod at a time gets devices.
     allocating: tokio::sync::Mutex<()>,
 }
@@ -100,6 +104,7 @@ impl Devices {
             directory,
             state: Mutex::new(state),
             counts: watch::Sender::default(),
+            changes: watch::Sender::default(),
             allocating: tokio::sync::Mutex::default(),
         };
         devices.count();

@@ -165,6 +165,7 @@ impl Devices {
             self.save(&state);
             drop(state);
             self.count();
+            self.changes.send_replace(());
         }
         Ok(())
     }
@@ -182,6 +183,7 @@ impl Devices {
             offer.gone_at = Some(Timestamp::now());
         }
         self.count();
+        self.changes.send_replace(());
     }
 }
 

@@ -12,7 +12,9 @@ pub const OWNED: [&str; 5] =
     ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
 
 /// Conditions that the kubelet sets and takes away as things happen.
-const PASSING: [&str; 2] = ["PodResizeInProgress", "PodResizePending"];
+const PASSING: [&str; 3] = ["PodResizeInProgress", "PodResizePending", ALL_RESTARTING];
+/// In pods whose containers may all start anew together.
+const ALL_RESTARTING: &str = "AllContainersRestarting";
 /// What the kubelet writes into `DisruptionTarget`, which others write too.
 const DISRUPTED: &str = "TerminationByKubelet";
 
@@ -85,6 +87,29 @@ pub fn set_resizing(
         None if resizing.in_progress => add("PodResizeInProgress", "", ""),
         None => {}
     }
+}
+
+/// Whether all containers are about to start anew; `before` are the conditions told before.
+pub fn set_all_restarting(
+    pod: &Pod,
+    status: &mut PodStatus,
+    restarting: bool,
+    before: &[PodCondition],
+    now: Timestamp,
+) {
+    let verdict = match (status.phase.as_deref(), restarting) {
+        (Some("Succeeded"), _) => Verdict::fails("PodCompleted", String::new()),
+        (Some("Failed"), _) => Verdict::fails("PodFailed", String::new()),
+        (_, false) => Verdict::fails("", String::new()),
+        (_, true) => Verdict {
+            holds: true,
+            reason: "RestartAllContainersStarted",
+            message: "container exited with restart policy rule".into(),
+        },
+    };
+    let known = before.iter().find(|c| c.type_ == ALL_RESTARTING);
+    let made = condition(ALL_RESTARTING, verdict, known, pod.metadata.generation, now);
+    status.conditions.get_or_insert_default().push(made);
 }
 
 /// The kubelet ends the pod for a reason of its own.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     ContainerState as State, ContainerStateRunning, ContainerStateTerminated,
     ContainerStateWaiting, ContainerStatus as Status, ContainerUser, LinuxContainerUser, Pod,
-    PodStatus, ResourceRequirements, VolumeMountStatus,
+    PodStatus, ResourceRequirements, VolumeMount, VolumeMountStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kd_runtime::{ContainerState, ContainerStatus, Exit};
@@ -21,6 +21,9 @@ pub const ID_SCHEME: &str = "kd://";
 pub const REASON_UNKNOWN: &str = "ContainerStatusUnknown";
 /// Its message.
 pub const MESSAGE_UNKNOWN: &str = "The container could not be located when the pod was terminated";
+
+/// Of all termination messages of a pod.
+const MESSAGES_BYTES_MAX: usize = 12 * 1024;
 
 /// Statuses in the order of the specification.
 pub type Listed = Vec<Status>;
@@ -75,6 +78,9 @@ impl Context<'_> {
             None => self.unknown(member),
         };
         status.volume_mounts = mounts(member);
+        if member.role == Role::Main {
+            status.allocated_resources_status = self.seen.devices.get(member.name()).cloned();
+        }
         status
     }
 
@@ -108,9 +114,15 @@ impl Context<'_> {
             },
             ContainerState::Exited(exit) => {
                 let message = self.seen.messages.get(&container.id);
-                terminated(container, exit, message.map(String::as_str))
+                terminated(container, exit, message.map(|message| self.shortened(message)))
             }
         }
+    }
+
+    /// A termination message's share of what the messages of a pod may take together.
+    fn shortened<'m>(&self, message: &'m str) -> &'m str {
+        let share = MESSAGES_BYTES_MAX / self.pod.members().len().max(1);
+        &message[..message.floor_char_boundary(share)]
     }
 
     fn last_state(&self, name: &str) -> State {
@@ -309,9 +321,16 @@ fn mounts(member: &Member<'_>) -> Option<Vec<VolumeMountStatus>> {
         name: m.name.clone(),
         mount_path: m.mount_path.clone(),
         read_only: m.read_only.filter(|read_only| *read_only),
-        recursive_read_only: (m.read_only == Some(true))
-            .then(|| m.recursive_read_only.clone().unwrap_or_else(|| "Disabled".into())),
+        recursive_read_only: (m.read_only == Some(true)).then(|| recursive(m).into()),
         volume_status: None,
     });
     Some(told.collect())
+}
+
+/// How a mount that is read-only was made: what is to be so if possible is so here.
+fn recursive(mount: &VolumeMount) -> &'static str {
+    match mount.recursive_read_only.as_deref() {
+        Some("Enabled" | "IfPossible") => "Enabled",
+        _ => "Disabled",
+    }
 }

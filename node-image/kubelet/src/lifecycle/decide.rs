@@ -7,9 +7,9 @@ use k8s_openapi::api::core::v1::{Pod, Probe};
 use kd_runtime::{ContainerState, ContainerStatus};
 
 use super::backoff::later;
-use super::observation::{Memory, Observation, Outcome, ProbeKind, Waiting};
+use super::observation::{Memory, Observation, Outcome, ProbeKind, Waiting, is_running};
 use super::resize::{Change, change};
-use super::restart::{container_hash, definition_changed, restarts, should_start};
+use super::restart::{all_restart_at, container_hash, definition_changed, restarts, should_start};
 use crate::pod::{Member, PodExt, Role};
 
 /// Actions on a pod, in the order in which they are carried out.
@@ -63,7 +63,9 @@ pub struct Held {
 /// Decides what to do next with a pod that is to run. Reads everything, remembers nothing; called
 /// again after every event, it finds the same answer until something changed.
 pub fn decide(pod: &Pod, seen: &Observation, memory: &Memory, now: Timestamp) -> Plan {
-    let mut decision = Decision { pod, seen, memory, now, fresh: false, plan: Plan::default() };
+    let over_at = all_restart_at(pod, seen);
+    let plan = Plan::default();
+    let mut decision = Decision { pod, seen, memory, now, fresh: false, over_at, plan };
     decision.run();
     decision.plan
 }
@@ -80,6 +82,8 @@ struct Decision<'a> {
     now: Timestamp,
     /// A new sandbox is needed: containers of older ones do not count as running.
     fresh: bool,
+    /// All containers start anew: those that were made before are over.
+    over_at: Option<Timestamp>,
     plan: Plan,
 }
 
@@ -98,6 +102,9 @@ impl<'a> Decision<'a> {
         let members = self.pod.members();
         self.fresh = !self.seen.sandbox().is_some_and(|s| s.ready);
         if self.fresh && !self.plan_sandbox(&members) {
+            return;
+        }
+        if !self.fresh && self.kill_what_is_over(&members) {
             return;
         }
         let initialized = self.has_initialized(&members);
@@ -138,7 +145,33 @@ impl<'a> Decision<'a> {
     }
 
     fn current(&self, name: &str) -> Option<&'a ContainerStatus> {
-        if self.fresh { None } else { self.seen.current(name) }
+        if self.fresh { None } else { self.seen.current(name).filter(|c| !self.is_over(c)) }
+    }
+
+    fn is_over(&self, container: &ContainerStatus) -> bool {
+        self.over_at.is_some_and(|at| container.created_at <= at)
+    }
+
+    /// All containers start anew: whether one of before still runs, which the others wait for.
+    fn kill_what_is_over(&mut self, members: &[Member<'a>]) -> bool {
+        let mut runs = false;
+        for member in members.iter().filter(|m| m.role != Role::Ephemeral) {
+            let Some(container) = self.seen.current(member.name()) else { continue };
+            if !self.is_over(container) || !is_running(&container.state) {
+                continue;
+            }
+            runs = true;
+            if !self.memory.stopping.contains(&container.id) {
+                let name = member.name();
+                self.plan.kill.push(Kill {
+                    id: container.id.clone(),
+                    name: name.to_owned(),
+                    message: format!("Container {name} will be restarted with all others"),
+                    grace: None,
+                });
+            }
+        }
+        runs
     }
 
     /// Init containers are over once a main container was made.

@@ -56,6 +56,45 @@ fn restart_policies() {
 }
 
 #[test]
+fn all_containers_restart_together() {
+    let spec = json!({"restartPolicy": "Never",
+        "initContainers": [{"name": "i"}, {"name": "s", "restartPolicy": "Always"}],
+        "containers": [{"name": "a", "restartPolicyRules": [{"action": "RestartAllContainers",
+            "exitCodes": {"operator": "In", "values": [42]}}]}, {"name": "b"}]});
+    let check = |containers: &[(&str, u32, ContainerState)], made_at: i64, expect: &str| {
+        let pod = pod(spec.clone());
+        let mut found = seen(&pod, containers);
+        for container in &mut found.sandboxes[0].containers {
+            if container.spec.attempt == 1 {
+                container.created_at = at(made_at);
+            }
+        }
+        assert_eq!(shown(&decide(&pod, &found, &Memory::default(), at(200))), expect);
+    };
+    let before = |b: ContainerState| {
+        [("i", 0, exited(0)), ("s", 0, exited(143)), ("a", 0, exited(42)), ("b", 0, b)]
+    };
+    let after =
+        |more: &[(&'static str, u32, ContainerState)]| [&before(exited(137)), more].concat();
+    check(
+        &[("i", 0, exited(0)), ("s", 0, running()), ("a", 0, exited(1)), ("b", 0, running())],
+        101,
+        "",
+    );
+    let running_still =
+        [("i", 0, exited(0)), ("s", 0, running()), ("a", 0, exited(42)), ("b", 0, running())];
+    check(&running_still, 101, "kill:s-0 kill:b-0");
+    check(&before(running()), 101, "kill:b-0");
+    check(&before(exited(137)), 101, "start:i#1");
+    check(&after(&[("i", 1, running())]), 101, "");
+    check(&after(&[("i", 1, exited(0))]), 101, "start:s#1");
+    let all = [("i", 1, exited(0)), ("s", 1, running()), ("a", 1, running()), ("b", 1, running())];
+    check(&after(&all), 101, "");
+    // What was made before the end that counts is over, too.
+    check(&after(&all), 99, "kill:s-1 kill:a-1 kill:b-1");
+}
+
+#[test]
 fn init_containers_run_one_by_one() {
     let spec = |policy: &str| {
         json!({"restartPolicy": policy, "initContainers": [{"name": "i"}, {"name": "j"}],

@@ -7,6 +7,7 @@ mod container_status;
 mod decide;
 mod observation;
 mod phase;
+mod pod_resources;
 pub mod resize;
 mod restart;
 pub mod status;

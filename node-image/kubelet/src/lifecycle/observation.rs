@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::PodStatus;
+use k8s_openapi::api::core::v1::{PodStatus, ResourceStatus};
 use kd_runtime::{ContainerState, ContainerStatus, SandboxStatus};
 
 use super::backoff::BackOff;
@@ -36,6 +36,8 @@ pub struct Observation {
     pub sandboxes: Vec<SandboxStatus>,
     /// Termination messages by container id.
     pub messages: HashMap<String, String>,
+    /// Of the devices that containers were given, by the names of these.
+    pub devices: HashMap<String, Vec<ResourceStatus>>,
 }
 
 impl Observation {

@@ -2,7 +2,8 @@
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 
-use crate::pod::{PodExt, Role};
+use super::restart::restarts;
+use crate::pod::{Member, PodExt, Role};
 
 /// The phase of a pod whose containers have these statuses. `finished`: nothing of it will run
 /// again.
@@ -28,11 +29,10 @@ pub fn phase(
     if count.ended == 0 {
         return "Pending";
     }
-    match pod.restart_policy() {
-        "Always" => "Running",
-        _ if count.succeeded == count.ended => "Succeeded",
-        "Never" => "Failed",
-        _ => "Running",
+    match count.restarting > 0 || pod.restart_policy() == "Always" {
+        true => "Running",
+        false if count.succeeded == count.ended => "Succeeded",
+        false => "Failed",
     }
 }
 
@@ -47,6 +47,8 @@ struct Count {
     missing: usize,
     ended: usize,
     succeeded: usize,
+    /// Of those that ended.
+    restarting: usize,
 }
 
 impl Count {
@@ -57,9 +59,9 @@ impl Count {
             let list = if member.role == Role::Main { main } else { init };
             let status = list.iter().find(|c| c.name == member.name());
             match member.role {
-                Role::Init => count.init(pod, status, initialized),
+                Role::Init => count.init(pod, &member, status, initialized),
                 Role::Sidecar => count.sidecar(status, initialized),
-                Role::Main => count.main(status),
+                Role::Main => count.main(pod, &member, status),
                 Role::Ephemeral => {}
             }
         }
@@ -70,10 +72,16 @@ impl Count {
         self.running == 0 && self.waiting == 0 && self.missing == 0 && self.ended > 0
     }
 
-    fn init(&mut self, pod: &Pod, status: Option<&ContainerStatus>, initialized: bool) {
+    fn init(
+        &mut self,
+        pod: &Pod,
+        member: &Member<'_>,
+        status: Option<&ContainerStatus>,
+        initialized: bool,
+    ) {
         match status.and_then(ended) {
             Some(0) => {}
-            Some(_) if pod.restart_policy() == "Never" && !initialized => self.init_failed = true,
+            Some(code) if !restarts(pod, member, code) && !initialized => self.init_failed = true,
             _ => self.init_pending |= !initialized,
         }
     }
@@ -84,7 +92,7 @@ impl Count {
         self.init_pending |= !started && !initialized;
     }
 
-    fn main(&mut self, status: Option<&ContainerStatus>) {
+    fn main(&mut self, pod: &Pod, member: &Member<'_>, status: Option<&ContainerStatus>) {
         let Some(status) = status else {
             self.missing += 1;
             return;
@@ -94,6 +102,7 @@ impl Count {
             Some(code) => {
                 self.ended += 1;
                 self.succeeded += usize::from(code == 0);
+                self.restarting += usize::from(restarts(pod, member, code));
             }
             None => self.waiting += 1,
         }

@@ -48,8 +48,15 @@ pub fn change(pod: &Pod, member: &Member<'_>, container: &ContainerStatus) -> Op
     Some(Change::InPlace(limits))
 }
 
+/// Whether the control group of a pod lacks something of what it is to have.
+pub fn group_differs(has: &Resources, wanted: &Resources) -> bool {
+    wanted.cpu_shares != has.cpu_shares
+        || differ(wanted.cpu_quota_us, has.cpu_quota_us)
+        || differ(wanted.memory_limit_bytes, has.memory_limit_bytes)
+}
+
 /// Whether two limits differ; what is not above zero is none.
-fn differ(wanted: Option<i64>, has: Option<i64>) -> bool {
+pub(super) fn differ(wanted: Option<i64>, has: Option<i64>) -> bool {
     wanted.filter(|limit| *limit > 0) != has.filter(|limit| *limit > 0)
 }
 
@@ -58,15 +65,10 @@ pub fn actual(pod: &Pod, member: &Member<'_>, container: &ContainerStatus) -> Re
     let mut told = member.container.resources.clone().unwrap_or_default();
     let (wanted, has) = (container_limits(pod, member, 0), &container.spec.resources);
     if differ(wanted.cpu_quota_us, has.cpu_quota_us) {
-        let period = i64::try_from(has.cpu_period_us.unwrap_or(100_000)).unwrap_or(100_000);
-        let milli = has.cpu_quota_us.filter(|quota| *quota > 0).map(|q| q * 1000 / period.max(1));
-        put(&mut told.limits, "cpu", milli);
+        put(&mut told.limits, "cpu", quota_milli(has));
     }
     if wanted.cpu_shares != has.cpu_shares {
-        let milli = has
-            .cpu_shares
-            .map(|shares| i64::try_from((shares * 1000).div_ceil(1024)).unwrap_or(i64::MAX));
-        put(&mut told.requests, "cpu", milli);
+        put(&mut told.requests, "cpu", shares_milli(has));
     }
     if differ(wanted.memory_limit_bytes, has.memory_limit_bytes) {
         put(&mut told.limits, "memory", has.memory_limit_bytes.filter(|bytes| *bytes > 0));
@@ -74,7 +76,19 @@ pub fn actual(pod: &Pod, member: &Member<'_>, container: &ContainerStatus) -> Re
     told
 }
 
-fn put(list: &mut Option<crate::quantity::Resources>, name: &str, amount: Option<i64>) {
+/// A quota in thousandths of a core; none when there is no limit.
+pub(super) fn quota_milli(has: &Resources) -> Option<i64> {
+    let period = i64::try_from(has.cpu_period_us.unwrap_or(100_000)).unwrap_or(100_000);
+    has.cpu_quota_us.filter(|quota| *quota > 0).map(|quota| quota * 1000 / period.max(1))
+}
+
+/// Shares in thousandths of a core.
+pub(super) fn shares_milli(has: &Resources) -> Option<i64> {
+    has.cpu_shares.map(|shares| i64::try_from((shares * 1000).div_ceil(1024)).unwrap_or(i64::MAX))
+}
+
+/// Replaces one resource of a list, or takes it away.
+pub(super) fn put(list: &mut Option<crate::quantity::Resources>, name: &str, amount: Option<i64>) {
     match amount {
         Some(amount) => {
             list.get_or_insert_default().insert(name.to_owned(), from_amount(name, amount));

@@ -1,10 +1,15 @@
 //! When a container that ended runs again, and when one that runs must be replaced.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, ContainerRestartRule, Pod};
 use kd_runtime::{ContainerState, ContainerStatus};
 
-use super::observation::annotation;
+use super::observation::{Observation, annotation};
 use crate::pod::{Member, PodExt, Role};
+
+const RESTART_ALL: &str = "RestartAllContainers";
+/// The actions by which a container runs again.
+const RESTARTING: [&str; 2] = ["Restart", RESTART_ALL];
 
 /// Whether a container in this state is to be started (again).
 pub fn should_start(pod: &Pod, member: &Member<'_>, status: Option<&ContainerStatus>) -> bool {
@@ -24,7 +29,10 @@ pub fn restarts(pod: &Pod, member: &Member<'_>, code: i32) -> bool {
         Role::Init | Role::Main => {}
     }
     let rules = member.container.restart_policy_rules.iter().flatten();
-    if rules.into_iter().any(|rule| matches(rule, code)) {
+    if rules
+        .into_iter()
+        .any(|rule| RESTARTING.contains(&rule.action.as_str()) && matches(rule, code))
+    {
         return true;
     }
     let own = member.container.restart_policy.as_deref().filter(|policy| !policy.is_empty());
@@ -36,10 +44,34 @@ pub fn restarts(pod: &Pod, member: &Member<'_>, code: i32) -> bool {
     }
 }
 
-fn matches(rule: &ContainerRestartRule, code: i32) -> bool {
-    let Some(codes) = rule.exit_codes.as_ref().filter(|_| rule.action == "Restart") else {
-        return false;
+/// When a container of the newest sandbox has ended with a code for which all containers of the pod start
+/// anew. What was made before that is over.
+pub fn all_restart_at(pod: &Pod, seen: &Observation) -> Option<Timestamp> {
+    if !may_restart_all(pod) {
+        return None;
+    }
+    let members = pod.members();
+    let ends = seen.sandbox()?.containers.iter().filter_map(|container| {
+        let ContainerState::Exited(exit) = &container.state else { return None };
+        let member = members.iter().find(|member| member.name() == container.spec.name)?;
+        let mut rules = member.container.restart_policy_rules.iter().flatten();
+        let all = rules.any(|rule| rule.action == RESTART_ALL && matches(rule, exit.code));
+        all.then_some(exit.finished_at)
+    });
+    ends.max()
+}
+
+/// Whether a container of the pod has a rule by which all of them start anew.
+pub fn may_restart_all(pod: &Pod) -> bool {
+    let has = |member: &Member<'_>| {
+        let mut rules = member.container.restart_policy_rules.iter().flatten();
+        rules.any(|rule| rule.action == RESTART_ALL)
     };
+    pod.members().iter().any(has)
+}
+
+fn matches(rule: &ContainerRestartRule, code: i32) -> bool {
+    let Some(codes) = &rule.exit_codes else { return false };
     let listed = codes.values.iter().flatten().any(|value| *value == code);
     match codes.operator.as_str() {
         "In" => listed,

@@ -9,10 +9,12 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::conditions::{set_conditions, set_disrupted, set_resizing};
+use super::conditions::{set_all_restarting, set_conditions, set_disrupted, set_resizing};
 use super::container_status::{Listed, MESSAGE_UNKNOWN, REASON_UNKNOWN, container_statuses};
 use super::observation::{Memory, Observation};
 use super::phase::phase;
+use super::pod_resources::set_pod_resources;
+use super::restart::{all_restart_at, may_restart_all};
 use crate::pod::{PodExt, Role};
 use crate::qos::qos_class;
 
@@ -33,7 +35,12 @@ pub fn pod_status(
         qos_class: Some(qos_class(pod).as_str().to_owned()),
         observed_generation: pod.metadata.generation,
         nominated_node_name: before.nominated_node_name.clone(),
+        // Others write these.
         resource_claim_statuses: before.resource_claim_statuses.clone(),
+        extended_resource_claim_status: before.extended_resource_claim_status.clone(),
+        node_allocatable_resource_claim_statuses: before
+            .node_allocatable_resource_claim_statuses
+            .clone(),
         ..PodStatus::default()
     };
     if !memory.rejected {
@@ -46,11 +53,24 @@ pub fn pod_status(
     set_conditions(pod, &mut status, on_network, now);
     let told = before.conditions.as_deref().unwrap_or_default();
     set_resizing(pod, &mut status, &memory.resizing, told, now);
+    if may_restart_all(pod) {
+        let over_at = all_restart_at(pod, seen);
+        let is_over = |name: &str| {
+            let latest = seen.latest(name);
+            over_at.is_some_and(|at| latest.is_some_and(|c| c.created_at <= at))
+        };
+        let restarting =
+            pod.members().iter().any(|m| m.role != Role::Ephemeral && is_over(m.name()));
+        set_all_restarting(pod, &mut status, restarting, told, now);
+    }
     if let Some(stop) = memory.stop.as_ref().filter(|stop| stop.disrupts) {
         set_disrupted(pod, &mut status, &stop.message, now);
     }
     delay_end(memory, &mut status);
     end_what_never_ran(&mut status);
+    if !memory.rejected {
+        set_pod_resources(pod, seen, &mut status);
+    }
     status
 }
 

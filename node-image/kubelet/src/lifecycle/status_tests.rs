@@ -125,6 +125,45 @@ fn phases() {
 }
 
 #[test]
+fn phases_of_containers_that_run_again() {
+    let check = |container: Value, state: ContainerState, expect: &str| {
+        let spec = json!({"restartPolicy": "Never", "containers": [container, {"name": "b"}]});
+        let found = status(spec, &[("a", 0, state), ("b", 0, exited(0))], &memory());
+        assert_eq!(found.phase.as_deref(), Some(expect));
+    };
+    let rule = |action: &str| {
+        json!({"name": "a", "restartPolicy": "Never", "restartPolicyRules": [{"action": action,
+            "exitCodes": {"operator": "In", "values": [42]}}]})
+    };
+    check(rule("Restart"), exited(42), "Running");
+    check(rule("RestartAllContainers"), exited(42), "Running");
+    check(rule("Restart"), exited(1), "Failed");
+    check(json!({"name": "a", "restartPolicy": "Always"}), exited(0), "Running");
+    check(json!({"name": "a"}), exited(42), "Failed");
+    let init = json!({"restartPolicy": "Never", "containers": [{"name": "b"}],
+        "initContainers": [{"name": "i", "restartPolicy": "OnFailure"}]});
+    let found = status(init, &[("i", 0, exited(1))], &memory());
+    assert_eq!(found.phase.as_deref(), Some("Pending"));
+}
+
+#[test]
+fn whether_all_containers_restart_is_told() {
+    let spec = json!({"containers": [{"name": "b"}, {"name": "a", "restartPolicyRules": [
+        {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}]}]});
+    let check = |a: ContainerState, expect: &str| {
+        let found = status(spec.clone(), &[("a", 0, a), ("b", 0, running())], &memory());
+        assert!(conditions(&found).contains(&expect.to_owned()), "{found:?}");
+    };
+    check(running(), "AllContainersRestarting=False");
+    check(exited(1), "AllContainersRestarting=False");
+    check(
+        exited(42),
+        "AllContainersRestarting=True RestartAllContainersStarted: container exited with restart \
+         policy rule",
+    );
+}
+
+#[test]
 fn init_containers() {
     let spec = |policy: &str| {
         json!({"restartPolicy": policy, "initContainers": [{"name": "i"}],
@@ -247,6 +286,65 @@ fn terminated_states() {
     check(|e| (e.oom_killed, e.code) = (true, 137), "a OOMKilled(137) #0 -");
     check(|e| (e.error, e.code) = (Some("x".into()), 128), "a StartError(128) #0 -");
     check(|e| e.error = Some("x".into()), "a ContainerCannotRun(1) #0 -");
+}
+
+#[test]
+fn messages_share_their_place() {
+    let check = |containers: usize, expect: usize| {
+        let name = |number: usize| format!("c{number}");
+        let all: Vec<Value> = (0..containers).map(|n| json!({"name": name(n)})).collect();
+        let pod = pod(json!({"restartPolicy": "Never", "containers": all}));
+        let mut found = seen(&pod, &[("c0", 0, exited(1))]);
+        found.messages.insert("c0-0".into(), "é".repeat(2048));
+        let status = pod_status(&pod, &found, &memory(), &[], at(200));
+        let state = status.container_statuses.unwrap()[0].state.clone().unwrap();
+        assert_eq!(state.terminated.unwrap().message.unwrap().len(), expect);
+    };
+    check(1, 4096);
+    check(3, 4096);
+    check(5, 2456);
+}
+
+#[test]
+fn what_is_told_of_mounts_and_devices() {
+    let check = |mount: Value, expect: Value| {
+        let spec = json!({"containers": [{"name": "a", "volumeMounts": [mount]}]});
+        let found = status(spec, &[("a", 0, running())], &memory());
+        let told = serde_json::to_value(found.container_statuses.unwrap()[0].volume_mounts.clone());
+        assert_eq!(told.unwrap(), json!([expect]));
+    };
+    let mount = |read_only: bool, recursive: Value| json!({"name": "v", "mountPath": "/v", "readOnly": read_only, "recursiveReadOnly": recursive});
+    let told = |recursive: &str| json!({"name": "v", "mountPath": "/v", "readOnly": true, "recursiveReadOnly": recursive});
+    check(mount(false, Value::Null), json!({"name": "v", "mountPath": "/v"}));
+    check(mount(true, Value::Null), told("Disabled"));
+    check(mount(true, json!("IfPossible")), told("Enabled"));
+    let pod = pod(json!({"containers": [{"name": "a"}, {"name": "b"}]}));
+    let mut found = seen(&pod, &[("a", 0, running())]);
+    let devices =
+        json!([{"name": "kd.test/toy", "resources": [{"resourceID": "1", "health": "Healthy"}]}]);
+    found.devices.insert("a".into(), serde_json::from_value(devices.clone()).unwrap());
+    let status = pod_status(&pod, &found, &memory(), &[], at(200));
+    let told: Vec<Value> = status
+        .container_statuses
+        .iter()
+        .flatten()
+        .map(|c| serde_json::to_value(&c.allocated_resources_status).unwrap())
+        .collect();
+    assert_eq!(told, [devices, Value::Null]);
+}
+
+#[test]
+fn what_others_tell_stays() {
+    let known = json!({"nominatedNodeName": "n",
+        "resourceClaimStatuses": [{"name": "c", "resourceClaimName": "p-c"}],
+        "extendedResourceClaimStatus": {"resourceClaimName": "p-e", "requestMappings": []}});
+    let mut memory = memory();
+    memory.status = serde_json::from_value(known.clone()).unwrap();
+    let found = status(json!({"containers": [{"name": "a"}]}), &[("a", 0, running())], &memory);
+    let told = serde_json::to_value(found).unwrap();
+    for (name, value) in known.as_object().unwrap() {
+        assert_eq!(told[name], *value);
+    }
 }
 
 #[test]

@@ -44,6 +44,7 @@ pub(crate) async fn run_node_agent(kubelet: Arc<Kubelet>) {
     let mut pressures = kubelet.pressure_changes();
     let mut in_use = kubelet.csi().in_use();
     let mut devices = kubelet.devices().counts();
+    let mut ending = kubelet.ending().subscribe();
     loop {
         report(&kubelet, &api, &mut reported).await;
         tokio::select! {
@@ -52,6 +53,7 @@ pub(crate) async fn run_node_agent(kubelet: Arc<Kubelet>) {
             Ok(()) = pressures.changed() => {}
             Ok(()) = in_use.changed() => {}
             Ok(()) = devices.changed() => {}
+            Ok(()) = ending.changed() => {}
             Ok(()) = deleted.changed() => {
                 kubelet.set_own_node(register(&kubelet, &api).await);
                 announce_storage(&kubelet).await;
@@ -156,7 +158,9 @@ async fn status_now(kubelet: &Kubelet, before: &NodeStatus) -> NodeStatus {
              message:{why}"
         )
     };
-    let not_ready = runtime_error.or_else(|| (!kubelet.addresses().is_ready()).then(no_network));
+    let ending = || kubelet.ending().borrow().then(|| "node is shutting down".to_owned());
+    let no_network = || (!kubelet.addresses().is_ready()).then(no_network);
+    let not_ready = runtime_error.or_else(no_network).or_else(ending);
     let pressures = kubelet.pressures();
     kubelet.devices().count();
     let devices = kubelet.devices().counts().borrow().clone();

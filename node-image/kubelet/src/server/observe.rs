@@ -81,6 +81,8 @@ fn configuration(config: &Config) -> Value {
         "enableDebuggingHandlers": true,
         "failSwapOn": false,
         "registerNode": true,
+        "shutdownGracePeriod": seconds(config.shutdown_grace),
+        "shutdownGracePeriodCriticalPods": seconds(config.shutdown_grace_critical),
         "podLogsDir": config.pod_log_directory,
     })
 }

@@ -31,6 +31,7 @@ use crate::lifecycle::{
 };
 use crate::pod::PodExt;
 use crate::probes::{ProbeContext, Probed, Probers};
+use crate::shutdown::admit_at_end;
 use crate::static_pods::is_static;
 use crate::status_sender::StatusSender;
 use crate::volumes::PodVolumes;
@@ -291,7 +292,7 @@ impl Worker {
         let pressures = self.kubelet.pressures();
         let fits = || admit(pod, &others, &node, allocatable, config);
         let app_armor = || checked_app_armor(pod, self.kubelet.machine().has_app_armor());
-        let admitted = admit_under_pressure(pod, &pressures);
+        let admitted = admit_at_end(&self.kubelet).and(admit_under_pressure(pod, &pressures));
         let mut admitted = admitted.and_then(|()| app_armor()).and_then(|()| fits());
         if admitted.is_ok() {
             admitted = self.kubelet.devices().allocate(pod).await.map_err(|error| {

@@ -9,6 +9,7 @@ use kd_runtime::{ContainerState, ContainerStatus, Error};
 use super::Worker;
 use crate::lifecycle::{Observation, annotation};
 use crate::logs::last_lines;
+use crate::pod::PodExt;
 
 /// Longest termination message, bytes.
 const MESSAGE_BYTES_MAX: u64 = 4096;
@@ -39,6 +40,7 @@ impl Worker {
         }
         self.messages.retain(|id, _| seen.containers().any(|c| c.id == *id));
         seen.messages = self.messages.clone();
+        seen.devices = self.kubelet.devices().health(self.entry.pod().uid());
         Ok(seen)
     }
 }

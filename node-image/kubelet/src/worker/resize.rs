@@ -12,7 +12,7 @@ use super::{News, Worker};
 use crate::events::EventType;
 use crate::kubelet::Kubelet;
 use crate::lifecycle::backoff::later;
-use crate::lifecycle::resize::{Change, change};
+use crate::lifecycle::resize::{Change, change, group_differs};
 use crate::lifecycle::{Observation, is_running};
 use crate::pod::PodExt;
 use crate::qos::{container_limits, pod_limits};
@@ -115,7 +115,10 @@ impl Worker {
             }
         }
         let before = self.memory.resizing.in_progress;
-        self.memory.resizing.in_progress = restarts || !changes.is_empty();
+        let sandbox = seen.sandbox().filter(|sandbox| sandbox.ready);
+        let wanted = pod_limits(pod, self.kubelet.config().pod_pids_max);
+        let whole = sandbox.is_some_and(|s| group_differs(&s.spec.resources, &wanted));
+        self.memory.resizing.in_progress = restarts || whole || !changes.is_empty();
         if !self.memory.resizing.in_progress {
             self.memory.resizing.error = None;
             if before {
@@ -123,17 +126,22 @@ impl Worker {
             }
             return None;
         }
-        if changes.is_empty() || self.resizing {
+        // The pod does not shrink before its containers that start anew have.
+        let grows = |s: &SandboxStatus| {
+            group_differs(&s.spec.resources, &grown(&s.spec.resources, &wanted))
+        };
+        let due = if restarts { sandbox.is_some_and(grows) } else { whole };
+        if (changes.is_empty() && !due) || self.resizing {
             return None;
         }
         if let Some(at) = self.resize_at.filter(|at| *at > now) {
             return Some(at);
         }
-        let sandbox = seen.sandbox().cloned()?;
+        let sandbox = sandbox.cloned()?;
         self.resizing = true;
-        let (kubelet, pod, tell) = (Arc::clone(&self.kubelet), Arc::clone(pod), self.tell.clone());
+        let (kubelet, tell) = (Arc::clone(&self.kubelet), self.tell.clone());
         tokio::spawn(async move {
-            let result = carry_out(&kubelet, &pod, &sandbox, changes).await;
+            let result = carry_out(&kubelet, &sandbox, wanted, changes, !restarts).await;
             let _ = tell.send(News::Resized { result });
         });
         None
@@ -163,12 +171,12 @@ impl Worker {
 /// has more than its pod.
 async fn carry_out(
     kubelet: &Kubelet,
-    pod: &Pod,
     sandbox: &SandboxStatus,
+    wanted: Resources,
     changes: Vec<(ContainerStatus, Resources)>,
+    shrinks: bool,
 ) -> Result<(), String> {
-    let runtime = kubelet.runtime();
-    let (has, wanted) = (&sandbox.spec.resources, pod_limits(pod, kubelet.config().pod_pids_max));
+    let (runtime, has) = (kubelet.runtime(), &sandbox.spec.resources);
     for (container, limits) in &changes {
         checked_memory(kubelet, container, limits).await?;
     }
@@ -177,6 +185,9 @@ async fn carry_out(
     runtime.update_sandbox(&sandbox.id, grown).await.map_err(failed)?;
     for (container, limits) in changes {
         runtime.update_resources(&container.id, limits).await.map_err(failed)?;
+    }
+    if !shrinks {
+        return Ok(());
     }
     runtime.update_sandbox(&sandbox.id, unlimited(has, wanted)).await.map_err(failed)
 }
@@ -256,5 +267,10 @@ mod tests {
         };
         check(limits(Some(5), Some(9)), limits(Some(7), Some(3)), (7, 9), (Some(7), Some(3)));
         check(limits(Some(5), None), limits(None, Some(3)), (-1, -1), (Some(-1), Some(3)));
+        // What was carried out as far as it goes is not carried out again.
+        let (has, wanted) = (limits(Some(5), None), limits(Some(7), Some(3)));
+        let begun = grown(&has, &wanted);
+        assert!(group_differs(&has, &begun) && !group_differs(&begun, &grown(&begun, &wanted)));
+        assert!(!group_differs(&unlimited(&begun, wanted.clone()), &wanted));
     }
 }

@@ -20,6 +20,7 @@ pub struct Cluster {
     pub runtime: FakeRuntime,
     pub network: Arc<FakeNetwork>,
     pub directory: tempfile::TempDir,
+    pub kubelet: Arc<Kubelet>,
     shutdown: CancellationToken,
 }
 
@@ -28,9 +29,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Cluster {
     pub async fn start() -> Cluster {
+        Cluster::start_with(|_| ()).await
+    }
+
+    /// With another configuration of the kubelet.
+    pub async fn start_with(configure: fn(&mut Config)) -> Cluster {
         let api = FakeApi::new();
         let directory = tempfile::tempdir().unwrap();
-        let cluster = Cluster::with(api, FakeRuntime::default(), Arc::default(), directory);
+        let runtime = FakeRuntime::default();
+        let cluster = Cluster::with(api, runtime, Arc::default(), directory, configure);
         cluster
             .until("the node is registered", |api| {
                 api.get("", "nodes", "", "node")["metadata"]["name"] == "node"
@@ -49,8 +56,9 @@ impl Cluster {
         runtime: FakeRuntime,
         network: Arc<FakeNetwork>,
         directory: tempfile::TempDir,
+        configure: fn(&mut Config),
     ) -> Cluster {
-        let config = Config {
+        let mut config = Config {
             node_name: "node".into(),
             node_ips: vec!["172.18.0.2".parse().unwrap()],
             root_directory: directory.path().join("kubelet"),
@@ -68,6 +76,7 @@ impl Cluster {
             node_check_every: Duration::from_millis(500),
             ..Config::default()
         };
+        configure(&mut config);
         let kubelet = Kubelet::new(
             config,
             client(&api),
@@ -76,14 +85,14 @@ impl Cluster {
             network.clone(),
         );
         let shutdown = CancellationToken::new();
-        tokio::spawn(kubelet.run(shutdown.clone()));
-        Cluster { api, runtime, network, directory, shutdown }
+        tokio::spawn(Arc::clone(&kubelet).run(shutdown.clone()));
+        Cluster { api, runtime, network, directory, kubelet, shutdown }
     }
 
     /// The kubelet process is replaced; containers run on.
     pub fn restart(self) -> Cluster {
         self.shutdown.cancel();
-        Cluster::with(self.api, self.runtime, self.network, self.directory)
+        Cluster::with(self.api, self.runtime, self.network, self.directory, |_| ())
     }
 
     /// Binds a pod to the node.

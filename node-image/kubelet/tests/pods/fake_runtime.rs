@@ -318,7 +318,10 @@ impl Runtime for FakeRuntime {
 
     async fn update_sandbox(&self, id: &str, resources: Resources) -> Result<()> {
         let limit = resources.memory_limit_bytes;
-        self.lock().calls.push(format!("update {id} {limit:?}"));
+        let mut state = self.lock();
+        state.calls.push(format!("update {id} {limit:?}"));
+        let sandbox = state.sandboxes.get_mut(id).ok_or_else(|| missing("sandbox", id))?;
+        sandbox.spec.resources = resources;
         Ok(())
     }
 

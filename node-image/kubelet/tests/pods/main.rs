@@ -3,8 +3,10 @@
 mod cluster;
 mod fake_runtime;
 
-use cluster::Cluster;
+use cluster::{Cluster, is_ready};
+use kd_testkit::FakeApi;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 fn main_container(extra: Value) -> Value {
     let mut container = json!({"name": "a", "image": "nginx"});
@@ -104,7 +106,7 @@ async fn probes_make_ready_and_kill() {
     cluster.runtime.answer("live", 0);
     cluster
         .until_status("p", "restarted", |s| {
-            s["containerStatuses"][0]["restartCount"] == 1 && cluster::is_ready(s)
+            s["containerStatuses"][0]["restartCount"] == 1 && is_ready(s)
         })
         .await;
 }
@@ -150,7 +152,7 @@ async fn volumes_follow_their_sources() {
         let begun = std::time::Instant::now();
         while std::fs::read_to_string(&file).unwrap() != wanted {
             assert!(begun.elapsed().as_secs() < 10, "the volume is not brought up to date");
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
     cluster.api.put(map("2"));
@@ -246,7 +248,7 @@ async fn a_new_kubelet_finds_what_runs() {
     let begun = std::time::Instant::now();
     while cluster.runtime.running("b").is_some() {
         assert!(begun.elapsed().as_secs() < 10, "the orphan still runs");
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
@@ -259,7 +261,7 @@ async fn a_restarted_node_makes_its_pods_anew() {
     let cluster = cluster.restart();
     cluster
         .until_status("p", "again", |s| {
-            s["containerStatuses"][0]["restartCount"] == 1 && cluster::is_ready(s)
+            s["containerStatuses"][0]["restartCount"] == 1 && is_ready(s)
         })
         .await;
     cluster.until_event("SandboxChanged: Pod sandbox changed").await;
@@ -320,7 +322,7 @@ async fn static_pods_have_mirrors() {
     let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  containers:\n  - {name: a, image: nginx, imagePullPolicy: Never}\n";
     std::fs::create_dir_all(manifest.parent().unwrap()).unwrap();
     std::fs::write(&manifest, text).unwrap();
-    let uid = |api: &kd_testkit::FakeApi| {
+    let uid = |api: &FakeApi| {
         let mirror = api.get("", "pods", "default", "web-node");
         mirror["metadata"]["uid"].as_str().unwrap_or_default().to_owned()
     };
@@ -338,7 +340,7 @@ async fn static_pods_have_mirrors() {
     cluster
         .until("another mirror tells the status", |api| {
             let mirror = api.get("", "pods", "default", "web-node");
-            cluster::is_ready(&mirror["status"]) && (before.is_empty() || uid(api) != before)
+            is_ready(&mirror["status"]) && (before.is_empty() || uid(api) != before)
         })
         .await;
     assert_eq!(cluster.runtime.running("a").unwrap().id, running);
@@ -350,10 +352,10 @@ async fn static_pods_have_mirrors() {
         .await;
     let stopped = async {
         while cluster.runtime.running("a").is_some() {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(20), stopped).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), stopped).await.unwrap();
 }
 
 #[tokio::test]
@@ -412,4 +414,50 @@ async fn resources_change_in_place() {
     assert_eq!(cluster.status("p")["containerStatuses"][0]["allocatedResources"]["cpu"], "1m");
     resize(with("2Mi", "1m"));
     cluster.until_status("p", "taken back", |s| !s.to_string().contains("PodResizePending")).await;
+}
+
+#[tokio::test]
+async fn pods_end_with_a_node_that_leaves_them_time() {
+    let cluster = Cluster::start_with(|config| {
+        config.shutdown_grace = Duration::from_secs(9);
+        config.shutdown_grace_critical = Duration::from_secs(4);
+    })
+    .await;
+    let mut critical = main_container(json!({"name": "b"}));
+    critical["priority"] = json!(2_000_000_000);
+    cluster.pod("p", main_container(json!({})));
+    cluster.pod("q", critical);
+    cluster.until_ready("p").await;
+    cluster.until_ready("q").await;
+    cluster.kubelet.begin_shutdown().await;
+    let node = cluster.api.get("", "nodes", "", "node");
+    let ready = node["status"]["conditions"].as_array().unwrap().last().unwrap();
+    assert_eq!((&ready["status"], &ready["reason"]), (&json!("False"), &json!("KubeletNotReady")));
+    assert_eq!(ready["message"], "node is shutting down");
+    for name in ["p", "q"] {
+        let status = cluster.status(name);
+        assert_eq!((&status["phase"], &status["reason"]), (&json!("Failed"), &json!("Terminated")));
+        let message = "Pod was terminated in response to imminent node shutdown.";
+        assert_eq!(status["message"], message);
+        let conditions = status["conditions"].as_array().unwrap();
+        let disrupted = conditions.iter().find(|c| c["type"] == "DisruptionTarget").unwrap();
+        assert_eq!(disrupted["reason"], "TerminationByKubelet");
+    }
+    let calls = cluster.runtime.calls();
+    let at = |call: &str| calls.iter().position(|known| known == call).unwrap_or(usize::MAX);
+    assert!(at("stop a 5s") < at("stop b 4s"), "{calls:?}");
+    cluster.pod("r", main_container(json!({})));
+    cluster.until_status("r", "is refused", |s| s["reason"] == "NodeShutdown").await;
+}
+
+#[tokio::test]
+async fn pods_stay_with_a_node_that_does_not() {
+    let cluster = Cluster::start().await;
+    cluster.pod("p", main_container(json!({})));
+    cluster.until_ready("p").await;
+    let node_ready = |api: &FakeApi| is_ready(&api.get("", "nodes", "", "node")["status"]);
+    cluster.until("the node is ready", node_ready).await;
+    cluster.kubelet.begin_shutdown().await;
+    assert_eq!(cluster.status("p")["phase"], "Running");
+    assert!(node_ready(&cluster.api));
 }

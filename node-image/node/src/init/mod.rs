@@ -12,6 +12,7 @@ use kd_contract::{API_SERVER_PORT, NodeConfig, NodeRole, RUN_DIRECTORY};
 use crate::Program;
 use crate::environment::node_config;
 use crate::error::{Error, Result};
+use crate::kubelet::shutdown_grace;
 use supervisor::Supervisor;
 
 /// The platform's certificate authorities, as libraries look for them: only the cluster's own. A node
@@ -28,7 +29,7 @@ pub(crate) fn run() -> Result<()> {
         ));
     }
     // Blocked before anything is started: a signal that comes early waits for the loop.
-    let supervisor = Supervisor::new()?;
+    let supervisor = Supervisor::new(shutdown_grace(&config)?)?;
     mounts::prepare()?;
     cgroups::prepare()?;
     std::fs::create_dir_all(RUN_DIRECTORY).map_err(Error::of(format!("create {RUN_DIRECTORY}")))?;

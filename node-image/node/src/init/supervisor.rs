@@ -22,12 +22,14 @@ use crate::error::{Error, ExitCode, Result};
 /// A program that lived this long starts again at once.
 const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 const RESTART_DELAY_MAX: Duration = Duration::from_secs(10);
-/// Programs get this long to end; Docker's own limit for the container is longer.
+/// Programs get this long to end, beside the pods' own time; Docker's limit for the container is longer.
 const STOP_DEADLINE: Duration = Duration::from_secs(8);
 
 /// PID 1's loop.
 pub(super) struct Supervisor {
     signals: SignalFd,
+    /// How long the node may take to end.
+    patience: Duration,
 }
 
 /// A program's place in the loop.
@@ -49,8 +51,8 @@ struct State {
 }
 
 impl Supervisor {
-    /// Takes over the signals of this process.
-    pub(super) fn new() -> Result<Supervisor> {
+    /// Takes over the signals of this process. Pods have a time of their own when the node ends.
+    pub(super) fn new(pods: Duration) -> Result<Supervisor> {
         let mut wanted = SigSet::empty();
         for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT] {
             wanted.add(signal);
@@ -58,7 +60,7 @@ impl Supervisor {
         wanted.thread_block().map_err(Error::of("block signals"))?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let signals = SignalFd::with_flags(&wanted, flags).map_err(Error::of("open a signalfd"))?;
-        Ok(Supervisor { signals })
+        Ok(Supervisor { signals, patience: STOP_DEADLINE + pods })
     }
 
     /// Runs the programs until SIGTERM or SIGINT, or until one says that it never will.
@@ -104,7 +106,7 @@ impl Supervisor {
         while let Some(signal) = self.signals.read_signal().map_err(Error::of("read a signal"))? {
             let number = signal.ssi_signo as i32;
             if number == Signal::SIGTERM as i32 || number == Signal::SIGINT as i32 {
-                state.stop();
+                state.stop(self.patience);
             }
         }
         Ok(())
@@ -132,11 +134,11 @@ impl State {
         Ok(())
     }
 
-    fn stop(&mut self) {
+    fn stop(&mut self, patience: Duration) {
         if self.stopping.is_some() {
             return;
         }
-        self.stopping = Some(Instant::now() + STOP_DEADLINE);
+        self.stopping = Some(Instant::now() + patience);
         self.waiting.clear();
         let kubelet = self.running.iter().find(|(_, slot)| slot.program == Program::Kubelet);
         match kubelet {
