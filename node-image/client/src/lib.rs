@@ -4,7 +4,10 @@
 
 mod cache;
 mod client;
+#[cfg(test)]
+mod cost;
 mod error;
+pub mod exposition;
 mod labels;
 mod object;
 pub mod placement;

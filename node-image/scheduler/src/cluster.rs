@@ -134,7 +134,7 @@ impl Cluster {
         }
     }
 
-    fn keep(&mut self, group: &Group, keys: &[String]) {
+    fn keep(&mut self, group: &Arc<Group>, keys: &[String]) {
         if self.tallies.group(group).is_none() {
             let tally = self.counted(group);
             self.tallies.keep(group.clone(), tally);

@@ -97,6 +97,8 @@ pub fn reasons<'a>(refusals: impl Iterator<Item = (&'a str, usize)>) -> String {
 /// All plugins prepared for one pod.
 pub struct Cycle<'a> {
     rules: Vec<(&'a Enabled, Box<dyn Prepared + 'a>)>,
+    /// The places of those that filter.
+    filters: Vec<usize>,
 }
 
 impl<'a> Cycle<'a> {
@@ -112,26 +114,34 @@ impl<'a> Cycle<'a> {
             let prepared = plugin.prepare(cluster, pod).map_err(|why| (plugin.name(), why))?;
             rules.extend(prepared.map(|prepared| (enabled, prepared)));
         }
-        Ok(Cycle { rules })
+        let filters = |(_, (enabled, rule)): &(usize, &(&Enabled, Box<dyn Prepared + 'a>))| {
+            enabled.filters && rule.filters()
+        };
+        let filters = rules.iter().enumerate().filter(filters).map(|(place, _)| place).collect();
+        Ok(Cycle { rules, filters })
     }
 
     /// The first plugin that refuses a node, and why.
     pub fn filter(&self, node: &NodeFacts) -> Option<(&'static str, Vec<Refusal>)> {
-        self.rules.iter().filter(|(enabled, _)| enabled.filters).find_map(|(enabled, rule)| {
+        self.filtering().find_map(|(enabled, rule)| {
             let refusals = rule.filter(node);
             (!refusals.is_empty()).then(|| (enabled.plugin.name(), refusals))
         })
     }
 
+    fn filtering(&self) -> impl Iterator<Item = &(&'a Enabled, Box<dyn Prepared + 'a>)> {
+        self.filters.iter().map(|place| &self.rules[*place])
+    }
+
     /// Whether pods elsewhere decide what `filter` says of a node.
     pub fn looks_beyond(&self) -> bool {
-        self.rules.iter().any(|(enabled, rule)| enabled.filters && rule.looks_beyond())
+        self.filtering().any(|(_, rule)| rule.looks_beyond())
     }
 
     /// The only nodes that come into question, and the plugins that say so.
     fn only(&self) -> Option<(Vec<String>, Vec<&'static str>)> {
         let mut found: Option<(Vec<String>, Vec<&'static str>)> = None;
-        for (enabled, rule) in self.rules.iter().filter(|(enabled, _)| enabled.filters) {
+        for (enabled, rule) in self.filtering() {
             let Some(names) = rule.only() else { continue };
             let (known, plugins) = found.get_or_insert_with(|| (names.clone(), Vec::new()));
             known.retain(|name| names.contains(name));
@@ -144,14 +154,15 @@ impl<'a> Cycle<'a> {
     }
 
     fn scores(&mut self, nodes: &[&NodeFacts]) -> Vec<i64> {
-        let mut totals = vec![0; nodes.len()];
+        let (mut totals, mut scores) = (vec![0; nodes.len()], Vec::with_capacity(nodes.len()));
         for (enabled, rule) in self.rules.iter_mut().filter(|(enabled, _)| enabled.weight > 0) {
             if !rule.prepare_scores(nodes) {
                 continue;
             }
-            let mut scores: Vec<i64> = nodes.iter().map(|node| rule.score(node)).collect();
+            scores.clear();
+            rule.scores(nodes, &mut scores);
             normalize(enabled.plugin.normalize(), &mut scores);
-            for (total, score) in totals.iter_mut().zip(scores) {
+            for (total, score) in totals.iter_mut().zip(&scores) {
                 *total += score * enabled.weight;
             }
         }
@@ -200,7 +211,7 @@ enum Search<'a> {
 pub struct Found<'a> {
     cycle: Cycle<'a>,
     /// The nodes.
-    pub feasible: Vec<Arc<NodeFacts>>,
+    pub feasible: Vec<&'a Arc<NodeFacts>>,
     /// Why not others.
     pub diagnosis: Diagnosis,
     evaluated: usize,
@@ -209,7 +220,7 @@ pub struct Found<'a> {
 impl Found<'_> {
     /// Chooses the best node; `more` are scores from elsewhere.
     pub fn best(&mut self, more: &HashMap<String, i64>, turn: Turn) -> Option<Choice> {
-        let plain: Vec<&NodeFacts> = self.feasible.iter().map(|node| &**node).collect();
+        let plain: Vec<&NodeFacts> = self.feasible.iter().map(|node| &***node).collect();
         let node = match plain.as_slice() {
             [] => return None,
             [only] => *only,
@@ -271,7 +282,7 @@ pub fn search<'a>(
     if let Some(node) = pod.nominated.as_deref().and_then(|name| cluster.node(name))
         && fits(node).is_none()
     {
-        return Ok(Found { feasible: vec![node.clone()], cycle, diagnosis, evaluated: 1 });
+        return Ok(Found { feasible: vec![node], cycle, diagnosis, evaluated: 1 });
     }
     let order = cluster.order();
     let search = match cycle.only() {
@@ -289,13 +300,13 @@ pub fn search<'a>(
     }
 }
 
-fn find(
+fn find<'a>(
     profile: &Profile,
-    cluster: &Cluster,
+    cluster: &'a Cluster,
     search: Search<'_>,
     fits: impl Fn(&Arc<NodeFacts>) -> Option<(&'static str, Vec<Refusal>)>,
     diagnosis: &mut Diagnosis,
-) -> (Vec<Arc<NodeFacts>>, usize) {
+) -> (Vec<&'a Arc<NodeFacts>>, usize) {
     let (order, start, wanted) = match &search {
         Search::Round { order, start } => {
             (*order, *start, nodes_to_find(profile.percentage_of_nodes, order.len()))
@@ -310,7 +321,7 @@ fn find(
         let node = cluster.at(order[(start + index) % order.len()]);
         evaluated += 1;
         match fits(node) {
-            None => feasible.push(node.clone()),
+            None => feasible.push(node),
             Some((plugin, why)) => diagnosis.refusals.push((node.clone(), plugin, why)),
         }
     }

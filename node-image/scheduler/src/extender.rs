@@ -96,7 +96,7 @@ impl Extender {
     }
 
     /// Which of the nodes it lets through.
-    pub async fn filter(&self, pod: &Value, nodes: &[Arc<NodeFacts>]) -> Result<Filtered, String> {
+    pub async fn filter(&self, pod: &Value, nodes: &[&Arc<NodeFacts>]) -> Result<Filtered, String> {
         let names: Vec<String> = nodes.iter().map(|node| node.name.clone()).collect();
         if self.written.filter_verb.is_empty() {
             return Ok(Filtered { left: names, refused: BTreeMap::new() });
@@ -110,7 +110,7 @@ impl Extender {
     pub async fn scores(
         &self,
         pod: &Value,
-        nodes: &[Arc<NodeFacts>],
+        nodes: &[&Arc<NodeFacts>],
     ) -> Result<HashMap<String, i64>, String> {
         if self.written.prioritize_verb.is_empty() {
             return Ok(HashMap::new());
@@ -162,12 +162,12 @@ impl Extender {
         error_of(&answer)
     }
 
-    fn arguments(&self, pod: &Value, nodes: &[Arc<NodeFacts>]) -> Value {
+    fn arguments(&self, pod: &Value, nodes: &[&Arc<NodeFacts>]) -> Value {
         if self.written.node_cache_capable {
             let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
             return json!({"Pod": pod, "Nodes": null, "NodeNames": names});
         }
-        let node = |node: &Arc<NodeFacts>| {
+        let node = |node: &&Arc<NodeFacts>| {
             json!({"metadata": {"name": node.name, "labels": *node.labels},
                 "spec": {"taints": *node.taints, "unschedulable": node.unschedulable},
                 "status": {"allocatable": node.allocatable.written(node.pods_max),

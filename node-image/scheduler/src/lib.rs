@@ -7,6 +7,7 @@ mod csi;
 mod cycle;
 mod devices;
 mod extender;
+mod metrics;
 mod node;
 mod plugin;
 mod plugins;
@@ -27,6 +28,7 @@ mod testing;
 mod topology;
 
 pub use extender::Extender;
+pub use metrics::Metrics;
 pub use profile::Profile;
 pub use pure::{PureScheduler, ReadPod};
 pub use queue::Limits;

@@ -38,7 +38,7 @@ impl Refusal {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Counting {
     /// The pods.
-    pub group: Group,
+    pub group: Arc<Group>,
     /// The keys.
     pub topology_keys: Vec<String>,
 }
@@ -58,6 +58,20 @@ pub enum ClusterEvent {
     Namespace,
     /// A resource claim, slice or device class changed.
     Devices,
+}
+
+impl ClusterEvent {
+    /// What upstream's metrics call it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            ClusterEvent::Node(_) => "NodeUpdate",
+            ClusterEvent::PodRemoved(_) => "AssignedPodDelete",
+            ClusterEvent::PodPlaced(_) => "AssignedPodAdd",
+            ClusterEvent::Storage => "StorageUpdate",
+            ClusterEvent::Namespace => "NamespaceUpdate",
+            ClusterEvent::Devices => "ResourceClaimUpdate",
+        }
+    }
 }
 
 /// How raw scores become 0 to 100.
@@ -115,6 +129,11 @@ pub trait Prepared: Send {
         None
     }
 
+    /// Whether `filter` may refuse a node at all; else it is not asked.
+    fn filters(&self) -> bool {
+        true
+    }
+
     /// Says why the node cannot take the pod; empty when it can.
     fn filter(&self, _node: &NodeFacts) -> Vec<Refusal> {
         Vec::new()
@@ -133,6 +152,11 @@ pub trait Prepared: Send {
     /// How good the node is, before normalization.
     fn score(&self, _node: &NodeFacts) -> i64 {
         0
+    }
+
+    /// The scores of all nodes that are left, in their order.
+    fn scores(&self, nodes: &[&NodeFacts], scores: &mut Vec<i64>) {
+        scores.extend(nodes.iter().map(|node| self.score(node)));
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, NodeAffinity, Pod, PodCondition, PodSpec, Toleration};
 use kd_client::Key;
+use kd_client::placement::{NodeDemand, NodeTerm};
 
 use crate::devices::{ClaimRef, claim_refs};
 use crate::pod_set::AffinityTerms;
@@ -46,6 +47,15 @@ pub struct ClaimUse {
     pub ephemeral: bool,
 }
 
+/// Terms that nodes should fulfil, and how much each counts.
+pub type PreferredNodes = Vec<(NodeTerm, i64)>;
+
+/// The nodes that an affinity prefers.
+pub fn preferred_nodes(affinity: &NodeAffinity) -> PreferredNodes {
+    let terms = affinity.preferred_during_scheduling_ignored_during_execution.iter().flatten();
+    terms.map(|term| (NodeTerm::of(&term.preference), i64::from(term.weight))).collect()
+}
+
 /// What decides where a pod may go.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Wishes {
@@ -61,10 +71,10 @@ pub struct Wishes {
     pub ports: Vec<HostPort>,
     /// Tolerations.
     pub tolerations: Vec<Toleration>,
-    /// Node labels it insists on.
-    pub node_selector: BTreeMap<String, String>,
-    /// Node affinity.
-    pub node_affinity: Option<NodeAffinity>,
+    /// Nodes it insists on.
+    pub node_demand: NodeDemand,
+    /// Nodes it prefers.
+    pub preferred_nodes: PreferredNodes,
     /// Affinity to other pods.
     pub affinity_terms: AffinityTerms,
     /// Spreading.
@@ -165,13 +175,17 @@ fn wishes(key: &Key, labels: BTreeMap<String, String>, spec: PodSpec) -> Wishes 
     let affinity_terms = AffinityTerms::of(spec.affinity.as_ref(), &key.namespace);
     let spread = spec.topology_spread_constraints.iter().flatten();
     let spread = spread.map(|c| Constraint::of(c, &key.namespace, &labels)).collect();
-    let volumes = spec.volumes.unwrap_or_default();
-    let claims = volumes.into_iter().filter_map(|volume| {
-        let generated = volume.ephemeral.map(|_| format!("{}-{}", key.name, volume.name));
-        let named = volume.persistent_volume_claim.map(|claim| claim.claim_name);
+    let affinity = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
+    let claims = spec.volumes.iter().flatten().filter_map(|volume| {
+        let generated = volume.ephemeral.as_ref();
+        let generated = generated.map(|_| format!("{}-{}", key.name, volume.name));
+        let named = volume.persistent_volume_claim.as_ref().map(|claim| claim.claim_name.clone());
         let ephemeral = named.is_none();
         named.or(generated).map(|name| ClaimUse { name, ephemeral })
     });
+    let claims = claims.collect();
+    let node_demand = NodeDemand::of(&spec);
+    let preferred_nodes = affinity.map(preferred_nodes).unwrap_or_default();
     let host = spec.host_network.unwrap_or(false);
     Wishes {
         labels,
@@ -180,12 +194,12 @@ fn wishes(key: &Key, labels: BTreeMap<String, String>, spec: PodSpec) -> Wishes 
         scheduler_name: spec.scheduler_name.unwrap_or_else(|| "default-scheduler".into()),
         ports: spec.containers.iter().flat_map(|c| host_ports(c, host)).collect(),
         tolerations: spec.tolerations.unwrap_or_default(),
-        node_selector: spec.node_selector.unwrap_or_default(),
-        node_affinity: spec.affinity.and_then(|affinity| affinity.node_affinity),
+        node_demand,
+        preferred_nodes,
         affinity_terms,
         spread,
         gates: spec.scheduling_gates.unwrap_or_default().into_iter().map(|g| g.name).collect(),
-        claims: claims.collect(),
+        claims,
         device_claims: Vec::new(),
         images: spec.containers.into_iter().filter_map(|c| c.image).collect(),
         priority: spec.priority.unwrap_or(0),

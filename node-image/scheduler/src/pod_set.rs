@@ -104,7 +104,7 @@ pub struct Term {
     /// The pods meant.
     pub pods: PodSet,
     /// The same as a group that can be counted.
-    pub group: Group,
+    pub group: Arc<Group>,
     /// The same text for equal terms.
     pub signature: Box<str>,
 }
@@ -126,7 +126,7 @@ impl Term {
         };
         let topology_key = term.topology_key.clone();
         let signature = format!("{topology_key}{pods:?}").into();
-        let group = Group::new(vec![pods.clone()], false);
+        let group = Arc::new(Group::new(vec![pods.clone()], false));
         Term { topology_key, pods, group, signature }
     }
 }
@@ -141,7 +141,7 @@ pub struct AffinityTerms {
     /// Should be near, or should not: then the weight is negative.
     pub preferred: Vec<(Arc<Term>, i64)>,
     /// The pods that all required terms mean.
-    pub near: Option<Group>,
+    pub near: Option<Arc<Group>>,
 }
 
 impl AffinityTerms {
@@ -173,7 +173,7 @@ impl AffinityTerms {
             read.preferred.extend(weighted(soft, -1));
         }
         let sets: Vec<PodSet> = read.required.iter().map(|term| term.pods.clone()).collect();
-        read.near = (!sets.is_empty()).then(|| Group::new(sets, false));
+        read.near = (!sets.is_empty()).then(|| Arc::new(Group::new(sets, false)));
         read
     }
 

@@ -76,7 +76,10 @@ pub fn preempt(
     let hopeful = |refusals: &[Refusal]| refusals.iter().all(|refusal| refusal.resolvable);
     let nodes: Vec<&Arc<NodeFacts>> =
         diagnosis.refusals.iter().filter(|(_, _, why)| hopeful(why)).map(|(n, _, _)| n).collect();
-    let trial = Trial { profile, cluster, nominated, pod };
+    let Ok(cycle) = Cycle::prepare(profile, cluster, pod) else {
+        return Preemption::Nothing(nothing(0, diagnosis.nodes));
+    };
+    let trial = Trial { profile, cluster, nominated, pod, cycle };
     let wanted = candidates_wanted(profile.candidates, nodes.len());
     let (mut candidates, mut unbroken) = (Vec::new(), false);
     for index in 0..nodes.len() {
@@ -92,15 +95,17 @@ pub fn preempt(
     if !candidates.is_empty() {
         return Preemption::Candidates(candidates);
     }
-    let text = reasons(
-        [
-            ("No preemption victims found for incoming pod", nodes.len()),
-            ("Preemption is not helpful for scheduling", diagnosis.nodes - nodes.len()),
-        ]
-        .into_iter()
-        .filter(|(_, count)| *count > 0),
-    );
-    Preemption::Nothing(format!("preemption: 0/{} nodes are available{text}", diagnosis.nodes))
+    Preemption::Nothing(nothing(nodes.len(), diagnosis.nodes))
+}
+
+/// What is told when no victims were found on the nodes on which there could have been some.
+fn nothing(hopeful: usize, nodes: usize) -> String {
+    let told = [
+        ("No preemption victims found for incoming pod", hopeful),
+        ("Preemption is not helpful for scheduling", nodes - hopeful),
+    ];
+    let text = reasons(told.into_iter().filter(|(_, count)| *count > 0));
+    format!("preemption: 0/{nodes} nodes are available{text}")
 }
 
 /// The cheapest of some candidates.
@@ -134,6 +139,7 @@ struct Trial<'a> {
     cluster: &'a Cluster,
     nominated: &'a Nominated<'a>,
     pod: &'a PodFacts,
+    cycle: Cycle<'a>,
 }
 
 impl Trial<'_> {
@@ -144,8 +150,7 @@ impl Trial<'_> {
         if candidates.is_empty() {
             return None;
         }
-        let cycle = Cycle::prepare(self.profile, self.cluster, self.pod).ok()?;
-        if !self.fits(&cycle, node, &candidates) {
+        if !self.fits(node, &candidates) {
             return None;
         }
         // The most important are put back first, of those whose budgets would break before the
@@ -157,7 +162,7 @@ impl Trial<'_> {
         for candidate in candidates {
             let rest: Vec<&Arc<PodFacts>> =
                 removed.iter().copied().filter(|p| p.key != candidate.key).collect();
-            if self.fits(&cycle, node, &rest) {
+            if self.fits(node, &rest) {
                 removed = rest;
             }
         }
@@ -173,10 +178,11 @@ impl Trial<'_> {
         Some(victims)
     }
 
-    fn fits(&self, cycle: &Cycle<'_>, node: &Arc<NodeFacts>, removed: &[&Arc<PodFacts>]) -> bool {
+    fn fits(&self, node: &Arc<NodeFacts>, removed: &[&Arc<PodFacts>]) -> bool {
         let first = self.nominated.get(&*node.name).map_or(&[][..], Vec::as_slice);
         let fits = |added: &[&Arc<PodFacts>]| {
-            fits_with(self.profile, self.cluster, cycle, self.pod, node, added, removed).is_none()
+            let (cluster, cycle) = (self.cluster, &self.cycle);
+            fits_with(self.profile, cluster, cycle, self.pod, node, added, removed).is_none()
         };
         fits(first) && (first.is_empty() || fits(&[]))
     }

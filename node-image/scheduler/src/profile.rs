@@ -134,9 +134,11 @@ impl Profile {
                 required_weight: args.hard_pod_affinity_weight.into(),
                 ignore_existing_preferences: args.ignore_preferred_terms_of_existing_pods,
             }),
-            PluginArgs::NodeAffinity(args) => Box::new(NodeAffinity {
-                added: args.added_affinity.clone().and_then(|a| serde_json::from_value(a).ok()),
-            }),
+            PluginArgs::NodeAffinity(args) => {
+                let added = args.added_affinity.clone();
+                let added = added.and_then(|added| serde_json::from_value(added).ok());
+                Box::new(NodeAffinity::with_added(added.as_ref()))
+            }
             PluginArgs::BalancedAllocation(args) => {
                 Box::new(BalancedAllocation { resources: weighed(&args.resources) })
             }

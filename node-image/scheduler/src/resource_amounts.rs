@@ -4,6 +4,36 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
+/// A resource by its name, looked up once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResourceName<'a> {
+    /// Processor time.
+    Cpu,
+    /// Memory.
+    Memory,
+    /// Local storage.
+    Ephemeral,
+    /// Anything else.
+    Extended(&'a str),
+}
+
+impl<'a> ResourceName<'a> {
+    /// The resource of a name.
+    pub fn of(name: &'a str) -> ResourceName<'a> {
+        match name {
+            "cpu" => ResourceName::Cpu,
+            "memory" => ResourceName::Memory,
+            "ephemeral-storage" => ResourceName::Ephemeral,
+            other => ResourceName::Extended(other),
+        }
+    }
+
+    /// Whether every node has it.
+    pub fn is_native(self) -> bool {
+        !matches!(self, ResourceName::Extended(_))
+    }
+}
+
 /// How much of each resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Amounts {
@@ -37,12 +67,12 @@ impl Amounts {
     }
 
     /// How much of a resource.
-    pub fn get(&self, name: &str) -> i64 {
+    pub fn get(&self, name: ResourceName<'_>) -> i64 {
         match name {
-            "cpu" => self.cpu_milli,
-            "memory" => self.memory_bytes,
-            "ephemeral-storage" => self.ephemeral_bytes,
-            other => self.extended.get(other).copied().unwrap_or(0),
+            ResourceName::Cpu => self.cpu_milli,
+            ResourceName::Memory => self.memory_bytes,
+            ResourceName::Ephemeral => self.ephemeral_bytes,
+            ResourceName::Extended(other) => self.extended.get(other).copied().unwrap_or(0),
         }
     }
 

@@ -30,11 +30,12 @@ use crate::cluster::Cluster;
 use crate::cycle::{Diagnosis, Turn};
 use crate::devices::ClaimWrite;
 use crate::extender::Extender;
+use crate::metrics::{Ending, Metrics};
 use crate::plugin::ClusterEvent;
 use crate::pod::PodFacts;
 use crate::preemption::{Candidate, Victim};
 use crate::profile::Profile;
-use crate::queue::{Limits, Queue};
+use crate::queue::{Attempt, Limits, Queue};
 use attempt::Outcome;
 use volumes::{Unbound, VolumesWritten};
 
@@ -102,6 +103,7 @@ pub struct Scheduler {
     unbound: HashMap<Key, Unbound>,
     writes: JoinSet<Option<Written>>,
     turn: Turn,
+    metrics: Arc<Metrics>,
 }
 
 /// The end of a write that is waited for.
@@ -113,6 +115,7 @@ enum Written {
 /// The end of a bind.
 struct Bound {
     pod: Arc<PodFacts>,
+    attempt: Option<Attempt>,
     claims: claims::Stored,
     result: Result<(), Failed>,
 }
@@ -182,7 +185,13 @@ impl Scheduler {
             unbound: HashMap::new(),
             writes: JoinSet::new(),
             turn: Turn::default(),
+            metrics: Arc::default(),
         }
+    }
+
+    /// What it counts, for whoever shows it.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        self.metrics.clone()
     }
 
     /// Runs until `shutdown` completes.
@@ -208,6 +217,7 @@ impl Scheduler {
             if unsynced.is_empty() {
                 self.schedule().await;
             }
+            self.metrics.queue(self.queue.waiting(), self.queue.take_arrivals());
             let timer = self.queue.next_time().filter(|_| unsynced.is_empty());
             let timer = timer.into_iter().chain(self.volumes_deadline()).min();
             let alarm = async {
@@ -337,7 +347,7 @@ impl Scheduler {
                 Some(_) => self.nominated.insert(pod.key.clone(), pod.clone()),
                 None => self.nominated.remove(&pod.key),
             };
-            self.queue.put(pod);
+            self.queue.put(pod, Instant::now());
         } else {
             self.queue.remove(&pod.key);
             self.nominated.remove(&pod.key);
@@ -403,7 +413,7 @@ impl Scheduler {
             let profile = profiles.iter().find(|p| p.scheduler_name == pod.wishes.scheduler_name);
             profile.is_some_and(|profile| profile.helped(by, event, pod))
         };
-        self.queue.happened(helps, Instant::now());
+        self.queue.happened(helps, event.name(), Instant::now());
     }
 
     /// The profile that places a pod.
@@ -419,8 +429,7 @@ impl Scheduler {
         if let Err(why) = self.reserve_devices(&assumed) {
             self.pod_unassumed(&pod.key);
             let message = format!("running Reserve plugin \"DynamicResources\": {why}");
-            self.record(pod, EventType::Warning, "FailedScheduling", "Scheduling", message);
-            return self.queue.failed(&pod.key, Instant::now());
+            return self.fail(pod, message);
         }
         if !self.bind_volumes(&assumed) {
             self.bind_pod(assumed);
@@ -432,6 +441,7 @@ impl Scheduler {
         let client = self.client.clone();
         let writes = self.reserved.get(&assumed.key).cloned().unwrap_or_default();
         let extenders = self.extenders.clone();
+        let attempt = self.queue.attempt(&assumed.key);
         self.writes.spawn(async move {
             let (claims, written) = claims::write(&client, &writes).await;
             let result = match written {
@@ -441,16 +451,17 @@ impl Scheduler {
                 },
                 Err(error) => Err(Failed::Claims(error)),
             };
-            Some(Written::Pod(Bound { pod: assumed, claims, result }))
+            Some(Written::Pod(Bound { pod: assumed, attempt, claims, result }))
         });
     }
 
-    fn bound(&mut self, Bound { pod, claims, result }: Bound) {
+    fn bound(&mut self, Bound { pod, attempt, claims, result }: Bound) {
         let node = pod.node.clone().unwrap_or_default();
         self.claims_stored(&claims);
         self.release_devices(&pod.key);
         match result {
             Ok(()) => {
+                self.attempted(&pod, attempt, Ending::Scheduled);
                 let message = format!("Successfully assigned {} to {node}", pod.key);
                 self.record(&pod, EventType::Normal, "Scheduled", "Binding", message);
                 self.queue.remove(&pod.key);
@@ -463,6 +474,7 @@ impl Scheduler {
                 if self.cluster.placed(&pod.key).is_some_and(ours) {
                     self.pod_unassumed(&pod.key);
                 }
+                self.attempted(&pod, attempt, Ending::Error);
                 if let Some(message) = failed.message() {
                     tracing::info!(pod = %pod.key, node, message, "binding failed");
                     let kind = EventType::Warning;
@@ -470,6 +482,15 @@ impl Scheduler {
                 }
                 self.queue.failed(&pod.key, Instant::now());
             }
+        }
+    }
+
+    /// Counts an attempt that ended.
+    fn attempted(&self, pod: &PodFacts, attempt: Option<Attempt>, ending: Ending) {
+        let Some(Attempt { count, begun, since }) = attempt else { return };
+        self.metrics.attempted(&pod.wishes.scheduler_name, ending, begun.elapsed());
+        if ending == Ending::Scheduled {
+            self.metrics.bound(count, since.elapsed());
         }
     }
 
@@ -481,10 +502,12 @@ impl Scheduler {
     }
 
     fn refuse(&mut self, pod: &Arc<PodFacts>, diagnosis: &Diagnosis, outcome: Outcome) {
+        self.attempted(pod, self.queue.attempt(&pod.key), Ending::Unschedulable);
         self.queue.refused(&pod.key, diagnosis.plugins(), Instant::now());
         let (nominated, preemption) = match outcome {
             Outcome::Nothing(why) => (None, why),
             Outcome::Room(Candidate { node, victims }) => {
+                self.metrics.victims(victims.len());
                 for victim in victims {
                     self.evict(pod, &node, victim);
                 }
@@ -527,6 +550,7 @@ impl Scheduler {
 
     /// Trying a pod failed for another reason than the cluster's state.
     fn fail(&mut self, pod: &Arc<PodFacts>, message: String) {
+        self.attempted(pod, self.queue.attempt(&pod.key), Ending::Error);
         self.record(pod, EventType::Warning, "FailedScheduling", "Scheduling", message);
         self.queue.failed(&pod.key, Instant::now());
     }

@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 use kd_api::selector::Selector;
 use kd_client::label_selector;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::pod_set::{Group, PodSet};
 
@@ -27,7 +28,7 @@ pub struct Constraint {
     /// Nodes whose taints it does not tolerate do not take part.
     pub by_taints: bool,
     /// The pods that are counted.
-    pub group: Group,
+    pub group: Arc<Group>,
 }
 
 impl Constraint {
@@ -67,7 +68,7 @@ impl Constraint {
             domains_min: 1,
             by_affinity: true,
             by_taints: false,
-            group: Group::new(vec![set], true),
+            group: Arc::new(Group::new(vec![set], true)),
         }
     }
 }

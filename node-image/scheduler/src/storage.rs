@@ -3,13 +3,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use k8s_openapi::api::core::v1::{
-    NodeSelector, PersistentVolume, PersistentVolumeClaim, TopologySelectorTerm,
-};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, TopologySelectorTerm};
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kd_api::selector::Selector;
-use kd_client::placement::matches_selector;
+use kd_client::placement::NodeTerms;
 use kd_client::{Key, label_selector, selects};
 
 use crate::csi::CsiFacts;
@@ -77,7 +75,7 @@ pub struct VolumeFacts {
     block: bool,
     /// Labels.
     pub labels: BTreeMap<String, String>,
-    affinity: Option<NodeSelector>,
+    affinity: Option<NodeTerms>,
     /// Its driver and what that calls it.
     csi: Option<(String, String)>,
 }
@@ -188,6 +186,7 @@ impl VolumeFacts {
         let claim_name = claim.name.unwrap_or_default();
         let claim_key = Key::new(&claim.namespace.unwrap_or_default(), &claim_name);
         let phase = volume.status.and_then(|status| status.phase);
+        let affinity = spec.node_affinity.and_then(|affinity| affinity.required);
         VolumeFacts {
             name: metadata.name.unwrap_or_default(),
             uid: metadata.uid.unwrap_or_default(),
@@ -205,7 +204,7 @@ impl VolumeFacts {
             modes: spec.access_modes.unwrap_or_default(),
             block: spec.volume_mode.as_deref() == Some("Block"),
             labels: metadata.labels.unwrap_or_default(),
-            affinity: spec.node_affinity.and_then(|affinity| affinity.required),
+            affinity: affinity.as_ref().map(NodeTerms::of),
             csi: spec.csi.map(|source| (source.driver, source.volume_handle)),
         }
     }
@@ -216,9 +215,7 @@ impl VolumeFacts {
     }
 
     fn allows(&self, node: &NodeFacts) -> bool {
-        self.affinity
-            .as_ref()
-            .is_none_or(|selector| matches_selector(selector, &node.name, &node.labels))
+        self.affinity.as_ref().is_none_or(|terms| terms.accept(&node.name, &node.labels))
     }
 
     /// Whether it has what the claim asks for, whoever it belongs to.

@@ -100,13 +100,13 @@ impl Tallies {
     }
 
     /// Begins to keep a group's count.
-    pub fn keep(&mut self, group: Group, tally: Tally) {
+    pub fn keep(&mut self, group: Arc<Group>, tally: Tally) {
         if self.groups.len() >= GROUPS_MAX {
             self.groups = imbl::HashMap::new();
             self.group_anchors = Anchored::default();
         }
         let (key, anchor) = (group.signature.clone(), group.anchor());
-        let counted = Counted { group: Arc::new(group), tally };
+        let counted = Counted { group, tally };
         if self.groups.insert(key.clone(), Arc::new(counted)).is_none() {
             self.group_anchors.insert(anchor, key);
         }

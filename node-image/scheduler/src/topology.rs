@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::node::NodeFacts;
 
@@ -106,10 +107,28 @@ impl Topology {
     }
 }
 
+/// Slots are small numbers given out by us: spreading them needs no more than a multiplication.
+#[derive(Clone, Copy, Debug, Default)]
+struct SlotHasher(u64);
+
+impl Hasher for SlotHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32((*byte).into()));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
 /// How many pods of something are where.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    on_node: HashMap<Slot, u32>,
+    on_node: HashMap<Slot, u32, BuildHasherDefault<SlotHasher>>,
     /// By topology key, then by domain.
     by_domain: Vec<(String, Vec<i64>)>,
     total: i64,

@@ -5,6 +5,7 @@ use crate::cluster::Cluster;
 use crate::node::NodeFacts;
 use crate::plugin::{ClusterEvent, Plugin, Prepared, Refusal, SCORE_MAX};
 use crate::pod::PodFacts;
+use crate::resource_amounts::ResourceName;
 
 /// The plugin.
 pub struct BalancedAllocation {
@@ -18,10 +19,8 @@ impl Default for BalancedAllocation {
     }
 }
 
-struct Balance<'a> {
-    plugin: &'a BalancedAllocation,
-    pod: &'a PodFacts,
-}
+/// The resources, and how much the pod asks for of each.
+struct Balance<'a>(Vec<(ResourceName<'a>, i64)>);
 
 impl Plugin for BalancedAllocation {
     fn name(&self) -> &'static str {
@@ -37,9 +36,13 @@ impl Plugin for BalancedAllocation {
         _: &'a Cluster,
         pod: &'a PodFacts,
     ) -> Result<Option<Box<dyn Prepared + 'a>>, Refusal> {
-        let asks = |(name, _): &Weighed| pod.wishes.requests.get(name) > 0;
-        let best_effort = !self.resources.iter().any(asks);
-        Ok((!best_effort).then(|| Box::new(Balance { plugin: self, pod }) as Box<dyn Prepared>))
+        let asked = |(name, _): &'a Weighed| {
+            let name = ResourceName::of(name);
+            (name, pod.wishes.requests.get(name))
+        };
+        let asked: Vec<_> = self.resources.iter().map(asked).collect();
+        let best_effort = asked.iter().all(|(_, wanted)| *wanted == 0);
+        Ok((!best_effort).then(|| Box::new(Balance(asked)) as Box<dyn Prepared>))
     }
 
     fn helped_by(&self, _: &ClusterEvent, _: &PodFacts) -> bool {
@@ -48,14 +51,18 @@ impl Plugin for BalancedAllocation {
 }
 
 impl Prepared for Balance<'_> {
+    fn filters(&self) -> bool {
+        false
+    }
+
     fn score(&self, node: &NodeFacts) -> i64 {
-        let used = |name: &str| node.requested.get(name) + self.pod.wishes.requests.get(name);
-        let fraction = |(name, _): &Weighed| {
-            let have = node.allocatable.get(name);
-            (have > 0).then(|| (used(name) as f64 / have as f64).min(1.0))
+        let fraction = |(name, wanted): &(ResourceName<'_>, i64)| {
+            let have = node.allocatable.get(*name);
+            let used = node.requested.get(*name) + wanted;
+            (have > 0).then(|| (used as f64 / have as f64).min(1.0))
         };
         let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
-        for fraction in self.plugin.resources.iter().filter_map(fraction) {
+        for fraction in self.0.iter().filter_map(fraction) {
             count += 1.0;
             sum += fraction;
             squares += fraction * fraction;

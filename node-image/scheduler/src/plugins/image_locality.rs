@@ -53,6 +53,10 @@ fn normalized(image: &str) -> String {
 }
 
 impl Prepared for Images {
+    fn filters(&self) -> bool {
+        false
+    }
+
     fn prepare_scores(&mut self, _: &[&NodeFacts]) -> bool {
         self.wanted.iter().any(|(_, share)| *share > 0.0)
     }

@@ -177,6 +177,10 @@ impl Prepare<'_> {
 }
 
 impl Prepared for Prepare<'_> {
+    fn filters(&self) -> bool {
+        !(self.near.is_empty() && self.away.is_empty() && self.refused.is_empty())
+    }
+
     fn filter(&self, node: &NodeFacts) -> Vec<Refusal> {
         let some = |counts: &[Counts<'_>]| {
             counts.iter().any(|counts| counts.at(node).is_some_and(|here| here > 0))

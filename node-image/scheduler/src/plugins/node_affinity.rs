@@ -1,14 +1,13 @@
 //! NodeAffinity: node labels and names that a pod insists on or prefers, by nodeSelector and by
 //! node affinity.
 
-use k8s_openapi::api::core::v1::{self as core, NodeSelector, PreferredSchedulingTerm};
-use kd_client::placement::{matches_selector, matches_term};
-use kd_client::selects_all;
+use k8s_openapi::api::core::v1::NodeAffinity as Written;
+use kd_client::placement::{NodeTerm, NodeTerms};
 
 use crate::cluster::Cluster;
 use crate::node::NodeFacts;
 use crate::plugin::{ClusterEvent, Normalize, Plugin, Prepared, Refusal};
-use crate::pod::PodFacts;
+use crate::pod::{PodFacts, PreferredNodes, preferred_nodes};
 
 const REASON: &str = "node(s) didn't match Pod's node affinity/selector";
 
@@ -17,8 +16,10 @@ const ENFORCED: &str = "node(s) didn't match scheduler-enforced node affinity";
 /// The plugin.
 #[derive(Default)]
 pub struct NodeAffinity {
-    /// What the profile asks of all nodes, besides.
-    pub added: Option<core::NodeAffinity>,
+    /// What the profile insists on for all pods, besides.
+    enforced: Option<NodeTerms>,
+    /// What it prefers for all pods.
+    preferred: PreferredNodes,
 }
 
 struct Wanted<'a> {
@@ -28,38 +29,12 @@ struct Wanted<'a> {
 
 /// Whether a node is one of those that the pod insists on.
 pub(super) fn accepts(pod: &PodFacts, node: &NodeFacts) -> bool {
-    selects_all(&pod.wishes.node_selector, &node.labels)
-        && required(pod).is_none_or(|selector| matches_selector(selector, &node.name, &node.labels))
+    pod.wishes.node_demand.accepts(&node.name, &node.labels)
 }
 
 /// Whether a pod insists on some nodes.
 pub(super) fn selects(pod: &PodFacts) -> bool {
-    !pod.wishes.node_selector.is_empty() || required(pod).is_some()
-}
-
-fn required(pod: &PodFacts) -> Option<&NodeSelector> {
-    let affinity = pod.wishes.node_affinity.as_ref()?;
-    affinity.required_during_scheduling_ignored_during_execution.as_ref()
-}
-
-/// The nodes that every term names, when every term does.
-fn named(pod: &PodFacts) -> Option<Vec<String>> {
-    let terms = &required(pod)?.node_selector_terms;
-    let mut names = Vec::new();
-    for term in terms {
-        let mut both: Option<Vec<String>> = None;
-        for field in term.match_fields.iter().flatten() {
-            if field.key == "metadata.name" && field.operator == "In" {
-                let values = field.values.clone().unwrap_or_default();
-                both = Some(match both {
-                    Some(known) => known.into_iter().filter(|n| values.contains(n)).collect(),
-                    None => values,
-                });
-            }
-        }
-        names.extend(both?);
-    }
-    (!terms.is_empty()).then_some(names)
+    !pod.wishes.node_demand.is_empty()
 }
 
 impl Plugin for NodeAffinity {
@@ -80,9 +55,10 @@ impl Plugin for NodeAffinity {
         _: &'a Cluster,
         pod: &'a PodFacts,
     ) -> Result<Option<Box<dyn Prepared + 'a>>, Refusal> {
-        let silent = pod.wishes.node_selector.is_empty()
-            && pod.wishes.node_affinity.is_none()
-            && self.added.is_none();
+        let silent = pod.wishes.node_demand.is_empty()
+            && pod.wishes.preferred_nodes.is_empty()
+            && self.enforced.is_none()
+            && self.preferred.is_empty();
         let wanted = || Box::new(Wanted { plugin: self, pod }) as Box<dyn Prepared>;
         Ok((!silent).then(wanted))
     }
@@ -93,27 +69,35 @@ impl Plugin for NodeAffinity {
 }
 
 impl NodeAffinity {
-    fn enforces(&self, node: &NodeFacts) -> bool {
-        let required = self.added.as_ref();
+    /// The plugin with an affinity that the profile adds to every pod's.
+    pub fn with_added(added: Option<&Written>) -> NodeAffinity {
         let required =
-            required.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
-        required.is_none_or(|selector| matches_selector(selector, &node.name, &node.labels))
+            added.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
+        NodeAffinity {
+            enforced: required.map(NodeTerms::of),
+            preferred: added.map(preferred_nodes).unwrap_or_default(),
+        }
+    }
+
+    fn enforces(&self, node: &NodeFacts) -> bool {
+        self.enforced.as_ref().is_none_or(|terms| terms.accept(&node.name, &node.labels))
     }
 }
 
 impl Wanted<'_> {
-    fn preferred(&self) -> impl Iterator<Item = &PreferredSchedulingTerm> {
-        let both = [self.pod.wishes.node_affinity.as_ref(), self.plugin.added.as_ref()];
-        let lists = both.into_iter().flatten();
-        lists
-            .filter_map(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref())
-            .flatten()
+    fn preferred(&self) -> impl Iterator<Item = &(NodeTerm, i64)> {
+        self.pod.wishes.preferred_nodes.iter().chain(&self.plugin.preferred)
     }
 }
 
 impl Prepared for Wanted<'_> {
     fn only(&self) -> Option<Vec<String>> {
-        named(self.pod)
+        let names = self.pod.wishes.node_demand.names()?;
+        Some(names.into_iter().map(str::to_owned).collect())
+    }
+
+    fn filters(&self) -> bool {
+        self.plugin.enforced.is_some() || selects(self.pod)
     }
 
     fn filter(&self, node: &NodeFacts) -> Vec<Refusal> {
@@ -128,8 +112,7 @@ impl Prepared for Wanted<'_> {
     }
 
     fn score(&self, node: &NodeFacts) -> i64 {
-        let matching =
-            self.preferred().filter(|p| matches_term(&p.preference, &node.name, &node.labels));
-        matching.map(|p| i64::from(p.weight)).sum()
+        let matching = self.preferred().filter(|(term, _)| term.accepts(&node.name, &node.labels));
+        matching.map(|(_, weight)| weight).sum()
     }
 }

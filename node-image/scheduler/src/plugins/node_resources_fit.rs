@@ -1,12 +1,11 @@
 //! NodeResourcesFit: a node has to have what a pod asks for. By default the emptier node is better;
 //! profiles may want the fuller one, or score by a function of use.
 
-use std::collections::BTreeMap;
-
 use crate::cluster::Cluster;
 use crate::node::NodeFacts;
 use crate::plugin::{ClusterEvent, Plugin, Prepared, Refusal, SCORE_MAX};
 use crate::pod::PodFacts;
+use crate::resource_amounts::ResourceName;
 
 /// A resource that is scored, and its weight.
 pub type Weighed = (String, i64);
@@ -53,6 +52,18 @@ impl Default for NodeResourcesFit {
 struct Fit<'a> {
     plugin: &'a NodeResourcesFit,
     pod: &'a PodFacts,
+    /// What is scored: how much the pod asks for, and the weight.
+    scored: Vec<(ResourceName<'a>, i64, i64)>,
+}
+
+impl<'a> Fit<'a> {
+    fn of(plugin: &'a NodeResourcesFit, pod: &'a PodFacts) -> Fit<'a> {
+        let scored = |(name, weight): &'a Weighed| {
+            let name = ResourceName::of(name);
+            (name, pod.wishes.scoring.get(name), *weight)
+        };
+        Fit { plugin, pod, scored: plugin.resources.iter().map(scored).collect() }
+    }
 }
 
 impl Plugin for NodeResourcesFit {
@@ -69,12 +80,12 @@ impl Plugin for NodeResourcesFit {
         _: &'a Cluster,
         pod: &'a PodFacts,
     ) -> Result<Option<Box<dyn Prepared + 'a>>, Refusal> {
-        Ok(Some(Box::new(Fit { plugin: self, pod })))
+        Ok(Some(Box::new(Fit::of(self, pod))))
     }
 
     fn helped_by(&self, event: &ClusterEvent, pod: &PodFacts) -> bool {
         match event {
-            ClusterEvent::Node(node) => Fit { plugin: self, pod }.filter(node).is_empty(),
+            ClusterEvent::Node(node) => Fit::of(self, pod).filter(node).is_empty(),
             ClusterEvent::PodRemoved(_) => true,
             _ => false,
         }
@@ -113,6 +124,18 @@ fn on_shape(points: &[(i64, i64)], at: i64) -> i64 {
     }
 }
 
+/// What every node has, and what is told of nodes with too little of it.
+const NATIVE: [(ResourceName<'static>, &str); 3] = [
+    (ResourceName::Cpu, "Insufficient cpu"),
+    (ResourceName::Memory, "Insufficient memory"),
+    (ResourceName::Ephemeral, "Insufficient ephemeral-storage"),
+];
+
+/// Whether too little is left; then, whether removing pods could change that.
+fn lacks(wanted: i64, have: i64, used: i64) -> Option<bool> {
+    (wanted > 0 && wanted > have - used).then_some(wanted <= have)
+}
+
 impl Prepared for Fit<'_> {
     fn filter(&self, node: &NodeFacts) -> Vec<Refusal> {
         let wanted = &self.pod.wishes.requests;
@@ -121,39 +144,31 @@ impl Prepared for Fit<'_> {
         if node.pods.len() as i64 + 1 > node.pods_max {
             refusals.push(Refusal::resolvable("Too many pods"));
         }
-        let mut demand = |name: &str, wanted: i64, have: i64, used: i64| {
-            if wanted > 0 && wanted > have - used {
-                let reason = format!("Insufficient {name}");
-                refusals.push(Refusal { reason: reason.into(), resolvable: wanted <= have });
+        for (name, reason) in NATIVE {
+            if let Some(resolvable) = lacks(wanted.get(name), have.get(name), used.get(name)) {
+                refusals.push(Refusal { reason: reason.into(), resolvable });
             }
-        };
-        demand("cpu", wanted.cpu_milli, have.cpu_milli, used.cpu_milli);
-        demand("memory", wanted.memory_bytes, have.memory_bytes, used.memory_bytes);
-        demand(
-            "ephemeral-storage",
-            wanted.ephemeral_bytes,
-            have.ephemeral_bytes,
-            used.ephemeral_bytes,
-        );
+        }
         for (name, amount) in wanted.extended.iter().filter(|(name, _)| !self.plugin.ignores(name))
         {
-            let of = |all: &BTreeMap<String, i64>| *all.get(name).unwrap_or(&0);
-            demand(name, *amount, of(&have.extended), of(&used.extended));
+            let extended = ResourceName::Extended(name);
+            if let Some(resolvable) = lacks(*amount, have.get(extended), used.get(extended)) {
+                let reason = format!("Insufficient {name}").into();
+                refusals.push(Refusal { reason, resolvable });
+            }
         }
         refusals
     }
 
     fn score(&self, node: &NodeFacts) -> i64 {
         let (mut total, mut weights) = (0, 0);
-        for (name, weight) in &self.plugin.resources {
-            let wanted = self.pod.wishes.scoring.get(name);
-            let native = matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage");
-            let have = node.allocatable.get(name);
+        for (name, wanted, weight) in &self.scored {
+            let have = node.allocatable.get(*name);
             // What neither the node has nor the pod asks for says nothing.
-            if have == 0 || (wanted == 0 && !native) {
+            if have == 0 || (*wanted == 0 && !name.is_native()) {
                 continue;
             }
-            let score = self.plugin.score(have, node.scoring.get(name) + wanted);
+            let score = self.plugin.score(have, node.scoring.get(*name) + wanted);
             // Shapes leave out what they score 0.
             if score > 0 || !matches!(self.plugin.strategy, Strategy::Shape(_)) {
                 total += score * weight;

@@ -121,7 +121,7 @@ struct Spread<'a> {
     constraint: Constraint,
     topology: Cow<'a, Topology>,
     tally: Cow<'a, Tally>,
-    counts: Vec<i64>,
+    counts: Cow<'a, [i64]>,
     /// Domains that take part.
     domains: usize,
     lowest: i64,
@@ -149,7 +149,7 @@ fn spreads<'a>(
         .map(|constraint| Spread {
             topology: cluster.topology(&constraint.key),
             tally: cluster.tally(&constraint.group),
-            counts: Vec::new(),
+            counts: Cow::Borrowed(&[]),
             domains: 0,
             lowest: 0,
             itself: i64::from(constraint.group.has(cluster.namespaces(), pod)),
@@ -163,18 +163,27 @@ fn spreads<'a>(
         let simple = !selective(&spreads[index].constraint) && (!together || all_labelled);
         let (counts, domains) = match simple {
             true => count_all(&spreads[index]),
-            false => count_some(cluster, pod, &spreads, index, together),
+            false => {
+                let (counts, domains) = count_some(cluster, pod, &spreads, index, together);
+                (Cow::Owned(counts), domains)
+            }
         };
         let spread = &mut spreads[index];
-        spread.lowest = lowest(&counts, domains, spread.constraint.domains_min);
+        if spread.constraint.required {
+            spread.lowest = lowest(&counts, domains, spread.constraint.domains_min);
+        }
         (spread.counts, spread.domains) = (counts, domains);
     }
     spreads
 }
 
 /// Every node takes part.
-fn count_all(spread: &Spread<'_>) -> (Vec<i64>, usize) {
-    (spread.tally.counts(&spread.topology).into_owned(), spread.topology.domains())
+fn count_all<'a>(spread: &Spread<'a>) -> (Cow<'a, [i64]>, usize) {
+    let counts = match &spread.tally {
+        Cow::Borrowed(tally) => tally.counts(&spread.topology),
+        Cow::Owned(tally) => Cow::Owned(tally.counts(&spread.topology).into_owned()),
+    };
+    (counts, spread.topology.domains())
 }
 
 /// The nodes take part that the constraint's policies let in. Others' domains hold -1.
@@ -226,6 +235,10 @@ fn lowest(counts: &[i64], domains: usize, domains_min: i64) -> i64 {
 }
 
 impl Prepared for Spreads<'_> {
+    fn filters(&self) -> bool {
+        !self.hard.is_empty()
+    }
+
     fn filter(&self, node: &NodeFacts) -> Vec<Refusal> {
         for spread in &self.hard {
             let Some(domain) = spread.topology.domain(node.slot) else {
@@ -240,7 +253,7 @@ impl Prepared for Spreads<'_> {
     }
 
     fn looks_beyond(&self) -> bool {
-        !self.hard.is_empty()
+        true
     }
 
     fn prepare_scores(&mut self, nodes: &[&NodeFacts]) -> bool {

@@ -47,10 +47,12 @@ impl Scheduler {
             let extenders = self.extenders.clone();
             let asked: Vec<&Extender> =
                 extenders.iter().filter(|e| e.is_interested(&pod)).collect();
+            let begun = Instant::now();
             let chosen = match asked.is_empty() {
                 true => self.choose(index, &pod).map_err(Refused::Unschedulable),
                 false => self.choose_with(index, &pod, &asked).await,
             };
+            self.metrics.looked(begun.elapsed());
             match chosen {
                 Ok(choice) => {
                     self.turn.start = (self.turn.start + choice.evaluated) % self.cluster.count();
@@ -111,6 +113,9 @@ impl Scheduler {
     ) -> Outcome {
         let nominated = nominated_before(&self.nominated, pod);
         let (profile, offset) = (&self.profiles[index], self.turn.tie);
+        if profile.preempts {
+            self.metrics.preempting();
+        }
         let mut candidates =
             match preempt(profile, &self.cluster, &nominated, pod, diagnosis, offset) {
                 Preemption::Nothing(why) => return Outcome::Nothing(why),
@@ -165,7 +170,7 @@ async fn filter_with(
         let known = filtered.refused.get(&node.name);
         let (reason, resolvable) = known.cloned().unwrap_or((String::new(), true));
         let refusal = Refusal { reason: reason.into(), resolvable };
-        found.diagnosis.refusals.push((node, EXTENDER, vec![refusal]));
+        found.diagnosis.refusals.push((node.clone(), EXTENDER, vec![refusal]));
     }
     Ok(())
 }
