@@ -113,9 +113,9 @@ fn check_type(object: &Value, kind: &Kind, body: &[u8]) -> Result<(), Status> {
 }
 
 /// Reads any JSON and reports fields that occur twice; the last one counts.
-struct AnySeed<'p, 'r> {
-    here: &'p Here<'p>,
-    report: &'r mut Report,
+pub(super) struct AnySeed<'p, 'r> {
+    pub(super) here: &'p Here<'p>,
+    pub(super) report: &'r mut Report,
 }
 
 impl<'de> DeserializeSeed<'de> for AnySeed<'_, '_> {

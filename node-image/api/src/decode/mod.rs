@@ -5,16 +5,18 @@
 mod custom;
 mod report;
 mod visitor;
+mod written_patch;
 mod zero;
 
 use serde::de::DeserializeSeed;
 use serde_json::{Map, Value};
 
 use crate::kind::split_api_version;
-use crate::{Kind, Object, Status, protobuf, schema};
+use crate::{Kind, Object, Status, patch, protobuf, schema};
 pub(crate) use custom::typed_metadata;
 use report::{Here, Report};
 use visitor::Seed;
+pub use written_patch::{DecodedPatch, PatchForm, decode_patch};
 
 /// A body that is longer is refused.
 pub const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
@@ -134,16 +136,13 @@ pub fn decode_applied(
     let (object, report) = read(body, Encoding::Yaml, gvk, Shape::AsWritten)
         .map_err(|why| Status::bad_request(format!("error decoding YAML: {why}")))?;
     check_type(&object, gvk)?;
-    if let Some(why) = undeclared(&report) {
-        let (place, api_version) = (place_of(&object), kind.api_version());
-        return Err(Status::failure(
-            500,
-            "",
-            format!(
-                "failed to create typed patch object ({place}; {api_version}, Kind={}): {why}",
-                kind.kind
-            ),
-        ));
+    let ambiguous = || patch::ambiguous(&object, &schema::for_kind(kind)?);
+    if let Some(why) = undeclared(&report).or_else(ambiguous) {
+        let (place, (group, version, name)) = (place_of(&object), gvk);
+        let why = format!(
+            "failed to create typed patch object ({place}; {group}/{version}, Kind={name}): {why}"
+        );
+        return Err(Status::failure(500, "", why));
     }
     let warnings = Subject { kind: gvk.2, version: gvk.1 }.judge(report, validation)?;
     Ok(Decoded { object, warnings })

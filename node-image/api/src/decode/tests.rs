@@ -159,7 +159,7 @@ fn yaml_and_applied() {
     let error = decode_applied(body, &kind("Pod"), FieldValidation::Ignore).unwrap_err();
     assert_eq!(
         error.message,
-        "failed to create typed patch object (n/a; v1, Kind=Pod): .spec.foo: field not declared in schema"
+        "failed to create typed patch object (n/a; /v1, Kind=Pod): .spec.foo: field not declared in schema"
     );
 }
 

@@ -3,6 +3,7 @@
 
 mod apply;
 mod config;
+mod elements;
 mod field_set;
 mod fields;
 mod json;
@@ -13,6 +14,7 @@ mod strategic;
 
 pub use apply::apply;
 pub use config::merge_config;
+pub use elements::ambiguous;
 pub use json::json;
 pub use merge::merge;
 pub use owners::{FieldManager, fields_in_common, track};

@@ -14,6 +14,9 @@ use crate::verbs::{Reply, VerbRequest, Write};
 /// Any method.
 pub(super) async fn connect(request: &mut VerbRequest) -> Result<Reply, Status> {
     let info = request.info().clone();
+    if info.subresource != "log" && request.query().has("dryRun") {
+        return Err(Status::bad_request("dryRun is not supported"));
+    }
     let connect = request.server().connect.read().unwrap_or_else(PoisonError::into_inner).clone();
     let connect = connect.ok_or_else(|| Status::unavailable("the way to nodes is not set up"))?;
     let name = match info.subresource.as_str() {

@@ -57,13 +57,23 @@ impl TestServer {
         headers: &[(&str, &str)],
         body: Value,
     ) -> Got {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.send_text(request, headers, &body).await
+    }
+
+    /// Likewise, with any body.
+    pub(crate) async fn send_text(
+        &self,
+        request: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Got {
         let (method, path) = request.split_once(' ').unwrap();
         let mut builder = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             builder = builder.header(*name, *value);
         }
-        let body = if body.is_null() { String::new() } else { body.to_string() };
-        let request = builder.body(Full::from(Bytes::from(body))).unwrap();
+        let request = builder.body(Full::from(Bytes::from(body.to_owned()))).unwrap();
         let user = UserInfo {
             username: "admin".into(),
             groups: vec!["system:masters".into(), "system:authenticated".into()],

@@ -7,6 +7,7 @@ use kd_api::{Kind, Object, Status, patch, schema};
 use serde_json::Value;
 
 use super::owners::{Writer, same_but_times};
+use super::write::settle_namespace;
 use super::{Proposal, Reply, VerbRequest, create, update_object};
 use crate::negotiate::unsupported_media_type;
 use crate::storage::key_of;
@@ -115,7 +116,7 @@ async fn read_config(
     let Decoded { object: mut config, warnings } = decode_applied(&body, kind, validation)?;
     request.warnings.extend(warnings);
     request.tell_request(&config);
-    request.settle_namespace(&mut config)?;
+    settle_namespace(request.namespace(), &mut config)?;
     match config.name() {
         "" => config.set_name(request.name()),
         name if name == request.name() => {}

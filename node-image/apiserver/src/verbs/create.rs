@@ -11,7 +11,7 @@ use kd_store::{Error, Transaction};
 use serde_json::Value;
 
 use super::owners::Writer;
-use super::write::{Write, valid};
+use super::write::{DUPLICATE_OWNERS, Write, settle_namespace, valid};
 use super::{Reply, VerbRequest, effects};
 use crate::authz::user_value;
 use crate::custom;
@@ -57,7 +57,8 @@ pub(super) async fn create_owned(
     mut object: Value,
 ) -> Result<Bytes, Status> {
     let owners = object.metadata_mut().remove("managedFields");
-    request.settle_namespace(&mut object)?;
+    settle_namespace(request.namespace(), &mut object)?;
+    request.dedup_owners(&mut object, DUPLICATE_OWNERS);
     if !matches!(object.resource_version(), "" | "0") {
         let why = "resourceVersion should not be set on objects to be created";
         return Err(Status::failure(500, "", why));

@@ -12,7 +12,7 @@ use kd_store::{Entry, Error, Expect, Transaction};
 use serde_json::Value;
 
 use super::owners::Writer;
-use super::write::{Write, valid};
+use super::write::{DUPLICATE_OWNERS, Write, settle_namespace, valid};
 use super::{Reply, VerbRequest, create, effects};
 use crate::custom;
 use crate::storage::{key_of, store_failed};
@@ -56,8 +56,9 @@ pub(super) async fn update(
     request.wanted()?;
     request.check_options("UpdateOptions")?;
     let mut object = request.read_object().await?;
-    request.settle_namespace(&mut object)?;
-    settle_name(request.name(), &mut object)?;
+    settle_namespace(request.namespace(), &mut object)?;
+    request.dedup_owners(&mut object, DUPLICATE_OWNERS);
+    check_name(request.name(), &object)?;
     let key = key_of(&request.kind, request.namespace(), request.name());
     let creates = subresource.is_empty() && is_among(CREATED_BY_UPDATE, &request.kind);
     if creates && request.objects().store.get(&key).is_none() {
@@ -69,17 +70,18 @@ pub(super) async fn update(
     Ok(Reply::Object(200, bytes))
 }
 
-fn settle_name(asked: &str, object: &mut Value) -> Result<(), Status> {
-    match object.name() {
-        "" => object.set_name(asked),
-        name if name == asked => {}
+/// An object that replaces another one says its name.
+pub(super) fn check_name(asked: &str, object: &Value) -> Result<(), Status> {
+    let why = match object.name() {
+        name if name == asked => return Ok(()),
+        "" => format!(
+            "the name of the object ({asked} based on URL) was undeterminable: name must be provided"
+        ),
         name => {
-            return Err(Status::bad_request(format!(
-                "the name of the object ({name}) does not match the name on the URL ({asked})"
-            )));
+            format!("the name of the object ({name}) does not match the name on the URL ({asked})")
         }
-    }
-    Ok(())
+    };
+    Err(Status::bad_request(why))
 }
 
 /// How an object is changed.

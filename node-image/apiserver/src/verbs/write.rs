@@ -42,6 +42,24 @@ impl<'a> Write<'a> {
     }
 }
 
+/// What clients are told of owner references that are there twice.
+pub(super) const DUPLICATE_OWNERS: &str = ".metadata.ownerReferences contains duplicate entries";
+const DUPLICATE_OWNERS_AFTER_ADMISSION: &str =
+    ".metadata.ownerReferences contains duplicate entries after mutating admission happens";
+
+/// The object's namespace must be the request's; it is filled in when absent, and objects of a
+/// cluster's kinds lose theirs.
+pub(super) fn settle_namespace(asked: &str, object: &mut Value) -> Result<(), Status> {
+    let given = object.namespace();
+    if !given.is_empty() && !asked.is_empty() && given != asked {
+        return Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    object.set_namespace(asked);
+    Ok(())
+}
+
 impl VerbRequest {
     /// The object in the body, of this request's kind, with defaults.
     pub(crate) async fn read_object(&mut self) -> Result<Value, Status> {
@@ -66,17 +84,25 @@ impl VerbRequest {
         Ok(decoded.object)
     }
 
-    /// The object's namespace must be the request's; it is filled in when absent.
-    pub(crate) fn settle_namespace(&self, object: &mut Value) -> Result<(), Status> {
-        let asked = self.namespace();
-        let given = object.namespace();
-        if !given.is_empty() && given != asked {
-            return Err(Status::bad_request(
-                "the namespace of the provided object does not match the namespace sent on the request",
+    /// Takes away owner references that are there twice, and says so.
+    pub(crate) fn dedup_owners(&mut self, object: &mut Value, when: &str) {
+        let owners = object.get_mut("metadata").and_then(|m| m.get_mut("ownerReferences"));
+        let Some(Value::Array(owners)) = owners else { return };
+        let mut once: Vec<Value> = Vec::with_capacity(owners.len());
+        let mut twice = Vec::new();
+        for owner in owners.drain(..) {
+            match once.contains(&owner) {
+                true => twice.push(owner.str_at(&["uid"]).to_owned()),
+                false => once.push(owner),
+            }
+        }
+        *owners = once;
+        if !twice.is_empty() {
+            self.warnings.push(format!(
+                "{when}; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
+                twice.join(", ")
             ));
         }
-        object.set_namespace(asked);
-        Ok(())
     }
 
     /// Lets the plugins change the object, then `prepare` it (defaults, strategy, validation), then
@@ -104,6 +130,7 @@ impl VerbRequest {
         let plugins = server.admission.iter().filter(|p| p.handles(write.operation));
         let plugins: Vec<&dyn AdmissionPlugin> = plugins.map(|plugin| &**plugin).collect();
         let mut outcome = mutate(&plugins, &mut attributes).await;
+        self.dedup_owners(&mut attributes.object, DUPLICATE_OWNERS_AFTER_ADMISSION);
         if outcome.is_ok() {
             outcome = prepare(&mut attributes.object);
         }

@@ -87,6 +87,7 @@ async fn bodies() {
             case(create, JSON, r#"{"apiVersion": "v1", "kind": "Secret"}"#, BAD, "Secret in version \"v1\" cannot be handled as a ConfigMap: "),
             case(create, JSON, r#"{"apiVersion": "v2", "kind": "ConfigMap"}"#, BAD, "ConfigMap in version \"v2\" cannot be handled as a ConfigMap: no kind \"ConfigMap\" is registered for version \"v2\""),
             case(create, JSON, r#"{"metadata": {"name": "a", "namespace": "b"}}"#, BAD, "the namespace of the provided object does not match the namespace sent on the request"),
+            case("PUT MAPS/b", JSON, "{}", BAD, "the name of the object (b based on URL) was undeterminable: name must be provided"),
             case("PUT MAPS/b", JSON, named, BAD, "the name of the object (a) does not match the name on the URL (b)"),
             case(create, JSON, "{}", INVALID, "ConfigMap \"\" is invalid: metadata.name: Required value: name or generateName is required"),
         ],
@@ -109,6 +110,8 @@ async fn patches() {
             case(path, MERGE, "{", BAD, "error decoding patch: "),
             case(path, JSON_PATCH, "{}", BAD, ""),
             case(path, JSON_PATCH, many, TOO_LARGE, "Request entity too large: The allowed maximum operations in a JSON patch is 10000, got 10001"),
+            case("PATCH MAPS/kube-root-ca.crt?fieldManager=a", APPLY, r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"finalizers": ["a/b", "a/b"]}}"#, (500, ""), "failed to create typed patch object (/; /v1, Kind=ConfigMap): .metadata.finalizers: duplicate entries for key [=\"a/b\"]"),
+            case("POST /api/v1/namespaces/default/pods/x/exec?dryRun=All", JSON, "", BAD, "dryRun is not supported"),
             case(path, APPLY, "{}", INVALID, "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"),
             case("PATCH MAPS/kube-root-ca.crt?force=true", MERGE, "{}", INVALID, "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for non-apply patch"),
             case("PATCH MAPS/kube-root-ca.crt?fieldManager=a", APPLY, "a: [", BAD, "error decoding YAML: "),
@@ -142,4 +145,30 @@ async fn queries() {
         ],
     )
     .await;
+}
+
+/// Not wrong enough to be refused.
+#[tokio::test]
+async fn what_is_put_right() {
+    let server = Server::start().await;
+    let roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+    let placed = json!({"metadata": {"name": "r", "namespace": "default"}});
+    let made = server.ask(&format!("POST {roles}"), placed.clone()).await;
+    assert_eq!((made.code, &made.body["metadata"]["namespace"]), (201, &Value::Null));
+    let replaced = server.ask(&format!("PUT {roles}/r"), placed).await;
+    assert_eq!((replaced.code, &replaced.body["metadata"]["namespace"]), (200, &Value::Null));
+    let owner = json!({"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"});
+    let other = json!({"apiVersion": "v1", "kind": "Pod", "name": "q", "uid": "v"});
+    let owned = json!({"metadata": {"name": "m", "ownerReferences": [owner, other, owner]}});
+    let made = server.ask(&format!("POST {MAPS}"), owned.clone()).await;
+    let twice = "duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: u";
+    assert_eq!(made.warnings, [format!("299 - \".metadata.ownerReferences contains {twice}\"")]);
+    assert_eq!(made.body["metadata"]["ownerReferences"], json!([owner, other]));
+    let replaced = server.ask(&format!("PUT {MAPS}/m"), owned.clone()).await;
+    assert_eq!(replaced.warnings, made.warnings);
+    let headers = [("content-type", MERGE)];
+    let patched = server.ask_with(&format!("PATCH {MAPS}/m"), &headers, owned).await;
+    let after = twice.replace("entries", "entries after mutating admission happens");
+    assert_eq!(patched.warnings, [format!("299 - \".metadata.ownerReferences contains {after}\"")]);
+    assert_eq!(patched.body["metadata"]["ownerReferences"], json!([owner, other]));
 }
