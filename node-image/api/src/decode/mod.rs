@@ -87,7 +87,13 @@ pub fn decode_as(
     validation: FieldValidation,
 ) -> Result<Decoded, Status> {
     check_size(body)?;
-    finish(body, gvk, validation, read(body, encoding, gvk, Shape::Typed))
+    match read(body, encoding, gvk, Shape::Typed) {
+        // No document is one that says nothing.
+        Ok((Value::Null, Report { wrong: None, .. })) => {
+            finish(body, gvk, validation, read(b"{}", Encoding::Json, gvk, Shape::Typed))
+        }
+        read => finish(body, gvk, validation, read),
+    }
 }
 
 /// Judges what was read.

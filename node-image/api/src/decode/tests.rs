@@ -164,6 +164,17 @@ fn yaml_and_applied() {
 }
 
 #[test]
+fn nothing_is_an_object_that_says_nothing() {
+    let policy = kind("NetworkPolicy");
+    let empty = decode(b"{}", Encoding::Json, &policy, FieldValidation::Strict).unwrap();
+    assert_eq!(empty.object["spec"], json!({"podSelector": {}}));
+    for (body, encoding) in [("", Encoding::Yaml), ("null", Encoding::Json)] {
+        let read = decode(body.as_bytes(), encoding, &policy, FieldValidation::Strict);
+        assert_eq!(read.as_ref(), Ok(&empty), "{body}");
+    }
+}
+
+#[test]
 fn bytes_and_times() {
     let body = br#"{"data":{"a":"aGk\n=","b":null},"metadata":{"creationTimestamp":"2026-01-02T05:04:05.5+02:00"}}"#;
     let secret = decode(body, Encoding::Json, &kind("Secret"), FieldValidation::Strict).unwrap();

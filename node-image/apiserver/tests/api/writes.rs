@@ -221,10 +221,11 @@ async fn field_validation() {
     assert_eq!(patched.warnings, ["299 - \"unknown field \\\"dota\\\"\""]);
     let strict = format!("PATCH {MAPS}/a?fieldValidation=Strict");
     let strict = server.ask_with(&strict, &headers, json!({"dota": 1})).await;
-    assert_eq!(
-        strict.body["details"]["causes"][0]["message"],
-        "Invalid value: \"{\\\"dota\\\":1}\": strict decoding error: unknown field \"dota\""
-    );
+    // What is invalid is what the patch would make of the object.
+    let why = strict.body["details"]["causes"][0]["message"].as_str().unwrap();
+    let begin = "Invalid value: \"{\\\"apiVersion\\\":\\\"v1\\\",\\\"dota\\\":1,\\\"kind\\\":";
+    let end = "}}\": strict decoding error: unknown field \"dota\"";
+    assert!(why.starts_with(begin) && why.ends_with(end), "{why}");
 }
 
 #[tokio::test]
