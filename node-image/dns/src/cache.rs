@@ -1,6 +1,7 @@
 //! Answers of the node's resolvers, remembered for as long as they say, within bounds.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,12 +25,19 @@ pub(crate) struct Asked {
     pub(crate) dnssec_ok: bool,
 }
 
-/// Answers by what was asked.
+/// A question and who is asked: other resolvers have other answers, those of a VPN for example.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Question {
+    pub(crate) asked: Asked,
+    pub(crate) upstreams: Vec<SocketAddr>,
+}
+
+/// Answers by question.
 #[derive(Default)]
 pub(crate) struct Cache {
-    answers: HashMap<Arc<Asked>, Kept>,
+    answers: HashMap<Arc<Question>, Kept>,
     /// The same, the soonest to end first.
-    ends: BTreeMap<(Instant, u64), Arc<Asked>>,
+    ends: BTreeMap<(Instant, u64), Arc<Question>>,
     next_place: u64,
 }
 
@@ -42,8 +50,8 @@ struct Kept {
 
 impl Cache {
     /// The answer that is still true, its records aged.
-    pub(crate) fn get(&self, asked: &Asked, now: Instant) -> Option<Message> {
-        let kept = self.answers.get(asked).filter(|kept| now < kept.until)?;
+    pub(crate) fn get(&self, question: &Question, now: Instant) -> Option<Message> {
+        let kept = self.answers.get(question).filter(|kept| now < kept.until)?;
         let mut message = Message::clone(&kept.message);
         let seconds = u32::try_from((now - kept.since).as_secs()).unwrap_or(u32::MAX);
         let sections = [&mut message.answers, &mut message.authorities, &mut message.additionals];
@@ -54,22 +62,22 @@ impl Cache {
     }
 
     /// Keeps an answer if that is allowed; the one that ends soonest makes room.
-    pub(crate) fn insert(&mut self, asked: Asked, message: Arc<Message>, now: Instant) {
+    pub(crate) fn insert(&mut self, question: Question, message: Arc<Message>, now: Instant) {
         let Some(lifetime) = lifetime(&message) else { return };
-        self.remove(&asked);
+        self.remove(&question);
         if self.answers.len() >= ANSWERS_MAX
             && let Some((_, soonest)) = self.ends.pop_first()
         {
             self.remove(&soonest);
         }
-        let (asked, place, until) = (Arc::new(asked), self.next_place, now + lifetime);
+        let (question, place, until) = (Arc::new(question), self.next_place, now + lifetime);
         self.next_place += 1;
-        self.ends.insert((until, place), asked.clone());
-        self.answers.insert(asked, Kept { message, since: now, until, place });
+        self.ends.insert((until, place), question.clone());
+        self.answers.insert(question, Kept { message, since: now, until, place });
     }
 
-    fn remove(&mut self, asked: &Asked) {
-        let Some(kept) = self.answers.remove(asked) else { return };
+    fn remove(&mut self, question: &Question) {
+        let Some(kept) = self.answers.remove(question) else { return };
         self.ends.remove(&(kept.until, kept.place));
     }
 }
@@ -111,14 +119,15 @@ mod tests {
 
     use super::*;
 
-    fn asked(name: &str) -> Asked {
-        Asked {
+    fn asked(name: &str) -> Question {
+        let asked = Asked {
             query: Query::query(Name::from_ascii(name).unwrap(), RecordType::A),
             recursion_desired: true,
             checking_disabled: false,
             edns: false,
             dnssec_ok: false,
-        }
+        };
+        Question { asked, upstreams: vec!["192.0.2.53:53".parse().unwrap()] }
     }
 
     fn answer(ttl: u32) -> Message {
@@ -165,8 +174,11 @@ mod tests {
         let later = now + Duration::from_secs(4);
         assert_eq!(cache.get(&asked("A.Example."), later).unwrap().answers[0].ttl, 6);
         assert!(cache.get(&asked("b.example."), later).is_none());
-        let signed = Asked { dnssec_ok: true, ..asked("a.example.") };
+        let mut signed = asked("a.example.");
+        signed.asked.dnssec_ok = true;
         assert!(cache.get(&signed, later).is_none());
+        let of_others = Question { upstreams: Vec::new(), ..asked("a.example.") };
+        assert!(cache.get(&of_others, later).is_none());
         assert!(cache.get(&asked("a.example."), now + Duration::from_secs(10)).is_none());
     }
 

@@ -13,7 +13,7 @@ use hickory_proto::op::Message;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::cache::{Asked, Cache};
+use crate::cache::{Asked, Cache, Question};
 use crate::exchange::exchange;
 use crate::message::Transport;
 use crate::rules::NameRules;
@@ -35,7 +35,7 @@ pub(crate) struct Forwarder {
 #[derive(Default)]
 struct SharedState {
     cache: Mutex<Cache>,
-    flights: Mutex<HashMap<(Asked, Transport), Flight>>,
+    flights: Mutex<HashMap<(Question, Transport), Flight>>,
 }
 
 impl Forwarder {
@@ -50,38 +50,40 @@ impl Forwarder {
 
     /// The answer; None when there is no resolver that answers, or too much to ask at once.
     pub(crate) async fn ask(&self, asked: Asked, transport: Transport) -> Option<Message> {
-        if let Some(message) = lock(&self.shared.cache).get(&asked, Instant::now()) {
+        let named = self.rules.borrow().upstreams(&asked.query.name).map(<[SocketAddr]>::to_vec);
+        let upstreams = named.unwrap_or_else(|| self.upstreams.borrow().clone());
+        let question = Question { asked, upstreams };
+        if let Some(message) = lock(&self.shared.cache).get(&question, Instant::now()) {
             return Some(message);
         }
-        let flight = self.flight(asked, transport)?;
+        let flight = self.flight(question, transport)?;
         flight.await.map(|message| Message::clone(&message))
     }
 
     /// The exchange under way for this question, or a new one.
-    fn flight(&self, asked: Asked, transport: Transport) -> Option<Flight> {
+    fn flight(&self, question: Question, transport: Transport) -> Option<Flight> {
         let mut flights = lock(&self.shared.flights);
         let room = flights.len() < EXCHANGES_MAX;
-        match flights.entry((asked, transport)) {
+        match flights.entry((question, transport)) {
             Entry::Occupied(under_way) => Some(under_way.get().clone()),
             Entry::Vacant(_) if !room => None,
             Entry::Vacant(place) => {
-                let asked = place.key().0.clone();
+                let question = place.key().0.clone();
                 // A task of its own: the client that asked first may be gone before the answer.
-                let task = tokio::spawn(self.clone().fly(asked, transport));
+                let task = tokio::spawn(self.clone().fly(question, transport));
                 let flight = async { task.await.ok().flatten() }.boxed().shared();
                 Some(place.insert(flight).clone())
             }
         }
     }
 
-    async fn fly(self, asked: Asked, transport: Transport) -> Answer {
-        let named = self.rules.borrow().upstreams(&asked.query.name).map(<[SocketAddr]>::to_vec);
-        let upstreams = named.unwrap_or_else(|| self.upstreams.borrow().clone());
-        let answer = exchange(&upstreams, &asked, transport).await.map(Arc::new);
+    async fn fly(self, question: Question, transport: Transport) -> Answer {
+        let answer = exchange(&question.upstreams, &question.asked, transport).await.map(Arc::new);
         if let Some(message) = &answer {
-            lock(&self.shared.cache).insert(asked.clone(), message.clone(), Instant::now());
+            let now = Instant::now();
+            lock(&self.shared.cache).insert(question.clone(), message.clone(), now);
         }
-        lock(&self.shared.flights).remove(&(asked, transport));
+        lock(&self.shared.flights).remove(&(question, transport));
         answer
     }
 }

@@ -30,6 +30,7 @@ struct Server {
     datagrams: SocketAddr,
     streams: SocketAddr,
     zone: watch::Sender<Zone>,
+    upstreams: watch::Sender<Vec<SocketAddr>>,
     asked: Arc<AtomicUsize>,
     _tasks: JoinSet<()>,
 }
@@ -42,15 +43,15 @@ impl Server {
         let (datagrams, streams) = (addresses.next().unwrap(), addresses.next().unwrap());
         drop(addresses);
         let (zone, reader) = watch::channel(zone);
-        let (_, upstreams) = watch::channel(vec![upstream]);
+        let (upstreams, upstreams_reader) = watch::channel(vec![upstream]);
         let mut named = NameRules::default();
         named.add_host("host.docker.internal", "172.18.0.1".parse().unwrap());
         named.add_alias("host.kd.internal", "host.docker.internal");
         let (_, rules) = watch::channel(named);
-        let forwarder = Forwarder::new(upstreams, rules.clone());
+        let forwarder = Forwarder::new(upstreams_reader, rules.clone());
         let resolver = Resolver::new(reader, rules, forwarder);
         serve(listeners, Arc::new(resolver), &mut tasks);
-        Server { datagrams, streams, zone, asked, _tasks: tasks }
+        Server { datagrams, streams, zone, upstreams, asked, _tasks: tasks }
     }
 
     async fn over_udp(&self, message: &Message) -> Message {
@@ -340,4 +341,19 @@ async fn the_users_machine_has_a_name() {
     server.check("host.docker.internal.", RecordType::AAAA, ok, &[]).await;
     let both = ["host.docker.internal.", "172.18.0.1"];
     server.check("host.kd.internal.", RecordType::A, ok, &both).await;
+}
+
+#[tokio::test]
+async fn other_resolvers_are_asked_anew() {
+    let server = Server::start(zone(&[])).await;
+    let question = question("unknown.example.", RecordType::A);
+    for _ in 0..2 {
+        let denied = server.over_udp(&question).await.metadata.response_code;
+        assert_eq!(denied, ResponseCode::NXDomain);
+    }
+    assert_eq!(server.asked.load(Ordering::SeqCst), 1, "the denial is kept");
+    let (other, asked, _tasks) = upstream().await;
+    server.upstreams.send(vec![other]).unwrap();
+    server.over_udp(&question).await;
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "the others may know the name");
 }
