@@ -3,5 +3,6 @@
 
 mod pod_network;
 mod policies;
+mod sctp;
 mod services;
 mod world;
