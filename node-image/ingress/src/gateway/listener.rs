@@ -8,7 +8,7 @@ use rustls::sign::CertifiedKey;
 use serde_json::{Value, json};
 
 use super::condition::Condition;
-use super::{GROUP, Ports, World, grant};
+use super::{GROUP, Ports, RouteKind, World, grant};
 use crate::ingresses::list;
 use crate::route::HostPattern;
 
@@ -23,7 +23,7 @@ pub(super) struct Listener {
     /// Routes attached to it.
     pub attached: usize,
     allowed: Allowed,
-    takes_http_routes: bool,
+    takes: Vec<RouteKind>,
     accepted: Condition,
     resolved: Condition,
     conflicted: Option<Condition>,
@@ -48,21 +48,22 @@ pub(super) fn read(
     let protocol = listener["protocol"].as_str().unwrap_or_default();
     let kinds = &listener["allowedRoutes"]["kinds"];
     let named = list(kinds).count();
-    let known = list(kinds).filter(|kind| is_http_route(kind)).count();
+    let known: Vec<RouteKind> = list(kinds).filter_map(route_kind).collect();
+    let all_are_known = known.len() == named;
     let mut read = Listener {
         name: listener["name"].as_str().unwrap_or_default().to_owned(),
         port,
         host,
         attached: 0,
         allowed: allowed(gateway, &listener["allowedRoutes"]["namespaces"]),
-        takes_http_routes: named == 0 || known > 0,
+        takes: if named == 0 { RouteKind::ALL.to_vec() } else { known },
         accepted: accepted(world, port, protocol, &listener["tls"]),
         resolved: Condition::yes("ResolvedRefs", "ResolvedRefs", "all references are resolved"),
         conflicted: None,
     };
-    if known < named {
-        read.resolved =
-            Condition::no("ResolvedRefs", "InvalidRouteKinds", "only HTTPRoutes are served");
+    if !all_are_known {
+        let message = "only HTTPRoutes and GRPCRoutes are served";
+        read.resolved = Condition::no("ResolvedRefs", "InvalidRouteKinds", message);
     }
     let mut keys = Vec::new();
     if protocol == "HTTPS" {
@@ -82,8 +83,9 @@ pub(super) fn read(
     read
 }
 
-fn is_http_route(kind: &Value) -> bool {
-    kind["kind"] == "HTTPRoute" && kind["group"].as_str().is_none_or(|group| group == GROUP)
+fn route_kind(value: &Value) -> Option<RouteKind> {
+    let is_ours = value["group"].as_str().is_none_or(|group| group == GROUP);
+    RouteKind::ALL.into_iter().find(|kind| is_ours && value["kind"] == kind.name())
 }
 
 fn accepted(world: &World<'_>, port: u16, protocol: &str, tls: &Value) -> Condition {
@@ -152,8 +154,8 @@ impl Listener {
         self.accepted.status && has_certificate && self.conflicted.is_none()
     }
 
-    /// Whether an HTTPRoute of a namespace may attach.
-    pub(super) fn allows(&self, view: &View, namespace: &str) -> bool {
+    /// Whether a route of a namespace may attach.
+    pub(super) fn allows(&self, view: &View, kind: RouteKind, namespace: &str) -> bool {
         let of_namespace = match &self.allowed {
             Allowed::All => true,
             Allowed::Same(own) => **own == *namespace,
@@ -162,14 +164,11 @@ impl Listener {
                 .object(&resources::NAMESPACES, &Key::cluster(namespace))
                 .is_some_and(|object| selects(selector, &object.metadata.labels)),
         };
-        of_namespace && self.takes_http_routes
+        of_namespace && self.takes.contains(&kind)
     }
 
     pub(super) fn supported_kinds(&self) -> Value {
-        match self.takes_http_routes {
-            true => json!([{"group": GROUP, "kind": "HTTPRoute"}]),
-            false => json!([]),
-        }
+        self.takes.iter().map(|kind| json!({"group": GROUP, "kind": kind.name()})).collect()
     }
 
     pub(super) fn conditions(&self, world: &World<'_>) -> Vec<Condition> {

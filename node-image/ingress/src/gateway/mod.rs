@@ -1,4 +1,4 @@
-//! The Gateway API: Gateways of our classes, their listeners, and the HTTPRoutes attached to them
+//! The Gateway API: Gateways of our classes, their listeners, and the routes attached to them
 //! (<https://gateway-api.sigs.k8s.io/reference/spec/>). Its kinds are there when the user has installed
 //! their definitions.
 
@@ -76,14 +76,44 @@ pub(crate) fn http_routes() -> Resource {
     resource("v1", "httproutes", "HTTPRoute", true)
 }
 
+/// `grpcroutes`.
+pub(crate) fn grpc_routes() -> Resource {
+    resource("v1", "grpcroutes", "GRPCRoute", true)
+}
+
 /// `referencegrants`.
 pub(crate) fn reference_grants() -> Resource {
     resource("v1beta1", "referencegrants", "ReferenceGrant", true)
 }
 
 /// All kinds.
-pub(crate) fn kinds() -> [Resource; 4] {
-    [gateway_classes(), gateways(), http_routes(), reference_grants()]
+pub(crate) fn kinds() -> [Resource; 5] {
+    [gateway_classes(), gateways(), http_routes(), grpc_routes(), reference_grants()]
+}
+
+/// A kind of routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RouteKind {
+    Http,
+    Grpc,
+}
+
+impl RouteKind {
+    const ALL: [RouteKind; 2] = [RouteKind::Http, RouteKind::Grpc];
+
+    fn name(self) -> &'static str {
+        match self {
+            RouteKind::Http => "HTTPRoute",
+            RouteKind::Grpc => "GRPCRoute",
+        }
+    }
+
+    fn resource(self) -> Resource {
+        match self {
+            RouteKind::Http => http_routes(),
+            RouteKind::Grpc => grpc_routes(),
+        }
+    }
 }
 
 /// The kinds that are served now: those whose definition is established and has the version.

@@ -1,4 +1,4 @@
-//! HTTPRoutes: which listeners they attach to, and what their status says.
+//! Routes: which listeners they attach to, and what their status says.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::condition::{Condition, conditions};
 use super::gateways::Gateway;
 use super::rule::{Rules, rules};
-use super::{GROUP, Ports, World, http_routes};
+use super::{GROUP, Ports, RouteKind, World};
 use crate::CONTROLLER;
 use crate::compile::Write;
 use crate::ingresses::list;
@@ -20,10 +20,15 @@ pub(super) fn attach(
     gateways: &mut [Gateway],
     ports: &mut Ports,
 ) -> Vec<Write> {
-    let resource = http_routes();
-    let objects: Vec<Arc<Object>> = world.view.objects(&resource, None).cloned().collect();
+    let of_kind = |kind: RouteKind| {
+        let objects: Vec<Arc<Object>> =
+            world.view.objects(&kind.resource(), None).cloned().collect();
+        objects.into_iter().map(move |object| (kind, object))
+    };
+    let objects: Vec<(RouteKind, Arc<Object>)> =
+        RouteKind::ALL.into_iter().flat_map(of_kind).collect();
     let mut writes = Vec::new();
-    for object in objects {
+    for (kind, object) in objects {
         let Some(route) = object.decode::<Value>() else { continue };
         if object.metadata.is_deleting() {
             continue;
@@ -32,16 +37,25 @@ pub(super) fn attach(
         let mut rules_of_route = None;
         for parent in list(&route["spec"]["parentRefs"]) {
             let Some(gateway) = gateway_of(&object, parent, gateways) else { continue };
-            let rules = rules_of_route.get_or_insert_with(|| rules(world, &object, &route));
+            let rules = rules_of_route.get_or_insert_with(|| rules(world, kind, &object, &route));
             let accepted = match &rules.unsupported {
                 Some(what) => Condition::no("Accepted", "UnsupportedValue", what.clone()),
-                None => attach_to(world, &object, &route, parent, gateway, rules, ports),
+                None => {
+                    let route = Route { kind, object: &object, value: &route };
+                    attach_to(world, &route, parent, gateway, rules, ports)
+                }
             };
             parents.push((parent, [accepted, rules.resolved.clone()]));
         }
-        writes.extend(status(world, &object, &route, &parents));
+        writes.extend(status(world, kind, &object, &route, &parents));
     }
     writes
+}
+
+struct Route<'a> {
+    kind: RouteKind,
+    object: &'a Object,
+    value: &'a Value,
 }
 
 fn gateway_of<'g>(
@@ -59,8 +73,7 @@ fn gateway_of<'g>(
 /// Attaches a route to the listeners that a reference means, and tells whether one takes it.
 fn attach_to(
     world: &World<'_>,
-    object: &Object,
-    route: &Value,
+    route: &Route<'_>,
     parent: &Value,
     gateway: &mut Gateway,
     rules: &Rules,
@@ -79,13 +92,13 @@ fn attach_to(
     let mut allowing = [first]
         .into_iter()
         .chain(named)
-        .filter(|listener| listener.allows(world.view, &object.metadata.namespace));
+        .filter(|l| l.allows(world.view, route.kind, &route.object.metadata.namespace));
     let Some(first) = allowing.next() else {
         return no("NotAllowedByListeners", "no listener lets the route attach");
     };
     let mut is_attached = false;
     for listener in [first].into_iter().chain(allowing) {
-        let hosts = hosts(route, &listener.host);
+        let hosts = hosts(route.value, &listener.host);
         if hosts.is_empty() {
             continue;
         }
@@ -118,6 +131,7 @@ fn hosts(route: &Value, listener: &HostPattern) -> Vec<HostPattern> {
 /// What is said to the parents that are ours; what others say stays.
 fn status(
     world: &World<'_>,
+    kind: RouteKind,
     object: &Object,
     route: &Value,
     parents: &[(&Value, [Condition; 2])],
@@ -133,5 +147,5 @@ fn status(
     });
     let wanted: Vec<Value> = others.chain(ours).collect();
     let is_right = list(before).eq(&wanted);
-    (!is_right).then(|| Write::status(http_routes(), object, json!({"parents": wanted})))
+    (!is_right).then(|| Write::status(kind.resource(), object, json!({"parents": wanted})))
 }

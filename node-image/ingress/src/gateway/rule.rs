@@ -1,4 +1,4 @@
-//! The rules of an HTTPRoute.
+//! The rules of a route.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,13 @@ use serde_json::Value;
 
 use super::condition::Condition;
 use super::filter::{Filters, filters};
-use super::{World, grant};
+use super::{RouteKind, World, grant};
 use crate::backends::{Missing, PortName};
 use crate::ingresses::list;
-use crate::route::{Action, Backend, Match, PathMatch, Rule, Target, TextMatch, whole};
+use crate::route::{Action, Backend, Match, PathMatch, Protocol, Rule, Target, TextMatch, whole};
+
+/// Any service, or any method of one.
+const ANY_PART: &str = "[^/]+";
 
 /// What becomes of a route.
 pub(super) struct Rules {
@@ -34,14 +37,20 @@ pub(super) enum Trouble {
 /// What reads a route's parts.
 pub(super) struct Reader<'w, 'a> {
     pub world: &'w mut World<'a>,
+    pub kind: RouteKind,
     pub namespace: &'w str,
     pub resolved: Condition,
 }
 
 /// Reads the rules of a route.
-pub(super) fn rules(world: &mut World<'_>, object: &Object, route: &Value) -> Rules {
+pub(super) fn rules(
+    world: &mut World<'_>,
+    kind: RouteKind,
+    object: &Object,
+    route: &Value,
+) -> Rules {
     let resolved = Condition::yes("ResolvedRefs", "ResolvedRefs", "all references are resolved");
-    let mut reader = Reader { world, namespace: &object.metadata.namespace, resolved };
+    let mut reader = Reader { world, kind, namespace: &object.metadata.namespace, resolved };
     let mut all = Vec::new();
     let mut unsupported = None;
     for rule in list(&route["spec"]["rules"]) {
@@ -62,7 +71,10 @@ impl Reader<'_, '_> {
         let matches: Vec<&Value> = list(&rule["matches"]).collect();
         let matches = if matches.is_empty() { none.iter().collect() } else { matches };
         for matched in matches {
-            let matches = request_match(matched)?;
+            let matches = match self.kind {
+                RouteKind::Http => request_match(matched)?,
+                RouteKind::Grpc => call_match(matched)?,
+            };
             let Filters { request_headers, response_headers, redirect, rewrite, mirrors } =
                 filters(self, &rule["filters"], &matches.path)?;
             let action = Action {
@@ -113,7 +125,7 @@ impl Reader<'_, '_> {
         }
         let namespace = reference["namespace"].as_str().unwrap_or(self.namespace);
         let key = Key::new(namespace, reference["name"].as_str().unwrap_or_default());
-        if !grant::allows(self.world.view, "HTTPRoute", self.namespace, "Service", &key) {
+        if !grant::allows(self.world.view, self.kind.name(), self.namespace, "Service", &key) {
             return no("RefNotPermitted", format!("no ReferenceGrant permits the Service {key}"));
         }
         let port = reference["port"].as_u64().and_then(|port| u16::try_from(port).ok());
@@ -121,6 +133,10 @@ impl Reader<'_, '_> {
             return Err(Trouble::Unsupported(format!("the port of the Service {key} is missing")));
         };
         match self.world.services.backend(&key, PortName::Number(port)) {
+            // gRPC is HTTP/2, whatever the Service says.
+            Ok(backend) if self.kind == RouteKind::Grpc && backend.protocol == Protocol::Http => {
+                Ok(Backend { protocol: Protocol::Http2, ..backend })
+            }
             Ok(backend) => Ok(backend),
             Err(Missing::Service) => {
                 no("BackendNotFound", format!("the Service {key} does not exist"))
@@ -142,6 +158,40 @@ fn request_match(matched: &Value) -> Result<Match, String> {
     };
     let method = matched["method"].as_str().map(|method| Method::from_bytes(method.as_bytes()));
     let method = method.transpose().map_err(|error| error.to_string())?;
+    let headers = header_matches(matched)?;
+    let mut query: Vec<(String, TextMatch)> = Vec::new();
+    for parameter in list(&matched["queryParams"]) {
+        let (name, value) = text_match(parameter)?;
+        if query.iter().all(|(known, _)| *known != name) {
+            query.push((name, value));
+        }
+    }
+    Ok(Match { path, method, headers, query })
+}
+
+/// A call of gRPC is a POST to `/SERVICE/METHOD`.
+fn call_match(matched: &Value) -> Result<Match, String> {
+    let method = &matched["method"];
+    let (service, name) = (method["service"].as_str(), method["method"].as_str());
+    let path = match (method["type"].as_str().unwrap_or("Exact"), service, name) {
+        (_, None, None) => PathMatch::default(),
+        ("Exact", Some(service), Some(name)) => PathMatch::Exact(format!("/{service}/{name}")),
+        ("Exact", Some(service), None) => PathMatch::prefix(&format!("/{service}")),
+        ("Exact", None, Some(name)) => pattern(ANY_PART, &regex::escape(name))?,
+        ("RegularExpression", service, name) => {
+            pattern(service.unwrap_or(ANY_PART), name.unwrap_or(ANY_PART))?
+        }
+        (other, ..) => return Err(format!("methods of type {other} are not served")),
+    };
+    Ok(Match { path, headers: header_matches(matched)?, ..Match::default() })
+}
+
+fn pattern(service: &str, name: &str) -> Result<PathMatch, String> {
+    let pattern = whole(&format!("/(?:{service})/(?:{name})"));
+    pattern.map(PathMatch::Pattern).map_err(|error| error.to_string())
+}
+
+fn header_matches(matched: &Value) -> Result<Vec<(HeaderName, TextMatch)>, String> {
     let mut headers: Vec<(HeaderName, TextMatch)> = Vec::new();
     for header in list(&matched["headers"]) {
         let (name, value) = text_match(header)?;
@@ -151,14 +201,7 @@ fn request_match(matched: &Value) -> Result<Match, String> {
             headers.push((name, value));
         }
     }
-    let mut query: Vec<(String, TextMatch)> = Vec::new();
-    for parameter in list(&matched["queryParams"]) {
-        let (name, value) = text_match(parameter)?;
-        if query.iter().all(|(known, _)| *known != name) {
-            query.push((name, value));
-        }
-    }
-    Ok(Match { path, method, headers, query })
+    Ok(headers)
 }
 
 fn text_match(condition: &Value) -> Result<(String, TextMatch), String> {

@@ -290,3 +290,38 @@ fn addresses_can_be_asked_for() {
     let name = json!([{"type": "Hostname", "value": "a.com"}]);
     check(name, "False/Invalid", "False/UnsupportedAddress", json!([]));
 }
+
+#[test]
+fn calls_of_grpc() {
+    let rule = |method: Value, service: &str| json!({"matches": [{"method": method}], "backendRefs": to(service)});
+    let headers = json!([{"name": "version", "value": "2"}]);
+    let rules = json!({"rules": [
+        rule(json!({"service": "a.Echo", "method": "One"}), "one"),
+        rule(json!({"service": "a.Echo"}), "two"),
+        rule(json!({"method": "Ping"}), "three"),
+        rule(json!({"type": "RegularExpression", "service": "b[.]V[0-9]+"}), "one"),
+        {"matches": [{"headers": headers}], "backendRefs": to("two")}]});
+    let mut route = route("a", rules);
+    route["kind"] = "GRPCRoute".into();
+    let all = compiled(&[gateway(json!([http(json!({}))])), route], &[]);
+    let check = |path: &str, headers: &[(&str, &str)], expect: &str| {
+        assert_eq!(asks(&all, 80, &format!("POST a.com{path}"), headers), expect, "{path}");
+    };
+    check("/a.Echo/One", &[], "1");
+    check("/a.Echo/Two", &[], "2");
+    check("/x.Y/Ping", &[], "3");
+    check("/b.V17/Any", &[], "1");
+    check("/b.VX/Any", &[], "404");
+    check("/b.VX/Any", &[("version", "2")], "2");
+    let expect = ["Accepted=True/Accepted", "ResolvedRefs=True/ResolvedRefs"];
+    assert_eq!(said(&all, "GRPCRoute", "/parents/0/conditions"), expect);
+    let action = all.table.ports[&80].routes.actions().next().unwrap();
+    let protocol = action.targets[0].backend.as_ref().unwrap().protocol;
+    assert_eq!(protocol, crate::route::Protocol::Http2);
+    let only = json!({"allowedRoutes": {"kinds": [{"kind": "HTTPRoute"}]}});
+    let mut route = self::route("a", json!({}));
+    route["kind"] = "GRPCRoute".into();
+    let all = compiled(&[gateway(json!([http(only)])), route], &[]);
+    let told = said(&all, "GRPCRoute", "/parents/0/conditions");
+    assert_eq!(told[0], "Accepted=False/NotAllowedByListeners");
+}

@@ -333,13 +333,13 @@ pub(super) const ROLES: &[RoleRow] = &[
             Resources(
                 "list watch",
                 "gateway.networking.k8s.io",
-                "gateways httproutes referencegrants",
+                "gateways grpcroutes httproutes referencegrants",
             ),
             Resources("create list watch", "gateway.networking.k8s.io", "gatewayclasses"),
             Resources(
                 "patch",
                 "gateway.networking.k8s.io",
-                "gatewayclasses/status gateways/status httproutes/status",
+                "gatewayclasses/status gateways/status grpcroutes/status httproutes/status",
             ),
         ],
     ),
