@@ -6,11 +6,14 @@ use std::sync::Arc;
 use super::ServicePort;
 use super::rules::FrontendKey;
 
+/// A Service, and a port of it.
+type Claim = (Arc<str>, Arc<ServicePort>);
+
 /// The ports that owners want.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     /// By the owners' names.
-    ports: HashMap<FrontendKey, Vec<(Arc<str>, Arc<ServicePort>)>>,
+    ports: HashMap<FrontendKey, Vec<Claim>>,
     owners: HashMap<Arc<str>, Vec<FrontendKey>>,
 }
 
