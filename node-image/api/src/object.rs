@@ -268,11 +268,7 @@ const NAME_LEN_MAX: usize = 63;
 /// The name that `generateName` stands for: the base, cut so that the name fits into 63 characters,
 /// and five letters chosen by `random`.
 pub fn generated_name(base: &str, mut random: u64) -> String {
-    let mut end = base.len().min(NAME_LEN_MAX - SUFFIX_LEN);
-    while !base.is_char_boundary(end) {
-        end -= 1;
-    }
-    let mut name = base[..end].to_owned();
+    let mut name = base[..base.floor_char_boundary(NAME_LEN_MAX - SUFFIX_LEN)].to_owned();
     for _ in 0..SUFFIX_LEN {
         let letters = SUFFIX_ALPHABET.len() as u64;
         name.push(SUFFIX_ALPHABET[(random % letters) as usize] as char);

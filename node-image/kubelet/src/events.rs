@@ -104,11 +104,7 @@ impl Recorder {
     }
 
     fn record(&self, object: ObjectReference, kind: EventType, reason: &str, mut message: String) {
-        let mut end = message.len().min(MESSAGE_BYTES_MAX);
-        while !message.is_char_boundary(end) {
-            end -= 1;
-        }
-        message.truncate(end);
+        message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
         let namespace = object.namespace.clone().unwrap_or_else(|| "default".into());
         let now = Timestamp::now();
         let event = Event {

@@ -42,11 +42,7 @@ pub fn kernel_hostname(pod: &Pod, cluster_domain: &str) -> Result<String, String
 }
 
 fn truncated(name: &str) -> String {
-    let mut end = name.len().min(HOSTNAME_BYTES_MAX);
-    while !name.is_char_boundary(end) {
-        end -= 1;
-    }
-    name[..end].trim_end_matches(['-', '.']).to_owned()
+    name[..name.floor_char_boundary(HOSTNAME_BYTES_MAX)].trim_end_matches(['-', '.']).to_owned()
 }
 
 /// /etc/hosts of a pod with its own network.

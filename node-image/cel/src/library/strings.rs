@@ -88,10 +88,7 @@ fn last_index_of(_: &mut Context<'_>, args: &[Value]) -> Outcome {
         return Ok(Value::Int(characters(&text[..end])));
     }
     // A match may begin at the last place, and reach beyond it.
-    let mut reach = (end + wanted.len()).min(text.len());
-    while !text.is_char_boundary(reach) {
-        reach += 1;
-    }
+    let reach = text.ceil_char_boundary(end + wanted.len());
     let found = text[..reach].rmatch_indices(wanted).map(|(place, _)| place).find(|p| *p <= end);
     Ok(Value::Int(found.map_or(-1, |place| characters(&text[..place]))))
 }

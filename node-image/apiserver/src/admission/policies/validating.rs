@@ -123,11 +123,7 @@ struct Annotations(BTreeMap<String, Vec<String>>);
 
 impl Annotations {
     fn add(&mut self, policy: &str, key: String, mut value: String) {
-        let mut end = ANNOTATION_MAX.min(value.len());
-        while !value.is_char_boundary(end) {
-            end -= 1;
-        }
-        value.truncate(end);
+        value.truncate(value.floor_char_boundary(ANNOTATION_MAX));
         let values = self.0.entry(format!("{policy}/{key}")).or_default();
         if !values.contains(&value) {
             values.push(value);
