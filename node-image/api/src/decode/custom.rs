@@ -35,7 +35,7 @@ pub(super) fn decode(
     check_type(&object, kind, body)?;
     let subject = Subject { kind: &kind.kind, version: &kind.version };
     match shaped(&mut object, custom) {
-        Ok(unknown) => report.strict.extend(unknown),
+        Ok(paths) => report.strict.extend(unknown_fields(&paths)),
         Err(why) => return Err(subject.cannot_be_handled(&why)),
     }
     let warnings = subject.judge(report, validation)?;
@@ -44,8 +44,37 @@ pub(super) fn decode(
 
 /// Brings an object that was not decoded (the result of a patch) into its kind's form.
 pub(super) fn normalize(mut object: Value, custom: &CustomKind) -> Result<Normalized, String> {
-    let unknown = shaped(&mut object, custom)?;
+    let unknown = unknown_fields(&shaped(&mut object, custom)?);
     Ok(Normalized { object, unknown })
+}
+
+/// Reads an applied configuration as it is written; the error is about its syntax.
+pub(super) fn read_applied(
+    body: &[u8],
+    custom: &CustomKind,
+    report: &mut Report,
+) -> Result<Value, String> {
+    let object = read_yaml(body, report)?;
+    // A wrong type is told when the configuration has become an object.
+    if let Ok(paths) = shaped(&mut object.clone(), custom) {
+        report.unknown = paths;
+    }
+    Ok(object)
+}
+
+/// The line of the key that is the nth to occur twice in its mapping, as Go's YAML says it.
+pub(super) fn duplicate_key(body: &[u8], nth: usize) -> Option<String> {
+    let mut report = Report { duplicates_left: Some(nth), ..Report::default() };
+    let seed = AnySeed { here: &Here::ROOT, report: &mut report };
+    let error = seed.deserialize(serde_yaml::Deserializer::from_slice(body)).err()?;
+    let (line, key) = (error.location()?.line(), report.last_key?);
+    Some(format!("line {line}: key {key:?} already set in map"))
+}
+
+fn read_yaml(body: &[u8], report: &mut Report) -> Result<Value, String> {
+    let seed = AnySeed { here: &Here::ROOT, report };
+    let yaml = serde_yaml::Deserializer::from_slice(body);
+    seed.deserialize(yaml).map_err(|error| error.to_string())
 }
 
 /// Metadata in the form in which Go would write it, and the paths in it that have no type; or why
@@ -61,7 +90,7 @@ pub(crate) fn typed_metadata(metadata: &Value) -> Result<(Value, Vec<String>), S
     }
 }
 
-/// Types the metadata and drops what is unknown, and says what that was.
+/// Types the metadata and drops what is unknown; returns the paths of that.
 fn shaped(object: &mut Value, custom: &CustomKind) -> Result<Vec<String>, String> {
     let mut unknown = Vec::new();
     let path = Path::new("metadata");
@@ -71,7 +100,11 @@ fn shaped(object: &mut Value, custom: &CustomKind) -> Result<Vec<String>, String
         unknown.extend(paths.iter().map(|field| path.child(field).to_string()));
     }
     unknown.extend(custom.shape(object).map_err(|error| error.to_string())?);
-    Ok(unknown.into_iter().map(|path| format!("unknown field {path:?}")).collect())
+    Ok(unknown)
+}
+
+fn unknown_fields(paths: &[String]) -> Vec<String> {
+    paths.iter().map(|path| format!("unknown field {path:?}")).collect()
 }
 
 /// The outer error is about the encoding, the inner one about the syntax.
@@ -80,17 +113,14 @@ fn read(
     encoding: Encoding,
     report: &mut Report,
 ) -> Result<Result<Value, String>, Status> {
-    let seed = AnySeed { here: &Here::ROOT, report };
     Ok(match encoding {
         Encoding::Json => {
+            let seed = AnySeed { here: &Here::ROOT, report };
             let mut json = serde_json::Deserializer::from_slice(body);
             let object = seed.deserialize(&mut json);
             object.and_then(|object| json.end().map(|()| object)).map_err(json_error)
         }
-        Encoding::Yaml => {
-            let yaml = serde_yaml::Deserializer::from_slice(body);
-            seed.deserialize(yaml).map_err(|error| error.to_string())
-        }
+        Encoding::Yaml => read_yaml(body, report),
         Encoding::Protobuf => {
             let text = "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml";
             return Err(Status::failure(415, "UnsupportedMediaType", text));
@@ -177,14 +207,51 @@ impl<'de> Visitor<'de> for AnySeed<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
-        while let Some(key) = access.next_key::<String>()? {
-            if map.contains_key(&key) {
-                self.report.duplicate(self.here, &key);
-            }
+        while let Some(key) =
+            access.next_key_seed(KeySeed { map: &map, here: self.here, report: self.report })?
+        {
             let place = self.here.key(&key);
             let value = access.next_value_seed(AnySeed { here: &place, report: self.report })?;
             map.insert(key, value);
         }
         Ok(Value::Object(map))
+    }
+}
+
+/// Reads a key; may fail at one that is there already, so that the error tells its place.
+struct KeySeed<'p, 'r, 'm> {
+    map: &'m Map<String, Value>,
+    here: &'p Here<'p>,
+    report: &'r mut Report,
+}
+
+impl<'de> DeserializeSeed<'de> for KeySeed<'_, '_, '_> {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for KeySeed<'_, '_, '_> {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<String, E> {
+        if self.map.contains_key(key) {
+            self.report.duplicate(self.here, key);
+            match &mut self.report.duplicates_left {
+                Some(0) => {
+                    self.report.last_key = Some(key.to_owned());
+                    return Err(E::custom("this key occurs twice"));
+                }
+                Some(left) => *left -= 1,
+                None => {}
+            }
+        }
+        Ok(key.to_owned())
     }
 }

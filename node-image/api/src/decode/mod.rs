@@ -2,6 +2,7 @@
 //! refuses wrong types, reports unknown and duplicate fields, drops them, and gives the object the
 //! form in which Go would write it again (empty optional fields gone, empty structs there).
 
+mod applied;
 mod custom;
 mod report;
 mod visitor;
@@ -12,7 +13,8 @@ use serde::de::DeserializeSeed;
 use serde_json::{Map, Value};
 
 use crate::kind::split_api_version;
-use crate::{Kind, Object, Status, patch, protobuf, schema};
+use crate::{Kind, Object, Status, protobuf, schema};
+pub use applied::decode_applied;
 pub(crate) use custom::typed_metadata;
 use report::{Here, Report};
 use visitor::Seed;
@@ -128,41 +130,6 @@ pub fn decode_options(body: &[u8], encoding: Encoding, kind: &str) -> Result<Val
     }
     Subject { kind, version: "v1" }.judge(report, FieldValidation::Ignore)?;
     Ok(object)
-}
-
-/// Reads the configuration of a server-side apply: as written, nothing filled in or left out.
-/// Unknown fields are refused whatever `validation` says, because nobody could own them.
-pub fn decode_applied(
-    body: &[u8],
-    kind: &Kind,
-    validation: FieldValidation,
-) -> Result<Decoded, Status> {
-    check_size(body)?;
-    let gvk = (kind.group.as_str(), kind.version.as_str(), kind.kind.as_str());
-    let (object, report) = read(body, Encoding::Yaml, gvk, Shape::AsWritten)
-        .map_err(|why| Status::bad_request(format!("error decoding YAML: {why}")))?;
-    check_type(&object, gvk)?;
-    let ambiguous = || patch::ambiguous(&object, &schema::for_kind(kind)?);
-    if let Some(why) = undeclared(&report).or_else(ambiguous) {
-        let (place, (group, version, name)) = (place_of(&object), gvk);
-        let why = format!(
-            "failed to create typed patch object ({place}; {group}/{version}, Kind={name}): {why}"
-        );
-        return Err(Status::failure(500, "", why));
-    }
-    let warnings = Subject { kind: gvk.2, version: gvk.1 }.judge(report, validation)?;
-    Ok(Decoded { object, warnings })
-}
-
-/// Why a configuration has no type.
-fn undeclared(report: &Report) -> Option<String> {
-    let path = report.unknown.as_ref()?;
-    Some(format!(".{path}: field not declared in schema"))
-}
-
-/// `namespace/name`, as they were sent.
-fn place_of(object: &Value) -> String {
-    format!("{}/{}", object.namespace(), object.name())
 }
 
 /// An object after a patch, in the form in which Go would write it.

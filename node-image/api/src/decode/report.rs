@@ -11,10 +11,14 @@ const STRICT_ERRORS_MAX: usize = 100;
 pub(super) struct Report {
     /// Unknown and duplicate fields, each once.
     pub(super) strict: Vec<String>,
-    /// The path of the first unknown field.
-    pub(super) unknown: Option<String>,
+    /// The paths of unknown fields.
+    pub(super) unknown: Vec<String>,
     /// The paths of unknown and duplicate fields.
     pub(super) paths: Vec<String>,
+    /// How many duplicate fields may still come before reading ends with an error at the next.
+    pub(super) duplicates_left: Option<usize>,
+    /// The key at which reading ended so.
+    pub(super) last_key: Option<String>,
     /// The first value of a wrong type.
     pub(super) wrong: Option<String>,
 }
@@ -23,7 +27,9 @@ impl Report {
     pub(super) fn unknown(&mut self, here: &Here<'_>, field: &str) {
         let path = here.path_of(field);
         self.strict(format!("unknown field {path:?}"), &path);
-        self.unknown.get_or_insert(path);
+        if self.unknown.len() < STRICT_ERRORS_MAX {
+            self.unknown.push(path);
+        }
     }
 
     pub(super) fn duplicate(&mut self, here: &Here<'_>, field: &str) {

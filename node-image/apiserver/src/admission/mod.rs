@@ -33,7 +33,7 @@ use crate::authz::{EscalationCheck, UnionAuthorizer};
 use crate::config::Random;
 use crate::request::{AdmissionAttributes, AdmissionPlugin, Reader};
 use crate::webhook::WebhookClients;
-pub(crate) use policies::expression_warnings;
+pub(crate) use policies::{expression_errors, expression_warnings};
 pub(crate) use webhooks::KindSource;
 
 /// What the plugins need.

@@ -26,10 +26,15 @@ pub(crate) fn encode_as(object: &Value, api_version: &str) -> Bytes {
 /// The bytes of a stored object with its resourceVersion.
 pub(crate) fn object(stored: &[u8], revision: u64) -> Bytes {
     let mut bytes = Vec::with_capacity(stored.len() + 48);
+    named_item(&mut bytes, stored, revision);
+    bytes.into()
+}
+
+/// Appends a stored object as an element of a list, with its kind.
+pub(crate) fn named_item(bytes: &mut Vec<u8>, stored: &[u8], revision: u64) {
     let (head, rest) = split(stored);
     bytes.extend_from_slice(head);
-    push_revision(&mut bytes, revision, rest);
-    bytes.into()
+    push_revision(bytes, revision, rest);
 }
 
 /// Appends a stored object as an element of a list, which does not repeat its kind.

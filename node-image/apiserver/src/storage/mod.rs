@@ -14,7 +14,7 @@ use kd_store::{Entry, Error, Snapshot, Store};
 use serde_json::Value;
 use tokio::sync::watch;
 
-pub(crate) use encoding::{encode, encode_as, item, metadata, object, partial};
+pub(crate) use encoding::{encode, encode_as, item, metadata, named_item, object, partial};
 pub(crate) use key::{key_of, prefix_of, resource_prefix};
 pub use reader::StoreReader;
 

@@ -117,6 +117,8 @@ fn bound(pod: &Value, binding: &Value, now: &str) -> Result<Value, Status> {
     let condition = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null,
         "lastTransitionTime": now});
     set_condition(&mut pod, condition);
+    // The node that preemption made room on is a plan, and the plan is done.
+    pod.remove_at(&["status", "nominatedNodeName"]);
     // The version that was read is the condition of the write anyway.
     pod.set_resource_version("");
     Ok(pod)

@@ -26,7 +26,7 @@ pub(super) async fn scale(request: &mut VerbRequest) -> Result<Reply, Status> {
         "get" => get(request).await,
         "update" => {
             let scale = request.read_other(SCALE).await?;
-            change(request, |_| Ok(scale.clone())).await
+            change(request, "UpdateOptions", |_| Ok(scale.clone())).await
         }
         _ if media_type(&request.exchange.parts.headers) == APPLY => apply(request).await,
         _ => {
@@ -34,7 +34,7 @@ pub(super) async fn scale(request: &mut VerbRequest) -> Result<Reply, Status> {
             let body = request.read_body().await?;
             let document: Value = serde_json::from_slice(&body)
                 .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
-            change(request, |old| match sort.as_str() {
+            change(request, "PatchOptions", |old| match sort.as_str() {
                 JSON => patch::json(old, &document),
                 sort if MERGE.contains(&sort) => Ok(patch::merge(old, &document)),
                 _ => Err(unsupported_media_type(&format!("{JSON}, {}", MERGE.join(", ")))),
@@ -80,11 +80,12 @@ async fn apply(request: &mut VerbRequest) -> Result<Reply, Status> {
 /// Replaces the replicas by those of the Scale that `propose` makes of the current one.
 async fn change(
     request: &mut VerbRequest,
+    options: &'static str,
     propose: impl Fn(&Value) -> Result<Value, Status>,
 ) -> Result<Reply, Status> {
     let kind = request.kind.clone();
     let proposal = |old: &Value| merged(&kind, old, &propose(&scale_of(&kind, old)?)?);
-    let how = Proposal { view: Some(VIEW), ..Proposal::new("scale") };
+    let how = Proposal { view: Some(VIEW), options, ..Proposal::new("scale") };
     let bytes = update_object(request, how, proposal).await?;
     let object: Value = serde_json::from_slice(&bytes).map_err(Status::internal)?;
     Ok(Reply::Value(200, scale_of(&request.kind, &object)?))

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::owners::Writer;
 use super::write::{DUPLICATE_OWNERS, Write, settle_namespace, valid};
 use super::{Reply, VerbRequest, effects};
+use crate::admission::expression_errors;
 use crate::authz::user_value;
 use crate::custom;
 use crate::pipeline::uuid;
@@ -109,7 +110,8 @@ fn prepare(
     if kind.group == "certificates.k8s.io" && kind.kind == "CertificateSigningRequest" {
         name_requester(object, user);
     }
-    let errors = validate_create(kind, object);
+    let mut errors = validate_create(kind, object);
+    errors.extend(expression_errors(kind, object, None));
     valid(kind, object.name(), custom::check_rules(kind, object, None, errors))
 }
 

@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::owners::Writer;
 use super::write::{DUPLICATE_OWNERS, Write, settle_namespace, valid};
 use super::{Reply, VerbRequest, create, effects};
+use crate::admission::expression_errors;
 use crate::custom;
 use crate::storage::{key_of, store_failed};
 
@@ -269,7 +270,8 @@ fn prepare(kind: &Kind, subresource: &str, new: &mut Value, old: &Value) -> Resu
     apply_defaults(kind, new);
     new.metadata_mut().remove("managedFields");
     strategy::prepare_update(kind, subresource, new, old);
-    let errors = validate_update(kind, subresource, new, old);
+    let mut errors = validate_update(kind, subresource, new, old);
+    errors.extend(expression_errors(kind, new, Some(old)));
     valid(kind, old.name(), custom::check_rules(kind, new, Some(old), errors))
 }
 

@@ -145,6 +145,8 @@ async fn objects_are_shaped() {
         (&list["kind"], &list["items"][0]["spec"]["image"]),
         (&json!("CronTabList"), &json!("busybox"))
     );
+    let item = &list["items"][0];
+    assert_eq!((&item["kind"], &item["apiVersion"]), (&made["kind"], &made["apiVersion"]));
     let told = server.ask(&format!("POST {TABS}"), tab("b", json!({"cron": "*", "odd": 1}))).await;
     assert_eq!(told.warnings, ["299 - \"unknown field \\\"spec.odd\\\"\""]);
     let strict = format!("POST {TABS}?fieldValidation=Strict");
@@ -294,6 +296,7 @@ async fn versions_without_conversion() {
     assert_eq!(beta.warnings, [told]);
     let list = server.get("/apis/stable.example.com/v1beta1/crontabs").await.body;
     assert_eq!(list["items"][0]["spec"]["zone"], "UTC");
+    assert_eq!(list["items"][0]["apiVersion"], "stable.example.com/v1beta1");
 }
 
 #[tokio::test]

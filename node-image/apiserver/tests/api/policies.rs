@@ -277,10 +277,38 @@ async fn mutations_that_fail() {
         assert!(message.contains(expect), "{message}");
     };
     check(apply("Object{metadata: Object.spec{}}"), "type mismatch: unexpected type name").await;
-    check(apply("object"), "must evaluate to Object but got dyn").await;
-    check(patch("object.nothing"), "compilation error: must evaluate to list(JSONPatch)").await;
     let remove = "[JSONPatch{op: 'remove', path: '/data/gone'}]";
     check(patch(remove), "JSON Patch: ").await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_compiled_is_not_stored() {
+    let server = Server::start().await;
+    let check = async |path: &str, object: Value, expect: &str| {
+        let answer = server.ask(&format!("POST {GROUP}/{path}"), object).await;
+        assert_eq!(answer.code, 422, "{}", answer.body);
+        let message = answer.body["message"].as_str().unwrap_or_default();
+        assert!(message.contains(expect), "{message}");
+    };
+    let mutating = |mutation: Value| {
+        json!({"metadata": {"name": "p"}, "spec": {
+            "matchConstraints": constraints(&["CREATE"], "", &["pods"]),
+            "reinvocationPolicy": "Never", "mutations": [mutation]}})
+    };
+    let path = "mutatingadmissionpolicies";
+    check(path, mutating(apply("object")), "must evaluate to Object but got dyn").await;
+    check(path, mutating(patch("object.a")), "must evaluate to list(JSONPatch)").await;
+    let mut spec = validation("object.");
+    spec["matchConstraints"] = constraints(&["*"], "", &["pods"]);
+    let policy = json!({"metadata": {"name": "p"}, "spec": spec});
+    check("validatingadmissionpolicies", policy, "spec.validations[0].expression").await;
+    let hook = json!({"metadata": {"name": "h"}, "webhooks": [{
+        "name": "a.b.c", "sideEffects": "None", "admissionReviewVersions": ["v1"],
+        "clientConfig": {"url": "https://localhost/"},
+        "matchConditions": [{"name": "a", "expression": "... [] bad expression"}]}]});
+    let text = "webhooks[0].matchConditions[0].expression: Invalid value: ";
+    check("validatingwebhookconfigurations", hook.clone(), text).await;
+    check("mutatingwebhookconfigurations", hook, "compilation failed: ERROR: <input>:1:2").await;
 }
 
 #[tokio::test]

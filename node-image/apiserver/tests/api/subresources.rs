@@ -9,13 +9,16 @@ const PODS: &str = "/api/v1/namespaces/default/pods";
 #[tokio::test]
 async fn bindings() {
     let server = Server::start().await;
-    server.pod("p", json!({})).await;
+    let mut pod = server.pod("p", json!({})).await;
+    pod["status"] = json!({"phase": "Pending", "nominatedNodeName": "n"});
+    server.ask(&format!("PUT {PODS}/p/status"), pod).await;
     let binding =
         |node: &str| json!({"metadata": {"name": "p"}, "target": {"kind": "Node", "name": node}});
     let bound = server.ask(&format!("POST {PODS}/p/binding"), binding("n")).await;
     assert_eq!((bound.code, &bound.body["status"]), (201, &json!("Success")), "{}", bound.body);
     let pod = server.get(&format!("{PODS}/p")).await.body;
     assert_eq!(pod["spec"]["nodeName"], "n");
+    assert_eq!(pod["status"].get("nominatedNodeName"), None);
     assert_eq!(pod["metadata"]["generation"], 1, "a node is not what a user asks for");
     let condition = &pod["status"]["conditions"][0];
     assert_eq!(
@@ -77,6 +80,30 @@ async fn scale() {
     let deployment = server.get(&format!("{path}/d")).await.body;
     assert_eq!(deployment["spec"]["replicas"], 1);
     assert_eq!(deployment["metadata"]["generation"], 3);
+}
+
+#[tokio::test]
+async fn a_patch_of_the_scale_is_no_condition() {
+    let server = Server::start().await;
+    let path = "/apis/apps/v1/namespaces/default/deployments";
+    let deployment = json!({"metadata": {"name": "d"}, "spec": {
+        "selector": {"matchLabels": {"a": "b"}},
+        "template": {"metadata": {"labels": {"a": "b"}},
+            "spec": {"containers": [{"name": "c", "image": "i"}]}}}});
+    server.ask(&format!("POST {path}"), deployment).await;
+    let headers = [("content-type", "application/merge-patch+json")];
+    let scale = async |replicas: u32| {
+        let patch = json!({"spec": {"replicas": replicas}});
+        server.ask_with(&format!("PATCH {path}/d/scale"), &headers, patch).await
+    };
+    for answer in futures::future::join_all((1..=8).map(scale)).await {
+        assert_eq!(answer.code, 200, "{}", answer.body);
+    }
+    let stale = server.get(&format!("{path}/d/scale")).await.body["metadata"].clone();
+    scale(9).await;
+    let patch = json!({"metadata": {"resourceVersion": stale["resourceVersion"]}});
+    let answer = server.ask_with(&format!("PATCH {path}/d/scale"), &headers, patch).await;
+    assert_eq!(answer.code, 409, "{}", answer.body);
 }
 
 #[tokio::test]

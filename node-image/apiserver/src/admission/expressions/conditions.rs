@@ -1,6 +1,6 @@
 //! `matchConditions`: expressions that must all hold for a webhook or policy to be asked.
 
-use kd_api::Object;
+use kd_api::{FieldError, Object, Path};
 use kd_cel::{Budget, Environment, MATCH_CONDITIONS_BUDGET, Type};
 use serde_json::Value;
 
@@ -31,6 +31,15 @@ impl Conditions {
             Expression::new(environment, condition.str_at(&["expression"]), &[Type::Bool])
         });
         Conditions { expressions: expressions.collect() }
+    }
+
+    /// What is wrong with those that cannot be compiled; `owner` is the place of the field's owner.
+    pub(in super::super) fn flaws(&self, owner: &Path) -> Vec<FieldError> {
+        let path = owner.child("matchConditions");
+        let flaw = |(index, expression): (usize, &Expression)| {
+            expression.flaw(path.index(index).child("expression"))
+        };
+        self.expressions.iter().enumerate().filter_map(flaw).collect()
     }
 
     /// Whether there are none, and no scope need be made.

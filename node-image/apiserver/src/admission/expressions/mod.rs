@@ -8,7 +8,7 @@ mod variables;
 
 use std::sync::Arc;
 
-use kd_api::{Object, Status};
+use kd_api::{FieldError, Object, Path, Status};
 use kd_cel::{Activation, Budget, Environment, Error, Program, ResourceCheck, Type, Value as Cel};
 use serde_json::{Value, json};
 
@@ -41,6 +41,12 @@ impl Expression {
     /// As it was written, without white space around.
     pub(super) fn text(&self) -> &str {
         self.text.trim()
+    }
+
+    /// What is wrong with it, if it cannot be compiled. That it is missing is said elsewhere.
+    pub(super) fn flaw(&self, path: Path) -> Option<FieldError> {
+        let why = self.program.as_ref().err().filter(|_| !self.text().is_empty())?;
+        Some(FieldError::invalid(path, self.text(), why.as_str()))
     }
 
     /// The value; the inner error is the expression's own.

@@ -41,6 +41,11 @@ impl Variables {
         }
         (Arc::new(Variables { programs }), with(&fields))
     }
+
+    /// Why a variable cannot be compiled.
+    pub(in super::super) fn error(&self, name: &str) -> Option<&str> {
+        self.programs.get(name)?.as_ref().err().map(String::as_str)
+    }
 }
 
 /// What expressions see, with the variables of a policy.

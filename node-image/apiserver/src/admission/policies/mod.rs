@@ -1,6 +1,7 @@
 //! ValidatingAdmissionPolicy and MutatingAdmissionPolicy: which policies a request meets, through which
 //! bindings and with which parameters. What they say is in `validating` and `mutating`.
 
+mod definition;
 mod mutating;
 mod mutation;
 mod params;
@@ -15,6 +16,7 @@ use kd_api::{Object, Status};
 use kd_cel::Environment;
 use serde_json::Value;
 
+pub(crate) use definition::expression_errors;
 pub(super) use mutating::MutatingPolicies;
 pub(crate) use type_check::expression_warnings;
 pub(super) use validating::ValidatingPolicies;

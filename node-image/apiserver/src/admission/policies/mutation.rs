@@ -3,7 +3,7 @@
 
 use kd_api::decode::normalize;
 use kd_api::defaults::apply_defaults;
-use kd_api::{Kind, Object, patch, schema};
+use kd_api::{FieldError, Kind, Object, Path, patch, schema};
 use kd_cel::{Budget, RUNTIME_BUDGET, Type, applied_object, json_patch};
 use serde_json::Value;
 
@@ -47,6 +47,18 @@ impl Mutations {
             mutations: spec.list_at(&["mutations"]).iter().map(mutation).collect(),
             reinvoked: spec.str_at(&["reinvocationPolicy"]) == "IfNeeded",
         }
+    }
+
+    /// What is wrong with expressions that cannot be compiled.
+    pub(super) fn flaws(&self, spec: &Path) -> Vec<FieldError> {
+        let flaw = |(index, mutation): (usize, &Mutation)| {
+            let (field, expression) = match mutation {
+                Mutation::Apply(expression) => ("applyConfiguration", expression),
+                Mutation::JsonPatch(expression) => ("jsonPatch", expression),
+            };
+            expression.flaw(spec.child("mutations").index(index).child(field).child("expression"))
+        };
+        self.mutations.iter().enumerate().filter_map(flaw).collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a ValidatingAdmissionPolicy says of a request: a decision for each of its validations, and
 //! annotations for the audit log.
 
-use kd_api::Object;
+use kd_api::{FieldError, Object, Path};
 use kd_cel::{Budget, Environment, MESSAGE_MAX, RUNTIME_BUDGET, Type};
 use serde_json::Value;
 
@@ -73,6 +73,22 @@ impl Validations {
             validations: spec.list_at(&["validations"]).iter().map(validation).collect(),
             annotations: spec.list_at(&["auditAnnotations"]).iter().map(annotation).collect(),
         }
+    }
+
+    /// What is wrong with expressions that cannot be compiled.
+    pub(super) fn flaws(&self, spec: &Path) -> Vec<FieldError> {
+        let mut flaws = Vec::new();
+        for (index, validation) in self.validations.iter().enumerate() {
+            let path = spec.child("validations").index(index);
+            flaws.extend(validation.expression.flaw(path.child("expression")));
+            let message = validation.message_expression.as_ref();
+            flaws.extend(message.and_then(|text| text.flaw(path.child("messageExpression"))));
+        }
+        for (index, annotation) in self.annotations.iter().enumerate() {
+            let path = spec.child("auditAnnotations").index(index).child("valueExpression");
+            flaws.extend(annotation.expression.flaw(path));
+        }
+        flaws
     }
 
     /// The validations that do not hold. What cannot be evaluated is left out if failures are ignored.

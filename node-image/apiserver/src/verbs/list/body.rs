@@ -18,7 +18,7 @@ use super::entries::Entries;
 use super::{Chunk, metadata};
 use crate::answer::{self, Answer, BodyError, BoxError, GZIP_BYTES_MIN, Gzip};
 use crate::negotiate::{Form, Wanted};
-use crate::storage::{Objects, encode, item, partial};
+use crate::storage::{Objects, encode, item, named_item, partial};
 use crate::verbs::VerbRequest;
 
 /// The answer to a list.
@@ -155,11 +155,14 @@ impl Body {
     }
 
     fn whole(&self, out: &mut Vec<u8>, entry: &Entry) -> Result<(), Status> {
+        // Upstream's server keeps custom resources as it got them, and clients rely on it: elements of
+        // their lists say their kind, those of other lists do not.
+        let append = if self.kind.custom.is_some() { named_item } else { item };
         match self.objects.is_shown_as_stored(&self.kind, &entry.value, entry.revision) {
-            true => item(out, &entry.value, entry.revision),
+            true => append(out, &entry.value, entry.revision),
             false => {
                 let object = self.objects.decode(&self.kind, entry)?;
-                item(out, &encode(&object), entry.revision);
+                append(out, &encode(&object), entry.revision);
             }
         }
         Ok(())
