@@ -21,6 +21,7 @@ pub mod webhook;
 mod aggregation;
 mod answer;
 mod bootstrap;
+mod compaction;
 mod connect;
 mod custom;
 mod encryption;

@@ -34,7 +34,7 @@ use crate::resource_metrics::Readings;
 use crate::storage::{Objects, StoreReader};
 use crate::token::ServiceAccountTokens;
 use crate::webhook::{Identity, WebhookClients};
-use crate::{bootstrap, custom, event_lifetime, policy_status};
+use crate::{bootstrap, compaction, custom, event_lifetime, policy_status};
 
 /// An API server.
 pub struct ApiServer {
@@ -140,6 +140,7 @@ impl ApiServer {
         let (objects, clock) = (self.objects.clone(), self.clock.clone());
         self.spawn(event_lifetime::run(objects, clock, self.config.event_lifetime));
         self.spawn(policy_status::run(self.objects.clone()));
+        self.spawn(compaction::run(self.objects.store.clone()));
     }
 
     /// Answers requests in this process as a user, through the whole pipeline; what
