@@ -214,7 +214,7 @@ fn address_object(server: &ApiServer, address: IpAddr, service: &Value) -> Value
             "ipaddress.kubernetes.io/ip-family": family,
             "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
         }},
-        "spec": {"parentRef": {"group": "", "resource": "services",
+        "spec": {"parentRef": {"resource": "services",
             "namespace": service.namespace(), "name": service.name()}},
     });
     object.set_uid(&uuid((server.random)()));
