@@ -76,7 +76,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{Kinds, custom::kinds_of};
+    use crate::testing;
 
     fn custom_kind(preserves: bool) -> Kind {
         let mut spec = json!({"type": "object", "properties": {"foo": {"type": "string"}}});
@@ -84,13 +84,7 @@ mod tests {
             spec["x-kubernetes-preserve-unknown-fields"] = true.into();
         }
         let schema = json!({"type": "object", "properties": {"spec": spec}});
-        let definition = json!({
-            "metadata": {"name": "foos.a.b"},
-            "spec": {"group": "a.b", "scope": "Cluster", "names": {"plural": "foos", "kind": "Foo"},
-                "versions": [{"name": "v1", "served": true, "storage": true,
-                    "schema": {"openAPIV3Schema": schema}}]},
-        });
-        kinds_of(&definition, 1).remove(0)
+        testing::custom_kind(json!({"schema": {"openAPIV3Schema": schema}}))
     }
 
     #[track_caller]
@@ -106,15 +100,15 @@ mod tests {
 
     #[test]
     fn fields_that_nobody_could_own() {
-        let unknown =
-            "apiVersion: a.b/v1\nkind: Foo\nmetadata: {name: x, own: y}\nmore: 1\nspec: {bar: 1}\n";
-        let text = "failed to create typed patch object (/x; a.b/v1, Kind=Foo): errors:\n  .metadata.own: field not declared in schema\n  .more: field not declared in schema\n  .spec.bar: field not declared in schema";
+        let unknown = "apiVersion: example.com/v1\nkind: CronTab\nmetadata: {name: x, own: y}\nmore: 1\nspec: {bar: 1}\n";
+        let text = "failed to create typed patch object (/x; example.com/v1, Kind=CronTab): errors:\n  .metadata.own: field not declared in schema\n  .more: field not declared in schema\n  .spec.bar: field not declared in schema";
         check(&custom_kind(false), unknown, FieldValidation::Ignore, Err(text));
-        let unknown = "apiVersion: a.b/v1\nkind: Foo\nmetadata: {name: x}\nspec: {bar: {a: 1}}\n";
-        let text = "failed to create typed patch object (/x; a.b/v1, Kind=Foo): .spec.bar: field not declared in schema";
+        let unknown =
+            "apiVersion: example.com/v1\nkind: CronTab\nmetadata: {name: x}\nspec: {bar: {a: 1}}\n";
+        let text = "failed to create typed patch object (/x; example.com/v1, Kind=CronTab): .spec.bar: field not declared in schema";
         check(&custom_kind(false), unknown, FieldValidation::Warn, Err(text));
         check(&custom_kind(true), unknown, FieldValidation::Strict, Ok(&[]));
-        let pod = Kinds::built_in().by_kind("", "v1", "Pod").unwrap().clone();
+        let pod = testing::kind("", "v1", "Pod");
         let unknown = "kind: Pod\nmetadata: {name: a, namespace: n}\nspec: {foo: 1}\nbar: 2\n";
         let text = "failed to create typed patch object (n/a; /v1, Kind=Pod): errors:\n  .spec.foo: field not declared in schema\n  .bar: field not declared in schema";
         check(&pod, unknown, FieldValidation::Ignore, Err(text));
@@ -128,15 +122,16 @@ mod tests {
             "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  {}",
             lines.join("\n  ")
         );
-        let body = "\napiVersion: a.b/v1\nkind: Foo\nmetadata:\n  name: x\nspec:\n  foo: foo1\n  foo: foo2\n  list:\n  - b: 1\n    b: 2\n";
+        let body = "\napiVersion: example.com/v1\nkind: CronTab\nmetadata:\n  name: x\nspec:\n  foo: foo1\n  foo: foo2\n  list:\n  - b: 1\n    b: 2\n";
         let foo = custom_kind(true);
         check(&foo, body, FieldValidation::Strict, Err(&strict));
         check(&foo, body, FieldValidation::Warn, Ok(&lines));
         check(&foo, body, FieldValidation::Ignore, Ok(&[]));
-        let json = r#"{"apiVersion":"a.b/v1","kind":"Foo","spec":{"foo":"1","foo":"2"}}"#;
+        let json =
+            r#"{"apiVersion":"example.com/v1","kind":"CronTab","spec":{"foo":"1","foo":"2"}}"#;
         let line = "line 1: key \"foo\" already set in map";
         check(&foo, json, FieldValidation::Warn, Ok(&[line]));
-        let pod = Kinds::built_in().by_kind("", "v1", "Pod").unwrap().clone();
+        let pod = testing::kind("", "v1", "Pod");
         let body = "kind: Pod\nspec:\n  nodeName: a\n  nodeName: b\n";
         let line = "line 4: key \"nodeName\" already set in map";
         check(&pod, body, FieldValidation::Warn, Ok(&[line]));
