@@ -78,7 +78,7 @@ async fn validations_refuse() {
         .await;
     let computed = json!({"message": "no", "messageExpression": "'not ' + object.metadata.name"});
     check(with(computed), none(), 422, "Invalid", "not web").await;
-    let failing = json!({"message": "no", "messageExpression": "object.nothing"});
+    let failing = json!({"message": "no", "messageExpression": "string(object.nothing)"});
     check(with(failing), none(), 422, "Invalid", "no").await;
 }
 

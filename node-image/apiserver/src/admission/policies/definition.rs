@@ -80,7 +80,6 @@ mod tests {
         check("ValidatingWebhookConfiguration", bad.clone(), None, &[want]);
         check("MutatingWebhookConfiguration", bad.clone(), None, &[want]);
         check("MutatingWebhookConfiguration", bad.clone(), Some(&bad), &[]);
-        check("ConfigMap", json!({}), None, &[]);
         let number = hooks(&["1 + 1"]);
         let want = r#"webhooks[1].matchConditions[0].expression: Invalid value: "1 + 1": must evaluate to bool but got int"#;
         check("ValidatingWebhookConfiguration", number, Some(&bad), &[want]);
