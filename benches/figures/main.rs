@@ -15,6 +15,7 @@ mod machine;
 mod names;
 mod pods;
 mod port_forward;
+mod reactions;
 mod ready;
 mod service_rules;
 mod size;
@@ -46,6 +47,7 @@ const FIGURES: &[Figure] = &[
     ("names", names::measure),
     ("virtual-ip", virtual_ip::measure),
     ("between-nodes", between_nodes::measure),
+    ("reactions", reactions::measure),
     ("ingress", ingress::measure),
 ];
 
