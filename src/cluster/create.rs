@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest};
 use futures::future::{join_all, try_join_all};
+use kd_contract::registries::Registries;
 use kd_contract::scheduler::SchedulerConfiguration;
 use kd_contract::{ApiServerFiles, Component, HostAlias, PublishedProtocol, ServerSecrets};
 use tokio::sync::OnceCell;
@@ -22,6 +23,7 @@ use super::node_settings::{self, NodeSetting};
 use super::plan::{self, PlannedNode, Request};
 use super::ports::{self, PortRequest, Published};
 use super::readiness::{self, Deadline};
+use super::registries::RegistryArguments;
 use super::timings::Timings;
 use super::{access, host_port, name};
 use crate::commands::Context;
@@ -64,10 +66,10 @@ pub struct Options {
     pub subnet: Option<String>,
     /// Families, ranges and who leads packets.
     pub network: NetworkRequest,
-    /// Registries that are spoken to without TLS.
-    pub insecure_registries: Vec<String>,
-    /// Files with more certificate authorities of registries.
-    pub registry_authorities: Vec<PathBuf>,
+    /// Options about registries.
+    pub registries: RegistryArguments,
+    /// What the cluster's file says of registries.
+    pub file_registries: Registries,
     /// The kubelets' flags, `name=value`.
     pub kubelet_flags: Vec<String>,
     /// What each node may use.
@@ -102,6 +104,8 @@ pub async fn create(
     name::check(&options.name)?;
     let files = kubeconfig_files(&context.environment, options)?;
     let api_server_files = options.api_server_files.read(context.check_files)?;
+    let registries =
+        options.registries.read(&context.environment, &options.file_registries).await?;
     let interrupt = Interrupt::listen();
     let creation = Creation {
         engine,
@@ -109,6 +113,7 @@ pub async fn create(
         options,
         timings,
         api_server_files,
+        registries,
         interrupt: &interrupt,
         made: Mutex::new(Remains::default()),
     };
@@ -133,6 +138,7 @@ struct Creation<'a> {
     options: &'a Options,
     timings: &'a Timings,
     api_server_files: ApiServerFiles,
+    registries: Registries,
     interrupt: &'a Interrupt,
     made: Mutex<Remains>,
 }
@@ -190,8 +196,9 @@ impl Creation<'_> {
             image: image.reference.clone(),
             api: HostPort { address, port },
             api_host,
-            insecure_registries: options.insecure_registries.clone(),
-            registry_authorities: read_authorities(&options.registry_authorities)?,
+            insecure_registries: options.registries.insecure_registry.clone(),
+            registry_authorities: options.registries.authorities()?,
+            registries: self.registries.clone(),
             kubelet_flags: options.kubelet_flags.clone(),
             limits: options.limits,
             api_server_files: self.api_server_files.clone(),
@@ -391,15 +398,6 @@ pub async fn start_node(
     let label = format!("{}: container", container.name);
     timings.measure(&label, container.start(engine)).await?;
     readiness::node_ready(&container.name, &mut output, deadline, timings).await
-}
-
-fn read_authorities(paths: &[PathBuf]) -> Result<Vec<String>> {
-    let read = |path: &PathBuf| {
-        std::fs::read_to_string(path).map_err(|source| {
-            Error::failure(format!("read the authority {}", path.display())).because(source)
-        })
-    };
-    paths.iter().map(read).collect()
 }
 
 /// The address to publish on, and the one that clients use.

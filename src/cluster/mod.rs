@@ -19,6 +19,7 @@ pub mod plan;
 pub mod port_holder;
 pub mod ports;
 pub mod readiness;
+pub mod registries;
 pub mod scheduler_config;
 pub mod start;
 pub mod timings;

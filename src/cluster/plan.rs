@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use kd_contract::pki::{self, ClusterAuthority};
+use kd_contract::registries::Registries;
 use kd_contract::scheduler::SchedulerConfiguration;
 use kd_contract::{
     API_SERVER_PORT, ApiServerFiles, AuthoritySecrets, BalancedPort, CLUSTER_DOMAIN, Component,
@@ -46,6 +47,8 @@ pub struct Request {
     pub insecure_registries: Vec<String>,
     /// More certificate authorities of registries, PEM.
     pub registry_authorities: Vec<String>,
+    /// Mirrors of registries, and how all of them are spoken to.
+    pub registries: Registries,
     /// The kubelets' flags, `name=value`.
     pub kubelet_flags: Vec<String>,
     /// What each node may use.
@@ -263,6 +266,7 @@ fn node_config(
         durability: Durability::default(),
         insecure_registries: request.insecure_registries.clone(),
         registry_authorities: request.registry_authorities.clone(),
+        registries: request.registries.clone(),
         kubelet_flags: request.kubelet_flags.clone(),
         host_aliases: request.host_aliases.clone(),
         simulated_nodes: if is_server { request.simulated_nodes } else { 0 },
@@ -336,6 +340,7 @@ mod tests {
             api_host: "127.0.0.1".to_owned(),
             insecure_registries: Vec::new(),
             registry_authorities: Vec::new(),
+            registries: Registries::default(),
             kubelet_flags: Vec::new(),
             limits: Limits::default(),
             api_server_files: ApiServerFiles::default(),

@@ -2,8 +2,13 @@
 
 use crate::harness::{Fixture, Test, docker, eventually};
 
-pub const TESTS: &[Test] =
-    &[("archive", archive), ("list", list), ("missing", missing), ("registry", registry)];
+pub const TESTS: &[Test] = &[
+    ("archive", archive),
+    ("list", list),
+    ("mirrors", mirrors),
+    ("missing", missing),
+    ("registry", registry),
+];
 
 fn archive(fixture: &Fixture) {
     let file = fixture.directory().join("busybox.tar");
@@ -46,7 +51,8 @@ impl Registry {
         let network = format!("kd-{cluster}");
         docker(&["run", "-d", "--name", &name, "-p", "127.0.0.1::5000", image]).ok();
         let registry = Registry(name);
-        docker(&["network", "connect", &network, &registry.0]).ok();
+        let alias = format!("{}-alias", registry.0);
+        docker(&["network", "connect", "--alias", &alias, &network, &registry.0]).ok();
         registry
     }
 
@@ -124,6 +130,78 @@ fn registry(fixture: &Fixture) {
         });
         k(&["describe", "pod", pod]).ok().prints("ErrImagePull").prints(reason);
     }
+    drop(registry);
+    fixture.kd(&["cluster", "delete", &name]).ok();
+}
+
+/// Mirrors in k3s' form, in containerd's form (mounted, and changed while the cluster runs), and
+/// credentials of `docker login`.
+fn mirrors(fixture: &Fixture) {
+    let name = fixture.name("mirrors");
+    let address = format!("{name}-registry:5000");
+    let config = format!(
+        "mirrors:
+  docker.io:
+    endpoint: ['http://127.0.0.1:9', 'http://{address}']
+    rewrite: {{'^library/(.*)': 'proxied/$1'}}
+  'localhost:5001': {{endpoint: ['http://{address}']}}
+configs:
+  '{address}': {{auth: {{username: kd, password: secret}}}}
+"
+    );
+    let config = fixture.file("registries.yaml", &config);
+    let docker_folder = fixture.directory().join(".docker");
+    std::fs::create_dir_all(&docker_folder).unwrap();
+    // "kd:secret" in base 64.
+    let logins = r#"{"auths":{"login.example":{"auth":"a2Q6c2VjcmV0"}}}"#;
+    std::fs::write(docker_folder.join("config.json"), logins).unwrap();
+    let hosts = fixture.directory().join("certs.d");
+    std::fs::create_dir_all(&hosts).unwrap();
+    let volume = format!("{}:/etc/containerd/certs.d", hosts.display());
+    let create = ["cluster", "create", &name, "--registry-config", config.to_str().unwrap()];
+    let more = ["--volume", &volume, "--registry-auth"];
+    fixture
+        .kd(&[&create[..], &more, &["absent.example"]].concat())
+        .fails(2, "no credentials for absent.example");
+    fixture.kd(&[&create[..], &more, &["login.example"]].concat()).ok();
+    let registry = Registry::start(&name, "kd-test/registry-auth:1");
+    eventually("the registry answers", || {
+        let login = docker(&["login", "-u", "kd", "-p", "secret", &registry.local()]);
+        (login.code == Some(0)).then_some(())
+    });
+    for pushed in ["proxied/kdbox:1", "app:1", "live:1"] {
+        registry.push("kd-test/busybox:1", pushed);
+    }
+    docker(&["logout", &registry.local()]).ok();
+    let run = |pod: &str, image: &str| {
+        let image = format!("--image={image}");
+        let arguments = ["run", pod, &image, "--restart=Never", "--", "sleep", "100000"];
+        fixture.kubectl_in(&name, &arguments, "").ok();
+    };
+    let k = |arguments: &[&str]| fixture.kubectl_in(&name, arguments, "");
+    run("hub", "kdbox:1");
+    run("local", "localhost:5001/app:1");
+    // The folder on the node is read at each pull. Under its other name the mirror has no account of
+    // its own, so it gets the one of `docker login`.
+    let live = hosts.join("login.example");
+    std::fs::create_dir_all(&live).unwrap();
+    let file = format!("[host.\"http://{name}-registry-alias:5000\"]\n");
+    std::fs::write(live.join("hosts.toml"), file).unwrap();
+    run("live", "login.example/live:1");
+    run("missing", "other:1");
+    for pod in ["hub", "local", "live"] {
+        let pod = format!("pod/{pod}");
+        k(&["wait", "--for=condition=Ready", &pod, "--timeout=90s"]).ok();
+    }
+    eventually("the error names every endpoint", || {
+        let told = k(&["describe", "pod", "missing"]).out;
+        let all = [
+            "http://127.0.0.1:9/v2",
+            &format!("http://{address}/v2: not found"),
+            "registry-1.docker.io",
+        ];
+        all.iter().all(|part| told.contains(part)).then_some(())
+    });
     drop(registry);
     fixture.kd(&["cluster", "delete", &name]).ok();
 }

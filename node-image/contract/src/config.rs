@@ -62,6 +62,9 @@ pub struct NodeConfig {
     /// More certificate authorities of registries, PEM.
     #[serde(default)]
     pub registry_authorities: Vec<String>,
+    /// Mirrors of registries, and how all of them are spoken to.
+    #[serde(default)]
+    pub registries: crate::registries::Registries,
     /// The kubelet's flags, `name=value`.
     #[serde(default)]
     pub kubelet_flags: Vec<String>,

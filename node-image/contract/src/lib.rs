@@ -5,6 +5,7 @@ mod config;
 mod labels;
 mod paths;
 pub mod pki;
+pub mod registries;
 pub mod scheduler;
 
 pub use config::{

@@ -58,3 +58,4 @@ pub use kubelet::Kubelet;
 pub use lookup::FoundContainer;
 pub use node::Machine;
 pub use pod::{Member, PodExt, Role};
+pub use pull_secrets::fitting_credentials;

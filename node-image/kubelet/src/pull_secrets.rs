@@ -37,21 +37,30 @@ pub fn credentials(secret: &Secret, image: &str) -> Vec<RegistryAuth> {
         }
         _ => BTreeMap::new(),
     };
+    let entries = entries.iter().map(|(place, entry)| (place.as_str(), entry.auth()));
+    fitting_credentials(entries, &repository(image))
+}
+
+/// Those of the credentials whose places fit a repository (`docker.io/library/nginx`), the most
+/// specific first.
+pub fn fitting_credentials<'a>(
+    entries: impl Iterator<Item = (&'a str, RegistryAuth)>,
+    repository: &str,
+) -> Vec<RegistryAuth> {
     let mut fitting: Vec<(usize, RegistryAuth)> = entries
-        .into_iter()
-        .filter(|(place, _)| fits(place, &repository(image)))
-        .map(|(place, entry)| (place.len(), entry.into_auth()))
+        .filter(|(place, _)| fits(place, repository))
+        .map(|(place, auth)| (place.len(), auth))
         .collect();
     fitting.sort_by_key(|(length, _)| std::cmp::Reverse(*length));
     fitting.into_iter().map(|(_, auth)| auth).collect()
 }
 
 impl Entry {
-    fn into_auth(self) -> RegistryAuth {
+    fn auth(&self) -> RegistryAuth {
         let mut auth = RegistryAuth {
-            username: self.username,
-            password: self.password,
-            identity_token: self.identitytoken,
+            username: self.username.clone(),
+            password: self.password.clone(),
+            identity_token: self.identitytoken.clone(),
         };
         let decoded =
             STANDARD.decode(self.auth.trim()).ok().and_then(|b| String::from_utf8(b).ok());

@@ -2,12 +2,14 @@
 
 use std::ffi::OsString;
 use std::io::Read;
+use std::sync::Arc;
 
 use kd_contract::{IMAGE_RECORDS_DIRECTORY, IMAGES_DIRECTORY, NodeConfig};
 use kd_runtime::{ImageConfig, ImageStore, Images};
 
 use crate::environment::{node_config, run_async};
 use crate::error::{Error, Result};
+use crate::registries::NodeRegistries;
 
 /// The list of layers that kd asks about may not be larger.
 const QUESTION_BYTES_MAX: u64 = 1 << 20;
@@ -18,8 +20,7 @@ pub(crate) fn open(config: &NodeConfig, user: &str) -> Result<ImageStore> {
         shared: IMAGES_DIRECTORY.into(),
         state: IMAGE_RECORDS_DIRECTORY.into(),
         owner: format!("{}-{user}", config.name),
-        insecure_registries: config.insecure_registries.clone(),
-        registry_authorities: config.registry_authorities.clone(),
+        registries: Arc::new(NodeRegistries::new(config)),
     })
     .map_err(Error::of("open the node's images"))
 }

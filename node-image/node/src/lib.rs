@@ -23,6 +23,7 @@ mod init;
 mod kubelet;
 mod load_balancer;
 mod program;
+mod registries;
 mod resolvers;
 mod service_rules;
 mod tls;

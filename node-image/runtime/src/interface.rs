@@ -555,13 +555,13 @@ pub trait Runtime: Send + Sync + 'static {
 }
 
 /// Registry credentials for one pull, as a `kubernetes.io/dockerconfigjson` entry holds them.
-#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegistryAuth {
     /// User name.
     pub username: String,
     /// Password.
     pub password: String,
-    /// Bearer token used instead, when not empty.
+    /// A token that gets tokens, used instead when not empty.
     pub identity_token: String,
 }
 

@@ -16,7 +16,7 @@ mod user_namespace;
 
 pub use container::mount_image;
 pub use disk_use::disk_use;
-pub use images::{ImageConfig, ImageStore};
+pub use images::{Endpoint, EndpointTls, ImageConfig, ImageStore, Registries};
 pub use interface::*;
 pub use node::{NodeRuntime, RuntimeConfig, ShimCommand};
 pub use shim::shim_main;

@@ -1,9 +1,14 @@
 //! k3d's simple file (<https://k3d.io/stable/usage/configfile/>): what has a meaning without k3s.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use kd_contract::registries::{Mirror, Registries};
 use serde::Deserialize;
 
 use super::super::node_settings;
 use super::super::ports;
+use super::super::registries;
 use super::FileConfig;
 
 #[derive(Debug, Default, Deserialize)]
@@ -22,7 +27,19 @@ pub(super) struct File {
     kube_api: KubeApi,
     ports: Vec<Port>,
     volumes: Vec<Volume>,
+    registries: RegistriesSection,
     options: Options,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RegistriesSection {
+    create: Option<serde_json::Value>,
+    #[serde(rename = "use")]
+    used: Vec<String>,
+    /// A file of k3s' form, or its path.
+    config: String,
+    mirrors: BTreeMap<String, Mirror>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -96,6 +113,7 @@ pub(super) fn resolve(file: File) -> Result<FileConfig, String> {
     if let Some(image) = file.image {
         config.warnings.push(format!("nodes are of kd's own image, not of {image}"));
     }
+    config.registries = registries_of(file.registries)?;
     for Port { port, node_filters } in file.ports {
         let parsed = ports::parse(&filtered(&port, &node_filters));
         config.ports.extend(parsed.map_err(|error| error.to_string())?);
@@ -107,6 +125,29 @@ pub(super) fn resolve(file: File) -> Result<FileConfig, String> {
         config.settings.push(node_settings::label(&filtered(&label, &node_filters))?);
     }
     Ok(config)
+}
+
+fn registries_of(section: RegistriesSection) -> Result<Registries, String> {
+    if section.create.is_some() || !section.used.is_empty() {
+        return Err("registries.create and registries.use: kd makes no registry; run one, connect it \
+                    with `docker network connect kd-NAME REGISTRY`, and name it in registries.config"
+            .to_owned());
+    }
+    let config = section.config.trim();
+    let is_path = !config.contains('\n') && !config.contains(": ") && !config.is_empty();
+    let read = |path: &Path| {
+        std::fs::read_to_string(path).map_err(|error| format!("read {}: {error}", path.display()))
+    };
+    let mut found = match is_path {
+        true => {
+            let folder = Path::new(config).parent().unwrap_or(Path::new(""));
+            registries::of_k3s(&read(Path::new(config))?, folder)
+        }
+        false => registries::of_k3s(config, Path::new("")),
+    }
+    .map_err(|reason| format!("registries.config: {reason}"))?;
+    found.mirrors.extend(section.mirrors);
+    Ok(found)
 }
 
 /// As flags write it.
@@ -149,5 +190,36 @@ options:
         assert!(file("options: {k3s: {extraArgs: [{arg: --x}]}}").unwrap_err().contains("k3s"));
         assert!(file("ports: [{port: x}]").is_err());
         assert!(file("sevrers: 1").unwrap_err().contains("sevrers"));
+    }
+
+    #[test]
+    fn registries() {
+        let file =
+            |body: &str| parse(&format!("apiVersion: k3d.io/v1alpha5\nkind: Simple\n{body}"));
+        let inline = file(
+            "registries:
+  config: |
+    mirrors:
+      docker.io: {endpoint: [http://cache:5000]}
+  mirrors: {r.example: {endpoint: [http://other:5000]}}
+",
+        )
+        .unwrap();
+        assert_eq!(inline.registries.mirrors["docker.io"].endpoints, ["http://cache:5000"]);
+        assert_eq!(inline.registries.mirrors["r.example"].endpoints, ["http://other:5000"]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registries.yaml");
+        std::fs::write(&path, "mirrors: {a: {endpoint: [b]}}").unwrap();
+        let named = file(&format!("registries: {{config: {}}}", path.display())).unwrap();
+        assert_eq!(named.registries.mirrors["a"].endpoints, ["b"]);
+        for (body, reason) in [
+            ("registries: {use: [k3d-r:5000]}", "docker network connect"),
+            ("registries: {create: {name: r}}", "kd makes no registry"),
+            ("registries: {config: /no/such/file}", "read /no/such/file"),
+            ("registries: {config: 'mirors: {}'}", "registries.config: unknown field"),
+        ] {
+            let error = file(body).unwrap_err();
+            assert!(error.contains(reason), "{error}");
+        }
     }
 }

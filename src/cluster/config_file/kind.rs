@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::super::node_settings::{NodeSetting, Setting};
 use super::super::ports::{NodeFilter, PortRequest};
-use super::{FileConfig, FileNetwork, kubeadm};
+use super::{FileConfig, FileNetwork, containerd, kubeadm};
 use crate::docker::HostFolder;
 
 /// kind's own node images, which hold programs that kd has no use for.
@@ -88,6 +88,10 @@ pub(super) fn resolve(file: File) -> Result<FileConfig, String> {
         let all = || vec![NodeFilter::All];
         config.settings.extend(kubeadm::settings(patch)?.into_iter().map(|what| with(all(), what)));
     }
+    for patch in &file.containerd_config_patches {
+        containerd::apply(patch, &mut config.registries)
+            .map_err(|reason| format!("containerdConfigPatches: {reason}"))?;
+    }
     for node in file.nodes {
         let role = match node.role.as_str() {
             "" | "control-plane" => NodeRole::Server,
@@ -129,9 +133,9 @@ fn refuse(file: &File) -> Result<(), String> {
     if has_json {
         return Err("kubeadmConfigPatchesJSON6902: kd has no kubeadm".to_owned());
     }
-    if !file.containerd_config_patches.is_empty() || !file.containerd_json_patches.is_empty() {
-        return Err("containerdConfigPatches: kd has no containerd; for registries there are \
-                    --insecure-registry and --registry-ca"
+    if !file.containerd_json_patches.is_empty() {
+        return Err("containerdConfigPatchesJSON6902: kd has no containerd; what is followed are \
+                    registries in containerdConfigPatches"
             .to_owned());
     }
     match &file.networking.dns_search {
@@ -317,7 +321,8 @@ runtimeConfig: {api/all: \"true\"}
         check("nods: []", "unknown field `nods`");
         check("nodes: [{role: master}]", "\"master\" is no role");
         check("nodes: [{image: a:1}, {image: b:1}]", "the same image");
-        check("containerdConfigPatches: [x]", "--insecure-registry");
+        check("containerdConfigPatches: [x]", "containerdConfigPatches: line 1");
+        check("containerdConfigPatchesJSON6902: [x]", "what is followed are registries");
         let patch = "kubeadmConfigPatches:\n- |\n  kind: ClusterConfiguration\n  apiServer: {}";
         check(patch, "apiServer");
         check("nodes: [{extraPortMappings: [{containerPort: 1, protocol: SCTP}]}]", "SCTP");

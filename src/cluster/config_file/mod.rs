@@ -1,5 +1,6 @@
 //! Configuration files of clusters, in kind's form and in k3d's.
 
+mod containerd;
 mod k3d;
 mod kind;
 mod kubeadm;
@@ -7,6 +8,7 @@ mod kubeadm;
 use std::io::Read;
 use std::path::Path;
 
+use kd_contract::registries::Registries;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -37,6 +39,8 @@ pub struct FileConfig {
     pub settings: Vec<NodeSetting>,
     /// What pods and services get, where kind's file says so.
     pub network: FileNetwork,
+    /// Mirrors of registries, and how they are spoken to.
+    pub registries: Registries,
     /// What the user should know.
     pub warnings: Vec<String>,
 }

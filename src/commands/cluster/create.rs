@@ -14,6 +14,7 @@ use crate::cluster::create::{self, Options};
 use crate::cluster::name::{self, DEFAULT_CLUSTER};
 use crate::cluster::node_settings::{self, NodeSetting};
 use crate::cluster::ports::{NodeFilter, PortRequest};
+use crate::cluster::registries::RegistryArguments;
 use crate::cluster::scheduler_config;
 use crate::cluster::timings::Timings;
 use crate::cluster::{config_file, ports};
@@ -93,12 +94,8 @@ pub struct Arguments {
     no_lb: bool,
     #[command(flatten)]
     network: NetworkArguments,
-    /// A registry (`host` or `host:port`) that nodes speak to without TLS.
-    #[arg(long, value_name = "REGISTRY")]
-    insecure_registry: Vec<String>,
-    /// A file with certificates of authorities that nodes trust for registries, PEM.
-    #[arg(long, value_name = "FILE")]
-    registry_ca: Vec<PathBuf>,
+    #[command(flatten)]
+    registries: RegistryArguments,
     /// A flag of the nodes' kubelets, such as max-pods=200 or system-reserved=memory=1Gi.
     #[arg(long, value_name = "NAME=VALUE")]
     kubelet_arg: Vec<String>,
@@ -220,8 +217,8 @@ impl Arguments {
             settings,
             subnet: self.subnet.map(|subnet| subnet.to_string()).or(file.subnet),
             network: self.network.request(file.network)?,
-            insecure_registries: self.insecure_registry,
-            registry_authorities: self.registry_ca,
+            registries: self.registries,
+            file_registries: file.registries,
             kubelet_flags: self.kubelet_arg,
             limits: Limits { memory_bytes: self.memory, cpu_milli: self.cpus },
             simulated_nodes: self.simulated_nodes,

@@ -9,19 +9,16 @@ use serde::Deserialize;
 use tar::EntryType;
 
 use super::layer::{LayerStore, Unpacked, decompress, digest_of, is_digest};
+use super::manifest::{DOCUMENT_BYTES_MAX, Descriptor, Document, INDEX_DEPTH_MAX, Index};
 use super::record::Record;
 use super::reference;
 use crate::{Error, ImageError, Result};
 
-/// A document (manifest, configuration, index) may not be larger.
-const DOCUMENT_BYTES_MAX: u64 = 8 << 20;
 /// All documents of one archive together.
 const DOCUMENTS_BYTES_MAX: u64 = 64 << 20;
 /// Where a tar header says that it is one.
 const TAR_MAGIC: std::ops::Range<usize> = 257..262;
 const TAR_BLOCK: usize = 512;
-/// An index may point to an index, and no deeper than this.
-const INDEX_DEPTH_MAX: usize = 4;
 
 /// Reads an archive. The layers are in the store afterwards; naming the images is the caller's.
 pub(super) fn read(from: impl Read, layers: &LayerStore) -> Result<Vec<Record>> {
@@ -167,42 +164,6 @@ fn docker_images(manifest: &[u8], contents: &Contents, layers: &LayerStore) -> R
     images.into_iter().map(one).collect()
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Index {
-    manifests: Vec<Descriptor>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Manifest {
-    config: Descriptor,
-    layers: Vec<Descriptor>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Descriptor {
-    #[serde(default)]
-    media_type: String,
-    digest: String,
-    #[serde(default)]
-    annotations: HashMap<String, String>,
-    platform: Option<Platform>,
-}
-
-#[derive(Deserialize)]
-struct Platform {
-    architecture: String,
-    os: String,
-}
-
-impl Platform {
-    fn is_ours(&self) -> bool {
-        self.os == "linux" && self.architecture == super::pull::ARCHITECTURE
-    }
-}
-
 fn oci_images(index: &[u8], contents: &Contents, layers: &LayerStore) -> Result<Vec<Record>> {
     let index: Index = parse("index.json", index)?;
     let one = |descriptor: &Descriptor| {
@@ -224,26 +185,21 @@ fn oci_image(
     depth: usize,
 ) -> Result<Record> {
     let bytes = blob(descriptor, contents)?;
-    if is_index(&descriptor.media_type) {
-        if depth == INDEX_DEPTH_MAX {
-            return Err(bad("its indexes are nested too deep"));
+    let document = Document::parse(bytes);
+    match document.map_err(|reason| bad(format!("{} {reason}", descriptor.digest)))? {
+        Document::Index(_) if depth == INDEX_DEPTH_MAX => {
+            Err(bad("its indexes are nested too deep"))
         }
-        let index: Index = parse(&descriptor.digest, bytes)?;
-        let ours =
-            index.manifests.iter().find(|m| m.platform.as_ref().is_none_or(Platform::is_ours));
-        let ours = ours.ok_or_else(|| {
-            bad(format!("it has no image for linux/{}", super::pull::ARCHITECTURE))
-        })?;
-        return oci_image(ours, tags, contents, layers, depth + 1);
+        Document::Index(index) => {
+            let ours = index.ours().map_err(bad)?;
+            oci_image(ours, tags, contents, layers, depth + 1)
+        }
+        Document::Manifest(manifest) => {
+            let config = blob(&manifest.config, contents)?;
+            let paths = manifest.layers.iter().map(|l| blob_path(&l.digest));
+            record(config, tags, paths.collect::<Result<_>>()?, contents, layers)
+        }
     }
-    let manifest: Manifest = parse(&descriptor.digest, bytes)?;
-    let config = blob(&manifest.config, contents)?;
-    let paths = manifest.layers.iter().map(|l| blob_path(&l.digest)).collect::<Result<_>>()?;
-    record(config, tags, paths, contents, layers)
-}
-
-fn is_index(media_type: &str) -> bool {
-    media_type.ends_with("image.index.v1+json") || media_type.ends_with("manifest.list.v2+json")
 }
 
 fn parse<T: for<'a> Deserialize<'a>>(name: &str, bytes: &[u8]) -> Result<T> {

@@ -3,9 +3,11 @@
 
 mod archive;
 mod layer;
+mod manifest;
 mod pull;
 mod record;
 mod reference;
+mod registry;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,9 +20,10 @@ use tokio_util::io::SyncIoBridge;
 use crate::{Error, Image, ImageError, Images, RegistryAuth, Result, RootFileSystem};
 use layer::LayerStore;
 use record::{Record, Records};
+pub use registry::{Endpoint, EndpointTls, Registries};
 
 /// Where images are kept and how registries are reached.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ImageConfig {
     /// Unpacked layers: shared by all nodes of the host, safe under concurrent use.
     pub shared: PathBuf,
@@ -28,10 +31,8 @@ pub struct ImageConfig {
     pub state: PathBuf,
     /// Names this node's unfinished work in `shared`, so that it can be cleared after a crash.
     pub owner: String,
-    /// Registries (`host` or `host:port`) that are spoken to without TLS. Loopback ones always are.
-    pub insecure_registries: Vec<String>,
-    /// More certificate authorities of registries, PEM.
-    pub registry_authorities: Vec<String>,
+    /// Where images are pulled from.
+    pub registries: Arc<dyn Registries>,
 }
 
 /// The images of a node, on disk.
@@ -115,7 +116,7 @@ impl Images for ImageStore {
     }
 
     async fn pull(&self, reference: &str, auth: &[RegistryAuth]) -> Result<Image> {
-        let record = pull::pull(&self.config, &self.layers, reference, auth).await?;
+        let record = pull::pull(&*self.config.registries, &self.layers, reference, auth).await?;
         let _naming = self.naming.lock().await;
         self.register(record)
     }
