@@ -13,6 +13,7 @@ use super::name;
 use crate::config::Environment;
 use crate::docker::{Container, Engine, has_status, label_filter, refused};
 use crate::error::{Error, Result};
+use crate::image::unused;
 
 /// Docker objects to remove.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +47,8 @@ pub async fn delete(
     let mut errors = Vec::new();
     if let Some(found) = &found {
         errors.extend(remove(engine, &Remains::from(found)).await);
+        // Nothing depends on it: whoever looks next forgets them, too.
+        let _ = unused::forget_deleted(engine).await;
     }
     // Without a home directory there is no kubeconfig to clean.
     if let Ok(files) = Files::find(environment, kubeconfig.map(PathBuf::as_path)) {

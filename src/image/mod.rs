@@ -5,3 +5,4 @@ mod contents;
 mod filter;
 pub mod load;
 pub mod node;
+pub mod unused;

@@ -51,6 +51,20 @@ pub async fn list(engine: &Engine, node: &Node) -> Result<Vec<NodeImageRecord>> 
     run(engine, node, &["image-list"], whole(Vec::new())).await
 }
 
+/// The nodes, of all clusters of the host, that use layers: `NAME.INCARNATION`.
+pub async fn users(engine: &Engine, node: &Node) -> Result<Vec<String>> {
+    run(engine, node, &["image-users"], whole(Vec::new())).await
+}
+
+/// Forgets users that are no more; with `prune`, layers go that nothing uses then. Returns how many
+/// bytes were freed.
+pub async fn forget(engine: &Engine, node: &Node, users: &[String], prune: bool) -> Result<u64> {
+    let users = serde_json::to_vec(users)
+        .map_err(|source| Error::failure("encode the list of nodes").because(source))?;
+    let program: &[&str] = if prune { &["image-forget", "--prune"] } else { &["image-forget"] };
+    run(engine, node, program, whole(users)).await
+}
+
 /// An input of bytes that are there already.
 pub fn whole(bytes: Vec<u8>) -> Input {
     futures::stream::iter([Ok(Bytes::from(bytes))]).boxed()

@@ -7,6 +7,7 @@ pub const TESTS: &[Test] = &[
     ("list", list),
     ("mirrors", mirrors),
     ("missing", missing),
+    ("prune", prune),
     ("registry", registry),
 ];
 
@@ -40,6 +41,35 @@ fn missing(fixture: &Fixture) {
     let ran = fixture.kd(&["image", "load", "kd-test/none:1", "--cluster", fixture.cluster()]);
     assert!(ran.code != Some(0), "{ran:?}");
     ran.says("kd-test/none:1").says("docker pull");
+}
+
+/// A layer stays while the image of any cluster needs it, and goes when the cluster is gone.
+fn prune(fixture: &Fixture) {
+    const BYTES: usize = 3_000_000;
+    fixture.cluster();
+    let name = fixture.name("prune");
+    let image = format!("kd-test/{name}:1");
+    let file = fixture.directory().join("unique.tar");
+    let mut content = vec![0; BYTES];
+    let mut random = std::fs::File::open("/dev/urandom").unwrap();
+    std::io::Read::read_exact(&mut random, &mut content).unwrap();
+    let mut header = tar::Header::new_gnu();
+    header.set_size(BYTES as u64);
+    header.set_mode(0o644);
+    let mut archive = tar::Builder::new(std::fs::File::create(&file).unwrap());
+    archive.append_data(&mut header, "unique", &content[..]).unwrap();
+    archive.into_inner().unwrap();
+    docker(&["import", file.to_str().unwrap(), &image]).ok();
+    fixture.kd(&["cluster", "create", &name]).ok();
+    fixture.kd(&["image", "load", &image, "--cluster", &name]).ok();
+    docker(&["rmi", &image]).ok();
+    fixture.kd(&["image", "prune"]).ok().says("MB are free again");
+    fixture.kd(&["cluster", "delete", &name]).ok();
+    let pruned = fixture.kd(&["image", "prune"]).ok();
+    let before = pruned.err.split(" MB are free").next();
+    let freed = before.and_then(|text| text.split_whitespace().next_back());
+    let freed: f64 = freed.and_then(|number| number.parse().ok()).unwrap_or_default();
+    assert!(freed * 1e6 >= BYTES as f64 / 1.05, "{pruned:?}");
 }
 
 /// A registry server in a container on a cluster's network, removed with the test.

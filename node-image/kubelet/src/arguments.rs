@@ -31,9 +31,32 @@ const FLAGS: &[(&str, Apply)] = &[
         Ok(())
     }),
     ("eviction-hard", eviction_hard),
+    ("image-gc-high-threshold", |config, value| {
+        config.image_gc.high_percent = percent(value)?;
+        Ok(())
+    }),
+    ("image-gc-low-threshold", |config, value| {
+        config.image_gc.low_percent = percent(value)?;
+        Ok(())
+    }),
+    ("image-maximum-gc-age", |config, value| {
+        config.image_gc.age_max = Some(duration(value)?).filter(|age| !age.is_zero());
+        Ok(())
+    }),
     ("kube-reserved", reserve),
+    ("max-parallel-image-pulls", |config, value| match number(value)? {
+        0 => Err("there must be at least 1 pull".into()),
+        pulls => {
+            config.pulls_max = pulls;
+            Ok(())
+        }
+    }),
     ("max-pods", |config, value| {
         config.pods_max = number(value)?;
+        Ok(())
+    }),
+    ("minimum-image-ttl-duration", |config, value| {
+        config.image_gc.age_min = duration(value)?;
         Ok(())
     }),
     ("node-labels", |config, value| {
@@ -49,6 +72,14 @@ const FLAGS: &[(&str, Apply)] = &[
     }),
     ("register-with-taints", |config, value| {
         config.node_taints.extend(list(value).map(str::to_owned));
+        Ok(())
+    }),
+    ("serialize-image-pulls", |config, value| {
+        match value {
+            "true" => config.pulls_max = 1,
+            "false" => {}
+            _ => return Err(format!("{value:?} is not true or false")),
+        }
         Ok(())
     }),
     ("shutdown-grace-period", |config, value| {
@@ -87,6 +118,20 @@ fn number<T: std::str::FromStr>(value: &str) -> Result<T, String> {
     value.parse().map_err(|_| format!("{value:?} is no such number"))
 }
 
+fn percent(value: &str) -> Result<u8, String> {
+    match number(value)? {
+        percent @ 0..=100 => Ok(percent),
+        _ => Err(format!("{value:?} is no percentage")),
+    }
+}
+
+/// As Go writes it: `1h30m`, `2m`, `90s`.
+fn duration(value: &str) -> Result<Duration, String> {
+    let read: Option<jiff::SignedDuration> = value.parse().ok();
+    let read = read.and_then(|duration| Duration::try_from(duration).ok());
+    read.ok_or_else(|| format!("{value:?} is no duration"))
+}
+
 fn bytes(value: &str) -> Result<u64, String> {
     let exact: Exact = value.parse().map_err(|_| format!("{value:?} is no quantity"))?;
     u64::try_from(exact.value()).map_err(|_| format!("{value:?} is negative"))
@@ -94,9 +139,7 @@ fn bytes(value: &str) -> Result<u64, String> {
 
 /// `15s`; in upstream's KubeletConfiguration these are fields and no flags.
 fn shutdown_grace(value: &str) -> Result<Duration, String> {
-    let read: Option<jiff::SignedDuration> = value.parse().ok();
-    let grace = read.and_then(|duration| Duration::try_from(duration).ok());
-    let grace = grace.ok_or_else(|| format!("{value:?} is no duration"))?;
+    let grace = duration(value)?;
     match grace > SHUTDOWN_GRACE_MAX {
         true => {
             Err(format!("at most {}s: Docker does not wait longer", SHUTDOWN_GRACE_MAX.as_secs()))
@@ -153,6 +196,37 @@ fn eviction_hard(config: &mut Config, value: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn image_collection() {
+        let mut config = Config::default();
+        for flag in [
+            "image-gc-high-threshold=90",
+            "image-gc-low-threshold=70",
+            "minimum-image-ttl-duration=1h1m30s",
+            "image-maximum-gc-age=500ms",
+        ] {
+            config.apply_flag(flag).unwrap();
+        }
+        let found = &config.image_gc;
+        assert_eq!((found.high_percent, found.low_percent), (90, 70));
+        assert_eq!(found.age_min, Duration::from_secs(3690));
+        assert_eq!(found.age_max, Some(Duration::from_millis(500)));
+        assert_eq!(config.pulls_max, 4);
+        config.apply_flag("serialize-image-pulls=true").unwrap();
+        assert_eq!(config.pulls_max, 1);
+        config.apply_flag("max-parallel-image-pulls=7").unwrap();
+        assert_eq!(config.pulls_max, 7);
+        config.apply_flag("image-maximum-gc-age=0s").unwrap();
+        assert_eq!(config.image_gc.age_max, None);
+        for wrong in [
+            "image-gc-high-threshold=101",
+            "minimum-image-ttl-duration=2",
+            "minimum-image-ttl-duration=",
+        ] {
+            assert!(config.apply_flag(wrong).is_err(), "{wrong}");
+        }
+    }
 
     fn applied(flags: &[&str]) -> Result<Config, String> {
         let mut config = Config::default();

@@ -59,6 +59,10 @@ pub struct Config {
     pub reserved: BTreeMap<String, Quantity>,
     /// When the node is under pressure.
     pub pressure: Pressure,
+    /// Pulls at the same time.
+    pub pulls_max: usize,
+    /// When images go.
+    pub image_gc: ImageCollection,
     /// When container logs rotate.
     pub log_rotation: LogRotation,
     /// How long pods have to end, and are told to, when the node is shut down. Zero: they are stopped with
@@ -107,6 +111,41 @@ impl Default for Pressure {
     }
 }
 
+/// When images that nothing uses are removed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImageCollection {
+    /// Above this use of the disk, percent; 100 turns it off.
+    pub high_percent: u8,
+    /// Until this use of the disk, percent.
+    pub low_percent: u8,
+    /// Not before they were here for so long.
+    pub age_min: Duration,
+    /// Always when they were not used for so long.
+    pub age_max: Option<Duration>,
+    /// How often it is looked.
+    pub every: Duration,
+}
+
+impl Default for ImageCollection {
+    /// Upstream's.
+    fn default() -> ImageCollection {
+        ImageCollection {
+            high_percent: 85,
+            low_percent: 80,
+            age_min: Duration::from_secs(120),
+            age_max: None,
+            every: Duration::from_secs(300),
+        }
+    }
+}
+
+impl ImageCollection {
+    /// Whether nothing is ever removed.
+    pub fn is_off(&self) -> bool {
+        self.high_percent >= 100 && self.age_max.is_none()
+    }
+}
+
 /// When container logs rotate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogRotation {
@@ -145,6 +184,8 @@ impl Default for Config {
             cgroup_root: "kubepods".into(),
             reserved: BTreeMap::new(),
             pressure: Pressure::default(),
+            pulls_max: 4,
+            image_gc: ImageCollection::default(),
             log_rotation: LogRotation::default(),
             shutdown_grace: Duration::ZERO,
             shutdown_grace_critical: Duration::ZERO,

@@ -14,8 +14,6 @@ use crate::lifecycle::Waiting;
 use crate::lifecycle::backoff::{BackOff, later};
 use crate::pod::{Member, PodExt};
 
-/// Pulls at the same time on one node.
-const PULLS_MAX: usize = 4;
 /// How long `ErrImagePull` shows before `ImagePullBackOff` takes its place.
 const ERROR_SHOWN: Duration = Duration::from_secs(3);
 
@@ -35,9 +33,9 @@ struct Failures {
 }
 
 impl Puller {
-    /// A puller into `images`.
-    pub fn new(images: Arc<dyn Images>, events: Arc<Recorder>) -> Puller {
-        Puller { images, events, pulls: Semaphore::new(PULLS_MAX), failures: Mutex::default() }
+    /// A puller into `images`, with so many pulls at the same time.
+    pub fn new(images: Arc<dyn Images>, events: Arc<Recorder>, pulls_max: usize) -> Puller {
+        Puller { images, events, pulls: Semaphore::new(pulls_max), failures: Mutex::default() }
     }
 
     /// The image of a container, pulled if its policy says so; else what the container waits for.

@@ -18,6 +18,7 @@ use crate::entry::PodEntry;
 use crate::environment::FieldContext;
 use crate::events::Recorder;
 use crate::eviction::{Pressures, Signal, run_eviction};
+use crate::image_gc::run_image_gc;
 use crate::images::Puller;
 use crate::lifecycle::annotation;
 use crate::logs::rotate;
@@ -86,7 +87,7 @@ impl Kubelet {
         let events = Arc::new(Recorder::new(&config.node_name));
         let (changes, object_changes) = mpsc::unbounded_channel();
         Arc::new(Kubelet {
-            puller: Puller::new(Arc::clone(&images), Arc::clone(&events)),
+            puller: Puller::new(Arc::clone(&images), Arc::clone(&events), config.pulls_max),
             machine: Machine::read(&config),
             addresses: Addresses::new(network.own_addresses().is_some()),
             id_ranges: IdRanges::default(),
@@ -135,6 +136,7 @@ impl Kubelet {
         tasks.spawn(run_node_agent(Arc::clone(&self)));
         tasks.spawn(run_lease(Arc::clone(&self)));
         tasks.spawn(run_eviction(Arc::clone(&self)));
+        tasks.spawn(run_image_gc(Arc::clone(&self)));
         tasks.spawn(remove_with_volumes(Arc::clone(&self)));
         tasks.spawn(serve_registrations(Arc::clone(&self)));
         tasks.spawn(serve_pod_resources(Arc::clone(&self)));

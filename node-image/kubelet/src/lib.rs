@@ -24,6 +24,7 @@ mod grpc;
 mod hooks;
 mod host_ports;
 mod hosts_file;
+mod image_gc;
 mod images;
 pub mod logs;
 mod node;
@@ -49,7 +50,7 @@ mod lookup;
 mod source;
 
 pub use addresses::Addresses;
-pub use config::{Config, LogRotation, Pressure};
+pub use config::{Config, ImageCollection, LogRotation, Pressure};
 pub use entry::PodEntry;
 pub use error::{Error, Result};
 pub use events::{EventType, Recorder};

@@ -19,6 +19,7 @@ pub(crate) fn open(config: &NodeConfig, user: &str) -> Result<ImageStore> {
     ImageStore::open(ImageConfig {
         shared: IMAGES_DIRECTORY.into(),
         state: IMAGE_RECORDS_DIRECTORY.into(),
+        node: config.name.clone(),
         owner: format!("{}-{user}", config.name),
         registries: Arc::new(NodeRegistries::new(config)),
     })
@@ -49,6 +50,27 @@ pub(crate) fn list() -> Result<()> {
     let store = open(&node_config()?, "list")?;
     let images = run_async(async { store.list().await.map_err(Error::of("list the images")) })?;
     println!("{}", serde_json::to_string(&images).map_err(Error::of("encode the images"))?);
+    Ok(())
+}
+
+/// `image-users`: prints the nodes that use layers, as JSON.
+pub(crate) fn users() -> Result<()> {
+    let store = open(&node_config()?, "users")?;
+    let users = store.users().map_err(Error::of("list the users of layers"))?;
+    println!("{}", serde_json::to_string(&users).map_err(Error::of("encode the users"))?);
+    Ok(())
+}
+
+/// `image-forget`: reads a JSON list of nodes that are no more on stdin. `image-forget --prune`
+/// then removes all layers that nothing uses. Prints how many bytes were freed.
+pub(crate) fn forget(arguments: &[OsString]) -> Result<()> {
+    let store = open(&node_config()?, "forget")?;
+    store.forget(&question()?).map_err(Error::of("forget nodes"))?;
+    let freed = match arguments.first().is_some_and(|argument| argument == "--prune") {
+        true => store.prune().map_err(Error::of("remove layers"))?,
+        false => 0,
+    };
+    println!("{freed}");
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use kd_contract::{
     CNI_CONFIGURATIONS, CNI_PLUGINS, Component, HostAlias, KD_BINARY, KUBELET_PORT, NetworkBackend,
     NodeConfig, NodeRole, READY_LINE, RUN_DIRECTORY,
 };
-use kd_kubelet::{Kubelet, Pressure};
+use kd_kubelet::{ImageCollection, Kubelet, Pressure};
 use kd_network::{Backend, CniNetwork, CniPaths, Family, HostRoutes, PodNetwork};
 use kd_proxy::{GuardedNetwork, PolicyGate};
 use kd_runtime::{NodeRuntime, RuntimeConfig, ShimCommand};
@@ -179,6 +179,8 @@ async fn build(
         node_name: config.name.clone(),
         static_pod_directory: Some(STATIC_PODS.into()),
         pressure: pressure(),
+        // As with pressure: a developer's full disk must not empty the cluster of its images.
+        image_gc: ImageCollection { high_percent: 100, ..ImageCollection::default() },
         resolv_conf,
         node_ips: addresses,
         node_labels: config.node_labels.clone(),

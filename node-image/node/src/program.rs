@@ -19,17 +19,23 @@ pub enum Program {
     Shim,
     /// Reads an image archive on stdin.
     ImageImport,
+    /// Forgets nodes that are no more, and removes layers that nothing uses.
+    ImageForget,
     /// Prints this node's images as JSON.
     ImageList,
+    /// Prints the nodes that use the host's layers as JSON.
+    ImageUsers,
     /// Prints this node's rules for Services as JSON.
     ServiceRules,
 }
 
 /// Names on the command line (`kd <name>`) and as argv[0] (`kd-<name>`).
-const NAMES: [(&str, Program); 8] = [
+const NAMES: [(&str, Program); 10] = [
     ("control-plane", Program::ControlPlane),
+    ("image-forget", Program::ImageForget),
     ("image-import", Program::ImageImport),
     ("image-list", Program::ImageList),
+    ("image-users", Program::ImageUsers),
     ("init", Program::Init),
     ("kubelet", Program::Kubelet),
     (kd_contract::LOAD_BALANCER_PROGRAM, Program::LoadBalancer),
@@ -65,7 +71,9 @@ pub fn run(program: Program, arguments: Vec<OsString>) -> ExitCode {
         Program::LoadBalancer => load_balancer::run(),
         Program::Shim => return shim(arguments),
         Program::ImageImport => images::import(&arguments),
+        Program::ImageForget => images::forget(&arguments),
         Program::ImageList => images::list(),
+        Program::ImageUsers => images::users(),
         Program::ServiceRules => service_rules::list(),
     };
     match done {

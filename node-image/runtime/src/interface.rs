@@ -4,13 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::broadcast;
+use tokio::sync::{RwLock, broadcast};
 
 /// The result of every runtime call.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -592,6 +593,12 @@ pub trait Images: Send + Sync + 'static {
     async fn pull(&self, reference: &str, auth: &[RegistryAuth]) -> Result<Image>;
     /// Forgets a reference, or an id with all its references.
     async fn remove(&self, reference: &str) -> Result<()>;
+    /// Held for reading while something is made of an image, for writing while unused images are
+    /// removed: what is being made is no user yet that could be seen.
+    fn making(&self) -> Arc<RwLock<()>>;
+    /// Removes layers that no image of any node uses, until enough bytes are free. Returns how many
+    /// were freed.
+    async fn free(&self, bytes: u64) -> Result<u64>;
     /// Where the image's unpacked layers are, top first, and its OCI configuration (JSON bytes):
     /// what a container's root file system is made of.
     async fn root_file_system(&self, image_id: &str) -> Result<RootFileSystem>;

@@ -2,6 +2,7 @@
 
 pub mod list;
 pub mod load;
+pub mod prune;
 
 use clap::Subcommand;
 
@@ -14,6 +15,8 @@ pub enum Command {
     /// Load images into every node of a cluster.
     #[command(visible_alias = "import")]
     Load(load::Arguments),
+    /// Remove layers on this host that no image of any cluster uses.
+    Prune,
     /// List the images of a cluster.
     #[command(visible_alias = "ls")]
     List(list::Arguments),
@@ -24,5 +27,6 @@ pub async fn run(context: &Context, command: Command) -> Result<()> {
     match command {
         Command::Load(arguments) => load::run(context, arguments, load::Source::Either).await,
         Command::List(arguments) => list::run(context, arguments).await,
+        Command::Prune => prune::run(context).await,
     }
 }

@@ -10,9 +10,10 @@ use super::is_critical;
 use super::local_storage::{exceeded, is_limited};
 use super::message::message;
 use super::ranking::{Candidate, rank};
-use super::signals::{Shortage, Signal, met};
+use super::signals::{Condition, Shortage, Signal, met};
 use crate::entry::PodEntry;
 use crate::events::EventType;
+use crate::image_gc::remove_unused;
 use crate::kubelet::Kubelet;
 use crate::lifecycle::Stop;
 use crate::pod::PodExt;
@@ -35,7 +36,9 @@ pub(crate) async fn run_eviction(kubelet: Arc<Kubelet>) {
         let signals: Vec<Signal> = short.iter().map(|shortage| shortage.signal).collect();
         kubelet.note_pressure(&signals, Timestamp::now());
         let mut evicted = limit_local_storage(&kubelet).await;
-        if let (true, Some(worst)) = (evicted.is_empty(), short.first()) {
+        if let (true, Some(worst)) = (evicted.is_empty(), short.first())
+            && !made_room(&kubelet, worst).await
+        {
             evicted.extend(relieve(&kubelet, worst).await);
         }
         let gone = async {
@@ -46,6 +49,24 @@ pub(crate) async fn run_eviction(kubelet: Arc<Kubelet>) {
         // One that does not end in time does not keep the others.
         let _ = tokio::time::timeout(GONE_MAX, gone).await;
     }
+}
+
+/// Whether removing images that nothing uses was enough.
+async fn made_room(kubelet: &Kubelet, shortage: &Shortage) -> bool {
+    if shortage.signal.condition() != Condition::Disk {
+        return false;
+    }
+    match remove_unused(kubelet).await {
+        Ok(freed) if freed > 0 => {}
+        Ok(_) => return false,
+        Err(error) => {
+            tracing::warn!(%error, "images that nothing uses stay");
+            return false;
+        }
+    }
+    let levels = kubelet.machine().levels(&kubelet.config().root_directory);
+    let still = met(&levels, &kubelet.config().pressure);
+    !still.iter().any(|short| short.signal == shortage.signal)
 }
 
 /// Evicts one pod.

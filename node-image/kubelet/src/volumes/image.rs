@@ -18,6 +18,8 @@ pub async fn mount(
         return Ok(());
     }
     let image = image(images, source, auth).await?;
+    let making = images.making();
+    let _making = making.read().await;
     let files = images.root_file_system(&image.id).await.map_err(|error| error.to_string())?;
     let target = target.to_owned();
     let mounted = tokio::task::spawn_blocking(move || mount_image(&files.layers, &target)).await;

@@ -353,6 +353,14 @@ impl Images for FakeImages {
         Ok(())
     }
 
+    fn making(&self) -> Arc<tokio::sync::RwLock<()>> {
+        Arc::default()
+    }
+
+    async fn free(&self, _bytes: u64) -> Result<u64> {
+        Ok(0)
+    }
+
     async fn root_file_system(&self, _image_id: &str) -> Result<RootFileSystem> {
         Ok(RootFileSystem::default())
     }

@@ -347,7 +347,7 @@ mod tests {
 
     fn check(archive: &[u8]) -> Result<Vec<Record>> {
         let directory = tempfile::tempdir().unwrap();
-        read(archive, &LayerStore::open(directory.path(), "n").unwrap())
+        read(archive, &LayerStore::open(directory.path(), "n", "n.1").unwrap())
     }
 
     #[test]
@@ -362,7 +362,7 @@ mod tests {
     #[test]
     fn a_layer_that_is_here_need_not_come_again() {
         let directory = tempfile::tempdir().unwrap();
-        let store = LayerStore::open(directory.path(), "n").unwrap();
+        let store = LayerStore::open(directory.path(), "n", "n.1").unwrap();
         let id = digest_of(&layer());
         let missing = read(&docker(&id, false)[..], &store).unwrap_err();
         assert!(missing.to_string().contains("is missing"), "{missing}");

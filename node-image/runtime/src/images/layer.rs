@@ -1,22 +1,30 @@
 //! Unpacked layers, by diff id. A layer appears whole, by rename, or not at all; it is never changed
 //! afterwards, so any number of nodes mount it at once.
 
-use std::fs;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
+use nix::fcntl::FlockArg;
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use sha2::{Digest, Sha256};
 use tar::EntryType;
 
 use super::chain;
 use super::record::failed;
+use super::references::{Claim, Held, HostLock, References, hold, is_abandoned, names};
 use crate::{Error, ImageError, Result};
 
 /// An unpacked layer may not be larger: a bound against archives that expand without end.
 const LAYER_BYTES_MAX: u64 = 64 << 30;
+/// Files, directories and links of one layer: a bound like the one on bytes.
+const LAYER_ENTRIES_MAX: usize = 5_000_000;
+/// The directory of this form of the store. Nodes of another form do not see it.
+const FORM: &str = "counted";
 const WHITEOUT_PREFIX: &[u8] = b".wh.";
 const OPAQUE_WHITEOUT: &[u8] = b".wh..wh..opq";
 
@@ -25,6 +33,8 @@ pub(super) struct LayerStore {
     root: PathBuf,
     owner: String,
     counter: AtomicU64,
+    lock: HostLock,
+    references: References,
 }
 
 /// A layer on disk.
@@ -37,12 +47,102 @@ pub(super) struct Unpacked {
 }
 
 impl LayerStore {
-    pub(super) fn open(root: &Path, owner: &str) -> Result<LayerStore> {
-        for directory in ["layers", "ingest"] {
+    /// The store of a host for a process (`owner`) of a node (`user`).
+    pub(super) fn open(root: &Path, owner: &str, user: &str) -> Result<LayerStore> {
+        let root = root.join(FORM);
+        for directory in ["layers", "ingest", "locks"] {
             let path = root.join(directory);
             fs::create_dir_all(&path).map_err(failed("create", &path))?;
         }
-        Ok(LayerStore { root: root.into(), owner: owner.into(), counter: AtomicU64::new(0) })
+        let references = References::open(&root, user)?;
+        let lock = HostLock::open(&root);
+        let counter = AtomicU64::new(0);
+        Ok(LayerStore { root, owner: owner.into(), counter, lock, references })
+    }
+
+    /// Who uses what; to be changed while the host's lock is held.
+    pub(super) fn references(&self) -> (&References, &HostLock) {
+        (&self.references, &self.lock)
+    }
+
+    /// Keeps layers, there or not yet, until the claim is dropped; all of them without a list.
+    pub(super) fn claim(&self, layers: Option<&[String]>) -> Result<Claim> {
+        self.references.claim(&self.lock.shared()?, layers)
+    }
+
+    /// Waits until no other process makes this layer.
+    pub(super) fn turn(&self, diff_id: &str) -> Result<Turn> {
+        let path = self.root.join("locks").join(diff_id.trim_start_matches("sha256:"));
+        let _held = hold(&path, FlockArg::LockExclusive)?;
+        Ok(Turn { path, _held })
+    }
+
+    /// Notes that layers were of use until now.
+    pub(super) fn touch<'a>(&self, diff_ids: impl IntoIterator<Item = &'a String>) -> Result<()> {
+        for diff_id in diff_ids.into_iter().filter(|id| is_digest(id)) {
+            let path = self.entry(diff_id).join("size");
+            match File::options().write(true).open(&path) {
+                Ok(file) => {
+                    file.set_modified(SystemTime::now()).map_err(failed("touch", &path))?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(failed("open", &path)(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes layers that nobody has used for as long, those unused for longest first, until enough
+    /// bytes are free. Returns how many were freed.
+    pub(super) fn sweep(&self, idle: Duration, wanted_bytes: u64) -> Result<u64> {
+        let taken = {
+            let alone = self.lock.alone()?;
+            let Some(used) = self.references.in_use(&alone)? else { return Ok(0) };
+            self.take_away(&alone, &used, idle, wanted_bytes)?
+        };
+        let mut freed = 0;
+        for (path, bytes) in taken {
+            remove_tree(&path)?;
+            freed += bytes;
+        }
+        Ok(freed)
+    }
+
+    /// Moves layers out of sight at once; removing them takes longer than the lock may be held.
+    fn take_away(
+        &self,
+        _alone: &Held,
+        used: &BTreeSet<String>,
+        idle: Duration,
+        wanted_bytes: u64,
+    ) -> Result<Vec<(PathBuf, u64)>> {
+        let mut unused = Vec::new();
+        for name in names(&self.root.join("layers"))? {
+            let diff_id = format!("sha256:{name}");
+            // What has no time of use is damaged, and the first to go.
+            let since = fs::metadata(self.entry(&diff_id).join("size"))
+                .and_then(|metadata| metadata.modified())
+                .unwrap_or(SystemTime::UNIX_EPOCH);
+            if !used.contains(&diff_id) && since.elapsed().is_ok_and(|elapsed| elapsed >= idle) {
+                unused.push((since, diff_id));
+            }
+        }
+        unused.sort();
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        for (_, diff_id) in unused {
+            if bytes >= wanted_bytes {
+                break;
+            }
+            let size = self.size(&diff_id).unwrap_or_default();
+            let number = self.counter.fetch_add(1, Ordering::Relaxed);
+            let name = format!("{}.{}.{number}", self.owner, std::process::id());
+            let path = self.root.join("ingest").join(name);
+            let entry = self.entry(&diff_id);
+            fs::rename(&entry, &path).map_err(failed("take away", &entry))?;
+            bytes += size;
+            taken.push((path, size));
+        }
+        Ok(taken)
     }
 
     /// The directory that overlayfs mounts.
@@ -61,16 +161,15 @@ impl LayerStore {
         Ok(text.trim().parse().unwrap_or_default())
     }
 
+    /// Removes what processes left that were killed: of any node, and told by their locks.
     pub(super) fn clear_unfinished(&self) -> Result<()> {
         let ingest = self.root.join("ingest");
-        let prefix = format!("{}.", self.owner);
-        for entry in fs::read_dir(&ingest).map_err(failed("read", &ingest))? {
-            let path = entry.map_err(failed("read", &ingest))?.path();
-            if path.file_name().is_some_and(|n| n.as_bytes().starts_with(prefix.as_bytes())) {
-                fs::remove_dir_all(&path).map_err(failed("remove", &path))?;
-            }
-        }
-        Ok(())
+        let abandoned: Vec<PathBuf> = {
+            let _alone = self.lock.alone()?;
+            let paths = names(&ingest)?.into_iter().map(|name| ingest.join(name));
+            paths.filter(|path| is_abandoned(&path.join("lock"))).collect()
+        };
+        abandoned.iter().try_for_each(|path| remove_tree(path))
     }
 
     /// Unpacks a layer: a tar stream, plain, gzip or zstd. `name` is for messages. When `wanted` is
@@ -81,7 +180,7 @@ impl LayerStore {
         from: impl Read,
         wanted: Option<&str>,
     ) -> Result<Unpacked> {
-        let staging = self.stage()?;
+        let (staging, held) = self.stage()?;
         let done = unpack_into(name, from, &staging.join("fs")).and_then(|(unpacked, size)| {
             check_diff_id(name, &unpacked.diff_id, wanted)?;
             let file = staging.join("size");
@@ -93,20 +192,28 @@ impl LayerStore {
             // The first error is the one to tell; what is left here goes at the next start.
             let _ = fs::remove_dir_all(&staging);
         }
+        drop(held);
         done
     }
 
-    fn stage(&self) -> Result<PathBuf> {
+    fn stage(&self) -> Result<(PathBuf, Held)> {
+        let _shared = self.lock.shared()?;
         let number = self.counter.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}.{}.{number}", self.owner, std::process::id());
         let staging = self.root.join("ingest").join(name);
+        // An earlier process of this number is dead.
+        remove_tree(&staging)?;
         let directory = staging.join("fs");
         fs::create_dir_all(&directory).map_err(failed("create", &directory))?;
-        Ok(staging)
+        let held = hold(&staging.join("lock"), FlockArg::LockExclusive)?;
+        Ok((staging, held))
     }
 
     fn publish(&self, staging: &Path, diff_id: &str) -> Result<()> {
         let entry = self.entry(diff_id);
+        let _shared = self.lock.shared()?;
+        let lock = staging.join("lock");
+        fs::remove_file(&lock).map_err(failed("remove", &lock))?;
         match fs::rename(staging, &entry) {
             Ok(()) => Ok(()),
             // Another node was faster: its layer has the same content.
@@ -119,6 +226,27 @@ impl LayerStore {
 
     fn entry(&self, diff_id: &str) -> PathBuf {
         self.root.join("layers").join(diff_id.trim_start_matches("sha256:"))
+    }
+}
+
+/// The right to make a layer.
+pub(super) struct Turn {
+    path: PathBuf,
+    _held: Held,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // Who waits holds the file itself; the next one makes a new file and finds the layer.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Removes a directory that others may be removing too.
+fn remove_tree(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
+        _ => Ok(()),
     }
 }
 
@@ -168,13 +296,16 @@ pub(super) fn decompress<'a>(from: impl Read + 'a) -> io::Result<Box<dyn Read + 
 }
 
 fn unpack_entries(name: &str, from: impl Read, directory: &Path) -> Result<()> {
-    let mut archive = tar::Archive::new(from.take(LAYER_BYTES_MAX));
+    let mut archive = tar::Archive::new(Bounded { inner: from, left: LAYER_BYTES_MAX });
     archive.set_preserve_permissions(true);
     archive.set_preserve_ownerships(true);
     archive.set_unpack_xattrs(true);
     archive.set_overwrite(true);
     let bad = |error: io::Error| content(name, chain(&error));
-    for entry in archive.entries().map_err(bad)? {
+    for (index, entry) in archive.entries().map_err(bad)?.enumerate() {
+        if index == LAYER_ENTRIES_MAX {
+            return Err(content(name, format!("a layer has more than {LAYER_ENTRIES_MAX} files")));
+        }
         let mut entry = entry.map_err(bad)?;
         let path = entry.path().map_err(bad)?.into_owned();
         refuse_escape(name, &path)?;
@@ -245,6 +376,22 @@ fn safe_parent(name: &str, root: &Path, path: &Path) -> Result<PathBuf> {
     Ok(at)
 }
 
+/// Passes bytes on, up to a bound that is an error to reach.
+struct Bounded<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.inner.read(buffer)?;
+        self.left = self.left.checked_sub(length as u64).ok_or_else(|| {
+            io::Error::other(format!("a layer has more than {LAYER_BYTES_MAX} bytes unpacked"))
+        })?;
+        Ok(length)
+    }
+}
+
 /// Passes bytes on, and counts and digests them.
 struct Hashing<R> {
     inner: R,
@@ -302,7 +449,7 @@ mod tests {
 
     fn store() -> (tempfile::TempDir, LayerStore) {
         let directory = tempfile::tempdir().unwrap();
-        let store = LayerStore::open(directory.path(), "node-a").unwrap();
+        let store = LayerStore::open(directory.path(), "node-a", "node-a.1").unwrap();
         (directory, store)
     }
 
@@ -360,6 +507,85 @@ mod tests {
         let hidden = store.directory(&unpacked.diff_id).join("etc/passwd");
         let metadata = fs::symlink_metadata(hidden).unwrap();
         assert!(metadata.file_type().is_char_device() && metadata.rdev() == 0);
+    }
+
+    #[test]
+    fn layers_without_users_go_the_oldest_first() {
+        let (_directory, store) = store();
+        let make =
+            |text: &[u8]| store.unpack("a", &layer(&[("x", text)])[..], None).unwrap().diff_id;
+        let (old, new, kept, claimed) =
+            (make(b"old"), make(b"new"), make(b"kept"), make(b"claimed"));
+        let path = store.entry(&old).join("size");
+        let before = SystemTime::now() - Duration::from_secs(1000);
+        File::options().write(true).open(path).unwrap().set_modified(before).unwrap();
+        let (references, lock) = store.references();
+        references.keep(&lock.shared().unwrap(), "sha256:i", &[kept.clone()]).unwrap();
+        let claim = store.claim(Some(std::slice::from_ref(&claimed))).unwrap();
+        let size = store.size(&old).unwrap();
+        let sweep = |idle, bytes| store.sweep(Duration::from_secs(idle), bytes).unwrap();
+        let here = |expect: [bool; 4]| {
+            assert_eq!([&old, &new, &kept, &claimed].map(|id| store.has(id)), expect);
+        };
+        assert_eq!(sweep(2000, u64::MAX), 0);
+        assert_eq!(sweep(0, 0), 0);
+        let import = store.claim(None).unwrap();
+        assert_eq!(sweep(0, u64::MAX), 0);
+        drop(import);
+        here([true; 4]);
+        assert_eq!(sweep(0, 1), size);
+        here([false, true, true, true]);
+        store.touch([&new, &old]).unwrap();
+        assert_eq!(sweep(500, u64::MAX), 0);
+        assert_eq!(sweep(0, u64::MAX), size);
+        drop(claim);
+        assert_eq!(sweep(0, u64::MAX), size);
+        here([false, false, true, false]);
+        assert_eq!(fs::read_dir(store.root.join("ingest")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn only_the_work_of_the_dead_is_cleared() {
+        let (directory, store) = store();
+        let (mine, held) = store.stage().unwrap();
+        let dead = store.root.join("ingest/other.7.0");
+        fs::create_dir_all(dead.join("fs")).unwrap();
+        fs::write(dead.join("lock"), "").unwrap();
+        let other = LayerStore::open(directory.path(), "node-b", "node-b.1").unwrap();
+        other.clear_unfinished().unwrap();
+        assert!(mine.exists() && !dead.exists());
+        drop(held);
+        other.clear_unfinished().unwrap();
+        assert!(!mine.exists());
+    }
+
+    #[test]
+    fn a_layer_is_made_by_one_at_a_time() {
+        let (directory, store) = store();
+        let id = digest_of(b"layer");
+        let turn = store.turn(&id).unwrap();
+        let (root, other) = (directory.path().to_owned(), id.clone());
+        let (said, says) = std::sync::mpsc::channel();
+        let waiter = std::thread::spawn(move || {
+            let store = LayerStore::open(&root, "node-b", "node-b.1").unwrap();
+            said.send("waits").unwrap();
+            let _turn = store.turn(&other).unwrap();
+            said.send("has it").unwrap();
+        });
+        assert_eq!(says.recv().unwrap(), "waits");
+        assert!(says.try_recv().is_err());
+        drop(turn);
+        assert_eq!(says.recv().unwrap(), "has it");
+        waiter.join().unwrap();
+    }
+
+    #[test]
+    fn bombs_are_bounded() {
+        let mut bounded = Bounded { inner: io::repeat(0), left: 1000 };
+        let error = io::copy(&mut bounded, &mut io::sink()).unwrap_err();
+        assert!(error.to_string().contains("bytes unpacked"), "{error}");
+        let mut whole = Bounded { inner: &[0; 1000][..], left: 1000 };
+        assert_eq!(io::copy(&mut whole, &mut io::sink()).unwrap(), 1000);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use tokio_util::io::{StreamReader, SyncIoBridge};
 use super::layer::{LayerStore, digest_of, is_digest};
 use super::manifest::{DOCUMENT_BYTES_MAX, Descriptor, Document, INDEX_DEPTH_MAX, Manifest};
 use super::record::Record;
+use super::references::Claim;
 use super::registry::{Download, Registries, Repository};
 use super::{archive, joined, reference};
 use crate::{ImageError, RegistryAuth, Result};
@@ -16,14 +17,14 @@ use crate::{ImageError, RegistryAuth, Result};
 /// Layers downloaded and unpacked at once.
 const LAYERS_AT_ONCE: usize = 3;
 
-/// Pulls an image's layers into the store and returns what it is; naming it is the caller's. The
-/// credentials are tried in order; the last refusal is the error.
+/// Pulls an image's layers into the store and returns what it is, with a claim on the layers; naming
+/// it is the caller's. The credentials are tried in order; the last refusal is the error.
 pub(super) async fn pull(
     registries: &dyn Registries,
     layers: &Arc<LayerStore>,
     name: &str,
     auth: &[RegistryAuth],
-) -> Result<Record> {
+) -> Result<(Record, Claim)> {
     let image = reference::parse(name)?;
     let repository = Arc::new(Repository::open(registries, &image, auth)?);
     Pull { repository, image: &image, layers }.run().await
@@ -36,13 +37,15 @@ struct Pull<'a> {
 }
 
 impl Pull<'_> {
-    async fn run(&self) -> Result<Record> {
+    async fn run(&self) -> Result<(Record, Claim)> {
         let (manifest, digest) = self.manifest().await?;
         let config = self.config(&manifest.config).await?;
         let diff_ids = archive::diff_ids(&config)?;
         if diff_ids.len() != manifest.layers.len() {
             return Err(self.content("its manifest and its configuration name different layers"));
         }
+        // Before it is looked what is here: that must stay.
+        let claim = self.layers.claim(Some(&diff_ids))?;
         let wanted: Vec<_> = manifest.layers.iter().cloned().zip(diff_ids.clone()).collect();
         stream::iter(wanted)
             .map(|(layer, diff_id)| self.layer(layer, diff_id))
@@ -51,14 +54,15 @@ impl Pull<'_> {
             .await?;
         let sizes: Result<Vec<u64>> = diff_ids.iter().map(|id| self.layers.size(id)).collect();
         let repository = reference::repository(self.image);
-        Ok(Record {
+        let record = Record {
             id: manifest.config.digest.clone(),
             tags: self.image.tag().map(|tag| format!("{repository}:{tag}")).into_iter().collect(),
             digests: vec![format!("{repository}@{digest}")],
             size: sizes?.iter().sum(),
             config: String::from_utf8_lossy(&config).into_owned(),
             layers: diff_ids,
-        })
+        };
+        Ok((record, claim))
     }
 
     /// The manifest for this machine, and the digest that the image's name stands for.
@@ -102,10 +106,17 @@ impl Pull<'_> {
 
     /// Downloads and unpacks at once: no layer is held in memory or written packed.
     async fn layer(&self, layer: Descriptor, diff_id: String) -> Result<()> {
+        self.check(&layer)?;
         if self.layers.has(&diff_id) {
             return Ok(());
         }
-        self.check(&layer)?;
+        let (layers, wanted) = (self.layers.clone(), diff_id.clone());
+        let turn = tokio::task::spawn_blocking(move || layers.turn(&wanted)).await;
+        let _turn = joined(turn)?;
+        // Another node, or another pod's pull, has made it meanwhile.
+        if self.layers.has(&diff_id) {
+            return Ok(());
+        }
         let (pieces, failure) = Download::new(self.repository.clone(), &layer).pieces();
         let reader = SyncIoBridge::new(StreamReader::new(Box::pin(pieces)));
         let (layers, name) = (self.layers.clone(), self.image.whole());

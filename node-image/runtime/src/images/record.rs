@@ -7,10 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
+use nix::fcntl::FlockArg;
 use serde::{Deserialize, Serialize};
 
 use super::reference;
+use super::references::{Held, hold};
 use crate::{Error, Image, ImageError, Result};
+
+/// Hexadecimal digits of what tells nodes of one name apart.
+const INCARNATION_LENGTH: usize = 12;
 
 /// One image.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -64,6 +69,26 @@ impl Records {
     pub(super) fn open(directory: &Path) -> Result<Records> {
         fs::create_dir_all(directory).map_err(failed("create", directory))?;
         Ok(Records { directory: directory.to_owned(), cache: Mutex::new(None) })
+    }
+
+    /// Waits until no other process of the node changes records.
+    pub(super) fn turn(&self) -> Result<Held> {
+        hold(&self.directory.join(".lock"), FlockArg::LockExclusive)
+    }
+
+    /// What tells this node from an earlier one of its name. It is as old as the records.
+    pub(super) fn incarnation(&self) -> Result<String> {
+        let path = self.directory.join(".incarnation");
+        let _turn = self.turn()?;
+        if let Ok(known) = fs::read_to_string(&path) {
+            return Ok(known);
+        }
+        let made = crate::node::new_id().map_err(failed("name the node in", &path))?;
+        let made = made[..INCARNATION_LENGTH].to_owned();
+        let unfinished = path.with_extension("tmp");
+        fs::write(&unfinished, &made).map_err(failed("write", &unfinished))?;
+        fs::rename(&unfinished, &path).map_err(failed("rename", &unfinished))?;
+        Ok(made)
     }
 
     pub(super) fn all(&self) -> Result<Vec<Arc<Record>>> {

@@ -27,6 +27,9 @@ impl Inner {
             return Err(Error::Invalid(format!("container name {:?} is no file name", spec.name)));
         }
         sandbox.connection()?;
+        // Until the container is known, nobody could tell that its image is used.
+        let making = self.images.making();
+        let _making = making.read().await;
         let root = self.images.root_file_system(&spec.image_id).await?;
         let sandbox_spec = lock(&sandbox.record).spec.clone();
         let process = process::resolve(&spec, &sandbox_spec, &root.config)?;

@@ -139,7 +139,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// A new id: 64 hexadecimal digits.
-fn new_id() -> io::Result<String> {
+pub(crate) fn new_id() -> io::Result<String> {
     let mut bytes = [0_u8; 32];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())

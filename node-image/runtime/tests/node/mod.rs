@@ -47,6 +47,14 @@ impl Images for OneImage {
     async fn remove(&self, _: &str) -> Result<()> {
         Ok(())
     }
+    fn making(&self) -> Arc<tokio::sync::RwLock<()>> {
+        Arc::default()
+    }
+
+    async fn free(&self, _bytes: u64) -> Result<u64> {
+        Ok(0)
+    }
+
     async fn root_file_system(&self, id: &str) -> Result<RootFileSystem> {
         let config = r#"{"architecture":"amd64","os":"linux",
             "rootfs":{"type":"layers","diff_ids":[]},

@@ -218,6 +218,7 @@ async fn pull_named(
     let store = ImageStore::open(ImageConfig {
         shared: directory.path().join("shared"),
         state: directory.path().join("state"),
+        node: "node".to_owned(),
         owner: "node".to_owned(),
         registries: Arc::new(These(endpoints)),
     })
