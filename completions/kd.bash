@@ -133,6 +133,9 @@ _kd() {
             kd__subcmd__image,ls)
                 cmd="kd__subcmd__image__subcmd__list"
                 ;;
+            kd__subcmd__image,prune)
+                cmd="kd__subcmd__image__subcmd__prune"
+                ;;
             kd__subcmd__kubeconfig,get)
                 cmd="kd__subcmd__kubeconfig__subcmd__get"
                 ;;
@@ -219,7 +222,7 @@ _kd() {
             return 0
             ;;
         kd__subcmd__cluster__subcmd__create)
-            opts="-n -c -s -a -i -p -v -q -h --name --config --servers --agents --image --timeout --wait --no-rollback --retain --timings --api-port --api-host --port --volume --node-label --node-taint --host-alias --disable --subnet --no-lb --ip-family --pod-cidr --service-cidr --non-masquerade-cidr --network-backend --disable-default-cni --disable-kube-proxy --insecure-registry --registry-ca --kubelet-arg --memory --cpus --simulated-nodes --scheduler-config --disable-scheduler --audit-policy --authentication-config --authorization-config --encryption-config --encrypt-secrets --no-kubeconfig-update --kubeconfig-update --no-switch-context --switch-context --kubeconfig --quiet --help"
+            opts="-n -c -s -a -i -p -v -q -h --name --config --servers --agents --image --timeout --wait --no-rollback --retain --timings --api-port --api-host --port --volume --node-label --node-taint --host-alias --disable --subnet --no-lb --ip-family --pod-cidr --service-cidr --non-masquerade-cidr --network-backend --disable-default-cni --disable-kube-proxy --insecure-registry --registry-ca --registry-config --registry-hosts --registry-auth --kubelet-arg --memory --cpus --simulated-nodes --scheduler-config --disable-scheduler --audit-policy --authentication-config --authorization-config --encryption-config --encrypt-secrets --no-kubeconfig-update --kubeconfig-update --no-switch-context --switch-context --kubeconfig --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -342,6 +345,18 @@ _kd() {
                     return 0
                     ;;
                 --registry-ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --registry-config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --registry-hosts)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --registry-auth)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -585,7 +600,7 @@ _kd() {
             return 0
             ;;
         kd__subcmd__create__subcmd__cluster)
-            opts="-n -c -s -a -i -p -v -q -h --name --config --servers --agents --image --timeout --wait --no-rollback --retain --timings --api-port --api-host --port --volume --node-label --node-taint --host-alias --disable --subnet --no-lb --ip-family --pod-cidr --service-cidr --non-masquerade-cidr --network-backend --disable-default-cni --disable-kube-proxy --insecure-registry --registry-ca --kubelet-arg --memory --cpus --simulated-nodes --scheduler-config --disable-scheduler --audit-policy --authentication-config --authorization-config --encryption-config --encrypt-secrets --no-kubeconfig-update --kubeconfig-update --no-switch-context --switch-context --kubeconfig --quiet --help"
+            opts="-n -c -s -a -i -p -v -q -h --name --config --servers --agents --image --timeout --wait --no-rollback --retain --timings --api-port --api-host --port --volume --node-label --node-taint --host-alias --disable --subnet --no-lb --ip-family --pod-cidr --service-cidr --non-masquerade-cidr --network-backend --disable-default-cni --disable-kube-proxy --insecure-registry --registry-ca --registry-config --registry-hosts --registry-auth --kubelet-arg --memory --cpus --simulated-nodes --scheduler-config --disable-scheduler --audit-policy --authentication-config --authorization-config --encryption-config --encrypt-secrets --no-kubeconfig-update --kubeconfig-update --no-switch-context --switch-context --kubeconfig --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -708,6 +723,18 @@ _kd() {
                     return 0
                     ;;
                 --registry-ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --registry-config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --registry-hosts)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --registry-auth)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1013,7 +1040,7 @@ _kd() {
             return 0
             ;;
         kd__subcmd__image)
-            opts="-q -h --quiet --help load import list ls"
+            opts="-q -h --quiet --help load import prune list ls"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1071,6 +1098,20 @@ _kd() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kd__subcmd__image__subcmd__prune)
+            opts="-q -h --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

@@ -81,6 +81,9 @@ complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcomman
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l network-backend -d 'How packets get to other nodes\' pods' -r
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l insecure-registry -d 'A registry (`host` or `host:port`) that nodes speak to without TLS' -r
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l registry-ca -d 'A file with certificates of authorities that nodes trust for registries, PEM' -r -F
+complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l registry-config -d 'Mirrors, credentials and certificates of registries, as k3s\' registries.yaml has them' -r -F
+complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l registry-hosts -d 'The same as containerd has it: a folder with HOST/hosts.toml. One that is mounted with --volume DIR:/etc/containerd/certs.d may change while the cluster runs' -r -F
+complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l registry-auth -d 'A registry for which nodes get your credentials of `docker login`; `all` is for all of them. They are copied now, also from credential helpers; whoever may inspect the nodes\' containers sees them' -r
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l kubelet-arg -d 'A flag of the nodes\' kubelets, such as max-pods=200 or system-reserved=memory=1Gi' -r
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l memory -d 'The memory that each node may use, such as 2g or 512Mi' -r
 complete -c kd -n "__fish_kd_using_subcommand cluster; and __fish_seen_subcommand_from create" -l cpus -d 'The cores that each node may use, such as 2 or 1.5' -r
@@ -195,6 +198,9 @@ complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcomma
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l network-backend -d 'How packets get to other nodes\' pods' -r
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l insecure-registry -d 'A registry (`host` or `host:port`) that nodes speak to without TLS' -r
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l registry-ca -d 'A file with certificates of authorities that nodes trust for registries, PEM' -r -F
+complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l registry-config -d 'Mirrors, credentials and certificates of registries, as k3s\' registries.yaml has them' -r -F
+complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l registry-hosts -d 'The same as containerd has it: a folder with HOST/hosts.toml. One that is mounted with --volume DIR:/etc/containerd/certs.d may change while the cluster runs' -r -F
+complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l registry-auth -d 'A registry for which nodes get your credentials of `docker login`; `all` is for all of them. They are copied now, also from credential helpers; whoever may inspect the nodes\' containers sees them' -r
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l kubelet-arg -d 'A flag of the nodes\' kubelets, such as max-pods=200 or system-reserved=memory=1Gi' -r
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l memory -d 'The memory that each node may use, such as 2g or 512Mi' -r
 complete -c kd -n "__fish_kd_using_subcommand clusters; and __fish_seen_subcommand_from create" -l cpus -d 'The cores that each node may use, such as 2 or 1.5' -r
@@ -426,18 +432,21 @@ complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcom
 complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from write" -s d -l kubeconfig-merge-default -d 'As k3d takes it; it is so anyway'
 complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from write" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand kubeconfig; and __fish_seen_subcommand_from write" -s h -l help -d 'Print help'
-complete -c kd -n "__fish_kd_using_subcommand image; and not __fish_seen_subcommand_from load import list ls" -s q -l quiet -d 'Print errors and data only'
-complete -c kd -n "__fish_kd_using_subcommand image; and not __fish_seen_subcommand_from load import list ls" -s h -l help -d 'Print help'
-complete -c kd -n "__fish_kd_using_subcommand image; and not __fish_seen_subcommand_from load import list ls" -f -a "load" -d 'Load images into every node of a cluster'
-complete -c kd -n "__fish_kd_using_subcommand image; and not __fish_seen_subcommand_from load import list ls" -f -a "import" -d 'Load images into every node of a cluster'
-complete -c kd -n "__fish_kd_using_subcommand image; and not __fish_seen_subcommand_from load import list ls" -f -a "list" -d 'List the images of a cluster'
-complete -c kd -n "__fish_kd_using_subcommand image; and not __fish_seen_subcommand_from load import list ls" -f -a "ls" -d 'List the images of a cluster'
+complete -c kd -n "__fish_kd_using_subcommand image; and not __fish_seen_subcommand_from load import prune list ls" -s q -l quiet -d 'Print errors and data only'
+complete -c kd -n "__fish_kd_using_subcommand image; and not __fish_seen_subcommand_from load import prune list ls" -s h -l help -d 'Print help'
+complete -c kd -n "__fish_kd_using_subcommand image; and not __fish_seen_subcommand_from load import prune list ls" -f -a "load" -d 'Load images into every node of a cluster'
+complete -c kd -n "__fish_kd_using_subcommand image; and not __fish_seen_subcommand_from load import prune list ls" -f -a "import" -d 'Load images into every node of a cluster'
+complete -c kd -n "__fish_kd_using_subcommand image; and not __fish_seen_subcommand_from load import prune list ls" -f -a "prune" -d 'Remove layers on this host that no image of any cluster uses'
+complete -c kd -n "__fish_kd_using_subcommand image; and not __fish_seen_subcommand_from load import prune list ls" -f -a "list" -d 'List the images of a cluster'
+complete -c kd -n "__fish_kd_using_subcommand image; and not __fish_seen_subcommand_from load import prune list ls" -f -a "ls" -d 'List the images of a cluster'
 complete -c kd -n "__fish_kd_using_subcommand image; and __fish_seen_subcommand_from load" -s c -l cluster -d 'The cluster\'s name' -r
 complete -c kd -n "__fish_kd_using_subcommand image; and __fish_seen_subcommand_from load" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand image; and __fish_seen_subcommand_from load" -s h -l help -d 'Print help'
 complete -c kd -n "__fish_kd_using_subcommand image; and __fish_seen_subcommand_from import" -s c -l cluster -d 'The cluster\'s name' -r
 complete -c kd -n "__fish_kd_using_subcommand image; and __fish_seen_subcommand_from import" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand image; and __fish_seen_subcommand_from import" -s h -l help -d 'Print help'
+complete -c kd -n "__fish_kd_using_subcommand image; and __fish_seen_subcommand_from prune" -s q -l quiet -d 'Print errors and data only'
+complete -c kd -n "__fish_kd_using_subcommand image; and __fish_seen_subcommand_from prune" -s h -l help -d 'Print help'
 complete -c kd -n "__fish_kd_using_subcommand image; and __fish_seen_subcommand_from list" -s c -l cluster -d 'The cluster\'s name' -r
 complete -c kd -n "__fish_kd_using_subcommand image; and __fish_seen_subcommand_from list" -s o -l output -d 'The form of the list' -r -f -a "table\t'Columns for people'
 json\t'JSON for programs'
@@ -452,18 +461,21 @@ yaml\t'YAML'
 name\t'Only the names, one a line'"
 complete -c kd -n "__fish_kd_using_subcommand image; and __fish_seen_subcommand_from ls" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand image; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c kd -n "__fish_kd_using_subcommand images; and not __fish_seen_subcommand_from load import list ls" -s q -l quiet -d 'Print errors and data only'
-complete -c kd -n "__fish_kd_using_subcommand images; and not __fish_seen_subcommand_from load import list ls" -s h -l help -d 'Print help'
-complete -c kd -n "__fish_kd_using_subcommand images; and not __fish_seen_subcommand_from load import list ls" -f -a "load" -d 'Load images into every node of a cluster'
-complete -c kd -n "__fish_kd_using_subcommand images; and not __fish_seen_subcommand_from load import list ls" -f -a "import" -d 'Load images into every node of a cluster'
-complete -c kd -n "__fish_kd_using_subcommand images; and not __fish_seen_subcommand_from load import list ls" -f -a "list" -d 'List the images of a cluster'
-complete -c kd -n "__fish_kd_using_subcommand images; and not __fish_seen_subcommand_from load import list ls" -f -a "ls" -d 'List the images of a cluster'
+complete -c kd -n "__fish_kd_using_subcommand images; and not __fish_seen_subcommand_from load import prune list ls" -s q -l quiet -d 'Print errors and data only'
+complete -c kd -n "__fish_kd_using_subcommand images; and not __fish_seen_subcommand_from load import prune list ls" -s h -l help -d 'Print help'
+complete -c kd -n "__fish_kd_using_subcommand images; and not __fish_seen_subcommand_from load import prune list ls" -f -a "load" -d 'Load images into every node of a cluster'
+complete -c kd -n "__fish_kd_using_subcommand images; and not __fish_seen_subcommand_from load import prune list ls" -f -a "import" -d 'Load images into every node of a cluster'
+complete -c kd -n "__fish_kd_using_subcommand images; and not __fish_seen_subcommand_from load import prune list ls" -f -a "prune" -d 'Remove layers on this host that no image of any cluster uses'
+complete -c kd -n "__fish_kd_using_subcommand images; and not __fish_seen_subcommand_from load import prune list ls" -f -a "list" -d 'List the images of a cluster'
+complete -c kd -n "__fish_kd_using_subcommand images; and not __fish_seen_subcommand_from load import prune list ls" -f -a "ls" -d 'List the images of a cluster'
 complete -c kd -n "__fish_kd_using_subcommand images; and __fish_seen_subcommand_from load" -s c -l cluster -d 'The cluster\'s name' -r
 complete -c kd -n "__fish_kd_using_subcommand images; and __fish_seen_subcommand_from load" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand images; and __fish_seen_subcommand_from load" -s h -l help -d 'Print help'
 complete -c kd -n "__fish_kd_using_subcommand images; and __fish_seen_subcommand_from import" -s c -l cluster -d 'The cluster\'s name' -r
 complete -c kd -n "__fish_kd_using_subcommand images; and __fish_seen_subcommand_from import" -s q -l quiet -d 'Print errors and data only'
 complete -c kd -n "__fish_kd_using_subcommand images; and __fish_seen_subcommand_from import" -s h -l help -d 'Print help'
+complete -c kd -n "__fish_kd_using_subcommand images; and __fish_seen_subcommand_from prune" -s q -l quiet -d 'Print errors and data only'
+complete -c kd -n "__fish_kd_using_subcommand images; and __fish_seen_subcommand_from prune" -s h -l help -d 'Print help'
 complete -c kd -n "__fish_kd_using_subcommand images; and __fish_seen_subcommand_from list" -s c -l cluster -d 'The cluster\'s name' -r
 complete -c kd -n "__fish_kd_using_subcommand images; and __fish_seen_subcommand_from list" -s o -l output -d 'The form of the list' -r -f -a "table\t'Columns for people'
 json\t'JSON for programs'
@@ -544,6 +556,9 @@ complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l network-backend -d 'How packets get to other nodes\' pods' -r
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l insecure-registry -d 'A registry (`host` or `host:port`) that nodes speak to without TLS' -r
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l registry-ca -d 'A file with certificates of authorities that nodes trust for registries, PEM' -r -F
+complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l registry-config -d 'Mirrors, credentials and certificates of registries, as k3s\' registries.yaml has them' -r -F
+complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l registry-hosts -d 'The same as containerd has it: a folder with HOST/hosts.toml. One that is mounted with --volume DIR:/etc/containerd/certs.d may change while the cluster runs' -r -F
+complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l registry-auth -d 'A registry for which nodes get your credentials of `docker login`; `all` is for all of them. They are copied now, also from credential helpers; whoever may inspect the nodes\' containers sees them' -r
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l kubelet-arg -d 'A flag of the nodes\' kubelets, such as max-pods=200 or system-reserved=memory=1Gi' -r
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l memory -d 'The memory that each node may use, such as 2g or 512Mi' -r
 complete -c kd -n "__fish_kd_using_subcommand create; and __fish_seen_subcommand_from cluster" -l cpus -d 'The cores that each node may use, such as 2 or 1.5' -r

@@ -111,6 +111,9 @@ Register-ArgumentCompleter -Native -CommandName 'kd' -ScriptBlock {
             [CompletionResult]::new('--network-backend', '--network-backend', [CompletionResultType]::ParameterName, 'How packets get to other nodes'' pods')
             [CompletionResult]::new('--insecure-registry', '--insecure-registry', [CompletionResultType]::ParameterName, 'A registry (`host` or `host:port`) that nodes speak to without TLS')
             [CompletionResult]::new('--registry-ca', '--registry-ca', [CompletionResultType]::ParameterName, 'A file with certificates of authorities that nodes trust for registries, PEM')
+            [CompletionResult]::new('--registry-config', '--registry-config', [CompletionResultType]::ParameterName, 'Mirrors, credentials and certificates of registries, as k3s'' registries.yaml has them')
+            [CompletionResult]::new('--registry-hosts', '--registry-hosts', [CompletionResultType]::ParameterName, 'The same as containerd has it: a folder with HOST/hosts.toml. One that is mounted with --volume DIR:/etc/containerd/certs.d may change while the cluster runs')
+            [CompletionResult]::new('--registry-auth', '--registry-auth', [CompletionResultType]::ParameterName, 'A registry for which nodes get your credentials of `docker login`; `all` is for all of them. They are copied now, also from credential helpers; whoever may inspect the nodes'' containers sees them')
             [CompletionResult]::new('--kubelet-arg', '--kubelet-arg', [CompletionResultType]::ParameterName, 'A flag of the nodes'' kubelets, such as max-pods=200 or system-reserved=memory=1Gi')
             [CompletionResult]::new('--memory', '--memory', [CompletionResultType]::ParameterName, 'The memory that each node may use, such as 2g or 512Mi')
             [CompletionResult]::new('--cpus', '--cpus', [CompletionResultType]::ParameterName, 'The cores that each node may use, such as 2 or 1.5')
@@ -170,6 +173,9 @@ Register-ArgumentCompleter -Native -CommandName 'kd' -ScriptBlock {
             [CompletionResult]::new('--network-backend', '--network-backend', [CompletionResultType]::ParameterName, 'How packets get to other nodes'' pods')
             [CompletionResult]::new('--insecure-registry', '--insecure-registry', [CompletionResultType]::ParameterName, 'A registry (`host` or `host:port`) that nodes speak to without TLS')
             [CompletionResult]::new('--registry-ca', '--registry-ca', [CompletionResultType]::ParameterName, 'A file with certificates of authorities that nodes trust for registries, PEM')
+            [CompletionResult]::new('--registry-config', '--registry-config', [CompletionResultType]::ParameterName, 'Mirrors, credentials and certificates of registries, as k3s'' registries.yaml has them')
+            [CompletionResult]::new('--registry-hosts', '--registry-hosts', [CompletionResultType]::ParameterName, 'The same as containerd has it: a folder with HOST/hosts.toml. One that is mounted with --volume DIR:/etc/containerd/certs.d may change while the cluster runs')
+            [CompletionResult]::new('--registry-auth', '--registry-auth', [CompletionResultType]::ParameterName, 'A registry for which nodes get your credentials of `docker login`; `all` is for all of them. They are copied now, also from credential helpers; whoever may inspect the nodes'' containers sees them')
             [CompletionResult]::new('--kubelet-arg', '--kubelet-arg', [CompletionResultType]::ParameterName, 'A flag of the nodes'' kubelets, such as max-pods=200 or system-reserved=memory=1Gi')
             [CompletionResult]::new('--memory', '--memory', [CompletionResultType]::ParameterName, 'The memory that each node may use, such as 2g or 512Mi')
             [CompletionResult]::new('--cpus', '--cpus', [CompletionResultType]::ParameterName, 'The cores that each node may use, such as 2 or 1.5')
@@ -703,6 +709,7 @@ Register-ArgumentCompleter -Native -CommandName 'kd' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('load', 'load', [CompletionResultType]::ParameterValue, 'Load images into every node of a cluster')
             [CompletionResult]::new('import', 'import', [CompletionResultType]::ParameterValue, 'Load images into every node of a cluster')
+            [CompletionResult]::new('prune', 'prune', [CompletionResultType]::ParameterValue, 'Remove layers on this host that no image of any cluster uses')
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the images of a cluster')
             [CompletionResult]::new('ls', 'ls', [CompletionResultType]::ParameterValue, 'List the images of a cluster')
             break
@@ -714,6 +721,7 @@ Register-ArgumentCompleter -Native -CommandName 'kd' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('load', 'load', [CompletionResultType]::ParameterValue, 'Load images into every node of a cluster')
             [CompletionResult]::new('import', 'import', [CompletionResultType]::ParameterValue, 'Load images into every node of a cluster')
+            [CompletionResult]::new('prune', 'prune', [CompletionResultType]::ParameterValue, 'Remove layers on this host that no image of any cluster uses')
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the images of a cluster')
             [CompletionResult]::new('ls', 'ls', [CompletionResultType]::ParameterValue, 'List the images of a cluster')
             break
@@ -748,6 +756,20 @@ Register-ArgumentCompleter -Native -CommandName 'kd' -ScriptBlock {
         'kd;images;import' {
             [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The cluster''s name')
             [CompletionResult]::new('--cluster', '--cluster', [CompletionResultType]::ParameterName, 'The cluster''s name')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;image;prune' {
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'kd;images;prune' {
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors and data only')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors and data only')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
@@ -923,6 +945,9 @@ Register-ArgumentCompleter -Native -CommandName 'kd' -ScriptBlock {
             [CompletionResult]::new('--network-backend', '--network-backend', [CompletionResultType]::ParameterName, 'How packets get to other nodes'' pods')
             [CompletionResult]::new('--insecure-registry', '--insecure-registry', [CompletionResultType]::ParameterName, 'A registry (`host` or `host:port`) that nodes speak to without TLS')
             [CompletionResult]::new('--registry-ca', '--registry-ca', [CompletionResultType]::ParameterName, 'A file with certificates of authorities that nodes trust for registries, PEM')
+            [CompletionResult]::new('--registry-config', '--registry-config', [CompletionResultType]::ParameterName, 'Mirrors, credentials and certificates of registries, as k3s'' registries.yaml has them')
+            [CompletionResult]::new('--registry-hosts', '--registry-hosts', [CompletionResultType]::ParameterName, 'The same as containerd has it: a folder with HOST/hosts.toml. One that is mounted with --volume DIR:/etc/containerd/certs.d may change while the cluster runs')
+            [CompletionResult]::new('--registry-auth', '--registry-auth', [CompletionResultType]::ParameterName, 'A registry for which nodes get your credentials of `docker login`; `all` is for all of them. They are copied now, also from credential helpers; whoever may inspect the nodes'' containers sees them')
             [CompletionResult]::new('--kubelet-arg', '--kubelet-arg', [CompletionResultType]::ParameterName, 'A flag of the nodes'' kubelets, such as max-pods=200 or system-reserved=memory=1Gi')
             [CompletionResult]::new('--memory', '--memory', [CompletionResultType]::ParameterName, 'The memory that each node may use, such as 2g or 512Mi')
             [CompletionResult]::new('--cpus', '--cpus', [CompletionResultType]::ParameterName, 'The cores that each node may use, such as 2 or 1.5')
