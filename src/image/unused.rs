@@ -11,25 +11,31 @@ use crate::error::{Error, ExitCode, Result};
 /// Removes the layers that no image of any node uses. Returns how many bytes were freed.
 pub async fn prune(engine: &Engine) -> Result<u64> {
     let clusters = inventory::clusters(engine).await?;
-    let Some(node) = running(&clusters) else {
-        return Err(Error::new(ExitCode::NotFound, "no node of any cluster runs")
-            .hint("without clusters there are no layers; start one: kd cluster start NAME"));
-    };
-    forget(engine, node, true).await
+    let nobody = Error::new(ExitCode::NotFound, "no node of any cluster runs")
+        .hint("without clusters there are no layers; start one: kd cluster start NAME");
+    forget_by_any(engine, &clusters, true).await.unwrap_or(Err(nobody))
 }
 
 /// Forgets the nodes of a cluster that was just deleted, if there is a node that can.
 pub async fn forget_deleted(engine: &Engine) -> Result<()> {
     let clusters = inventory::clusters(engine).await?;
-    match running(&clusters) {
-        Some(node) => forget(engine, node, false).await.map(drop),
-        // The volume goes with the last cluster; stopped nodes forget when they start.
-        None => Ok(()),
-    }
+    // The volume goes with the last cluster; stopped nodes leave it to who looks next.
+    forget_by_any(engine, &clusters, false).await.map_or(Ok(()), |done| done.map(drop))
 }
 
-fn running(clusters: &[Cluster]) -> Option<&Node> {
-    clusters.iter().flat_map(|cluster| &cluster.nodes).find(|node| node.is_running())
+/// Asks one running node after the other: some may be of another version, or end just now.
+async fn forget_by_any(engine: &Engine, clusters: &[Cluster], prune: bool) -> Option<Result<u64>> {
+    let nodes = clusters.iter().flat_map(|cluster| &cluster.nodes);
+    let mut last = None;
+    for node in nodes.filter(|node| node.is_running()) {
+        let done = forget(engine, node, prune).await;
+        let is_done = done.is_ok();
+        last = Some(done);
+        if is_done {
+            break;
+        }
+    }
+    last
 }
 
 async fn forget(engine: &Engine, node: &Node, prune: bool) -> Result<u64> {
