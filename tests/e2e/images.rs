@@ -56,6 +56,9 @@ fn prune(fixture: &Fixture) {
     let mut header = tar::Header::new_gnu();
     header.set_size(BYTES as u64);
     header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
     let mut archive = tar::Builder::new(std::fs::File::create(&file).unwrap());
     archive.append_data(&mut header, "unique", &content[..]).unwrap();
     archive.into_inner().unwrap();
