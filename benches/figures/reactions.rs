@@ -18,8 +18,8 @@ const ENDPOINT_SECONDS_MAX: f64 = 0.1;
 const POLICY_SECONDS_MAX: f64 = 0.2;
 /// After this nobody waits for a change any more.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two attempts.
-const PAUSE: Duration = Duration::from_millis(1);
+/// Between two attempts: many in a second would take the time that the nodes need to act.
+const PAUSE: Duration = Duration::from_millis(5);
 /// A packet without an answer for so long was dropped.
 const SILENCE: Duration = Duration::from_millis(150);
 
