@@ -1,9 +1,11 @@
 //! An object as components keep it: its encoded bytes and its parsed metadata. Typed structs take
 //! several times the memory of the bytes and are made on demand.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::OnceLock;
 
 use jiff::Timestamp;
 use memchr::memmem;
@@ -137,6 +139,19 @@ pub struct Object {
     pub observed: Timestamp,
     node: Option<Box<str>>,
     bytes: Option<Box<[u8]>>,
+    derived: OnceLock<Box<Derived>>,
+}
+
+/// Something that was made of an object, and what else was.
+struct Derived {
+    value: Box<dyn Any + Send + Sync>,
+    next: OnceLock<Box<Derived>>,
+}
+
+impl fmt::Debug for Derived {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Derived")
+    }
 }
 
 #[derive(Deserialize)]
@@ -167,7 +182,7 @@ impl Object {
         keep: Keep,
         observed: Timestamp,
     ) -> serde_json::Result<Object> {
-        let (metadata, node) = match resource.same(&resources::PODS) {
+        let (mut metadata, node) = match resource.same(&resources::PODS) {
             true => {
                 let head: PodHead = serde_json::from_slice(bytes)?;
                 (head.metadata, head.spec.node_name.filter(|name| !name.is_empty()))
@@ -180,7 +195,9 @@ impl Object {
             Keep::Only(rule) => rule(&metadata, bytes),
         };
         let bytes = full.then(|| without_managed_fields(bytes).into());
-        Ok(Object { metadata, observed, node, bytes })
+        metadata.owner_references.shrink_to_fit();
+        metadata.finalizers.shrink_to_fit();
+        Ok(Object { metadata, observed, node, bytes, derived: OnceLock::new() })
     }
 
     /// The same object without its bytes.
@@ -190,6 +207,7 @@ impl Object {
             observed: self.observed,
             node: self.node.clone(),
             bytes: None,
+            derived: OnceLock::new(),
         }
     }
 
@@ -206,6 +224,21 @@ impl Object {
     /// Its JSON, without `managedFields`, unless only the metadata is kept.
     pub fn bytes(&self) -> Option<&[u8]> {
         self.bytes.as_deref()
+    }
+
+    /// What `make` makes of the object. It is made once and kept for as long as the object: `T` should
+    /// be small, and the asker's own, as it is found by its type.
+    pub fn derived<T: Any + Send + Sync>(&self, make: impl Fn(&Object) -> T) -> &T {
+        let mut place = &self.derived;
+        loop {
+            let made = place.get_or_init(|| {
+                Box::new(Derived { value: Box::new(make(self)), next: OnceLock::new() })
+            });
+            if let Some(value) = made.value.downcast_ref() {
+                return value;
+            }
+            place = &made.next;
+        }
     }
 
     /// The object as a type. None (and a line in the log) when it is not of that type or only its
@@ -290,6 +323,21 @@ mod tests {
     fn parse(resource: &Resource, json: serde_json::Value, keep: Keep) -> Object {
         let bytes = serde_json::to_vec(&json).unwrap();
         Object::parse(resource, &bytes, keep, Timestamp::UNIX_EPOCH).unwrap()
+    }
+
+    #[test]
+    fn what_is_derived_is_made_once() {
+        let object =
+            parse(&resources::NODES, serde_json::json!({"metadata": {"name": "n"}}), Keep::Full);
+        let made = std::cell::Cell::new(0);
+        let length = |object: &Object| {
+            made.set(made.get() + 1);
+            object.metadata.name.len()
+        };
+        let upper = |object: &Object| object.metadata.name.to_uppercase();
+        assert_eq!((*object.derived(length), object.derived(upper).as_str()), (1, "N"));
+        assert_eq!((*object.derived(length), object.derived(upper).as_str()), (1, "N"));
+        assert_eq!(made.get(), 1);
     }
 
     #[test]

@@ -14,12 +14,80 @@ use crate::{Key, Object, Resource, WatchEvent};
 #[derive(Clone, Default)]
 pub struct View {
     resources: OrdMap<ResourceKey, Contents>,
-    owned: HashMap<Box<str>, OrdSet<Place>>,
-    on_node: HashMap<Box<str>, OrdSet<Key>>,
+    owned: HashMap<Box<str>, Few<Place>>,
+    on_node: HashMap<Box<str>, Few<Key>>,
 }
 
 type ResourceKey = (Box<str>, Box<str>);
 type Place = (Arc<Resource>, Key);
+
+/// An ordered set that takes no more than it needs while it is small, as most are: a node owns one
+/// Lease, a ReplicaSet a few pods.
+#[derive(Clone)]
+enum Few<T> {
+    Few(Arc<Vec<T>>),
+    Many(OrdSet<T>),
+}
+
+/// Sets up to here are small.
+const FEW_MAX: usize = 8;
+
+impl<T> Default for Few<T> {
+    fn default() -> Few<T> {
+        Few::Few(Arc::default())
+    }
+}
+
+impl<T: Ord + Clone> Few<T> {
+    fn insert(&mut self, item: T) {
+        match self {
+            Few::Many(items) => {
+                items.insert(item);
+            }
+            Few::Few(items) => {
+                let Err(place) = items.binary_search(&item) else { return };
+                if items.len() < FEW_MAX {
+                    let items = Arc::make_mut(items);
+                    items.reserve_exact(1);
+                    items.insert(place, item);
+                } else {
+                    *self = Few::Many(items.iter().cloned().chain([item]).collect());
+                }
+            }
+        }
+    }
+
+    fn remove(&mut self, item: &T) {
+        match self {
+            Few::Many(items) => {
+                items.remove(item);
+                if items.len() <= FEW_MAX / 2 {
+                    *self = Few::Few(Arc::new(items.iter().cloned().collect()));
+                }
+            }
+            Few::Few(items) => {
+                if let Ok(place) = items.binary_search(item) {
+                    Arc::make_mut(items).remove(place);
+                }
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Few::Few(items) => items.is_empty(),
+            Few::Many(items) => items.is_empty(),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &T> {
+        let (few, many) = match self {
+            Few::Few(items) => (Some(items.iter()), None),
+            Few::Many(items) => (None, Some(items.iter())),
+        };
+        few.into_iter().flatten().chain(many.into_iter().flatten())
+    }
+}
 
 #[derive(Clone)]
 struct Contents {
@@ -84,7 +152,7 @@ impl View {
 
     /// What names the object of this uid as its owner.
     pub fn owned_by(&self, uid: &str) -> impl Iterator<Item = (&Arc<Resource>, &Arc<Object>)> {
-        self.owned.get(uid).into_iter().flatten().filter_map(|(resource, key)| {
+        self.owned.get(uid).into_iter().flat_map(Few::iter).filter_map(|(resource, key)| {
             self.object(resource, key).map(|object| (resource, object))
         })
     }
@@ -103,7 +171,7 @@ impl View {
 
     /// The pods bound to a node.
     pub fn on_node(&self, node: &str) -> impl Iterator<Item = &Arc<Object>> {
-        let keys = self.on_node.get(node).into_iter().flatten();
+        let keys = self.on_node.get(node).into_iter().flat_map(Few::iter);
         keys.filter_map(|key| self.find("", "pods", key))
     }
 
@@ -283,6 +351,28 @@ mod tests {
             "spec": {"nodeName": node, "containers": []}});
         let bytes = serde_json::to_vec(&json).unwrap();
         Object::parse(&resources::PODS, &bytes, Keep::Full, Timestamp::UNIX_EPOCH).unwrap()
+    }
+
+    #[test]
+    fn small_sets_become_large_and_small_again() {
+        let check = |steps: &[i32], expect: &[i32], many: bool| {
+            let mut set = Few::default();
+            for step in steps {
+                match step {
+                    0.. => set.insert(*step),
+                    _ => set.remove(&-step),
+                }
+            }
+            assert!(set.iter().eq(expect), "{steps:?}");
+            assert_eq!((set.is_empty(), matches!(set, Few::Many(_))), (expect.is_empty(), many));
+        };
+        check(&[], &[], false);
+        check(&[2, 1, 2, 3], &[1, 2, 3], false);
+        check(&[1, -1, -2], &[], false);
+        let nine = [9, 8, 7, 6, 5, 4, 3, 2, 1];
+        check(&nine, &[1, 2, 3, 4, 5, 6, 7, 8, 9], true);
+        let fewer: Vec<i32> = nine.into_iter().chain([-1, -2, -3, -4, -5]).collect();
+        check(&fewer, &[6, 7, 8, 9], false);
     }
 
     #[test]

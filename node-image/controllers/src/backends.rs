@@ -112,9 +112,9 @@ pub fn concerned_services(
     }
     let states: Vec<&Arc<Object>> = change.old.iter().chain(&change.new).collect();
     let concerned = view.objects(&services, Some(namespace)).filter(|service| {
-        let selector = service.decode::<ServiceHead>().unwrap_or_default().spec.selector;
-        !selector.is_empty()
-            && states.iter().any(|pod| selects_all(&selector, &pod.metadata.labels))
+        let head = service.derived(|service| service.decode::<ServiceHead>().unwrap_or_default());
+        let selector = &head.spec.selector;
+        !selector.is_empty() && states.iter().any(|pod| selects_all(selector, &pod.metadata.labels))
     });
     concerned.map(|service| Target::of(&services, service)).collect()
 }

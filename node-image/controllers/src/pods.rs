@@ -2,6 +2,7 @@
 //! pods come and go.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -19,6 +20,11 @@ const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 pub struct PodState {
     /// The object.
     pub object: Arc<Object>,
+}
+
+/// What a pod tells of its state. It is read once for all who ask.
+#[derive(Debug)]
+pub struct Told {
     /// Its phase.
     pub phase: String,
     /// Since when it is ready; None when it is not.
@@ -34,6 +40,31 @@ pub struct PodState {
 struct Head {
     metadata: MetadataHead,
     status: StatusHead,
+}
+
+impl Deref for PodState {
+    type Target = Told;
+
+    fn deref(&self) -> &Told {
+        self.object.derived(Told::of)
+    }
+}
+
+impl Told {
+    fn of(object: &Object) -> Told {
+        let head: Head = object.decode().unwrap_or_default();
+        let conditions = head.status.conditions;
+        let ready = conditions.iter().find(|c| c.name == "Ready" && c.status == "True");
+        let created = object.metadata.creation_timestamp;
+        let cost = head.metadata.annotations.get(DELETION_COST);
+        Told {
+            phase: head.status.phase,
+            ready_since: ready
+                .map(|c| c.last_transition_time.or(created).unwrap_or(Timestamp::UNIX_EPOCH)),
+            restarts: head.status.container_statuses.iter().map(|c| c.restart_count).sum(),
+            deletion_cost: cost.and_then(|cost| cost.parse().ok()).unwrap_or(0),
+        }
+    }
 }
 
 /// What is read of a pod's metadata.
@@ -74,23 +105,7 @@ struct ContainerHead {
 impl PodState {
     /// Reads a pod; one that cannot be read counts as pending.
     pub fn of(object: &Arc<Object>) -> PodState {
-        let head: Head = object.decode().unwrap_or_default();
-        let conditions = head.status.conditions;
-        let ready = conditions.iter().find(|c| c.name == "Ready" && c.status == "True");
-        let created = object.metadata.creation_timestamp;
-        PodState {
-            object: object.clone(),
-            phase: head.status.phase,
-            ready_since: ready
-                .map(|c| c.last_transition_time.or(created).unwrap_or(Timestamp::UNIX_EPOCH)),
-            restarts: head.status.container_statuses.iter().map(|c| c.restart_count).sum(),
-            deletion_cost: head
-                .metadata
-                .annotations
-                .get(DELETION_COST)
-                .and_then(|cost| cost.parse().ok())
-                .unwrap_or(0),
-        }
+        PodState { object: object.clone() }
     }
 
     /// Whether it counts: neither ended nor being deleted.

@@ -1,8 +1,9 @@
 //! What the driver counts, under upstream's names: each controller is a work queue.
 
-use std::fmt::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use kd_client::exposition::{Histogram, family, sample};
 
 /// Upper bounds of upstream's buckets in seconds.
 const BOUNDS: [f64; 12] =
@@ -33,7 +34,6 @@ pub struct WorkQueues {
     queues: Vec<(String, Mutex<Counts>)>,
 }
 
-#[derive(Default)]
 struct Counts {
     depth: u64,
     adds: u64,
@@ -42,10 +42,11 @@ struct Counts {
     worked: Histogram,
 }
 
-#[derive(Default)]
-struct Histogram {
-    counts: [u64; BOUNDS.len() + 1],
-    seconds: f64,
+impl Default for Counts {
+    fn default() -> Counts {
+        let [waited, worked] = [Histogram::of(&BOUNDS), Histogram::of(&BOUNDS)];
+        Counts { depth: 0, adds: 0, retries: 0, waited, worked }
+    }
 }
 
 impl WorkQueues {
@@ -67,13 +68,13 @@ impl WorkQueues {
     pub(crate) fn begun(&self, place: usize, waited: Duration) {
         self.with(place, |counts| {
             counts.depth = counts.depth.saturating_sub(1);
-            counts.waited.observe(waited);
+            counts.waited.observe(waited.as_secs_f64());
         });
     }
 
     /// A target's turn took so long.
     pub(crate) fn ended(&self, place: usize, worked: Duration) {
-        self.with(place, |counts| counts.worked.observe(worked));
+        self.with(place, |counts| counts.worked.observe(worked.as_secs_f64()));
     }
 
     /// A target is looked at again after a failure.
@@ -84,28 +85,22 @@ impl WorkQueues {
     /// All of them in Prometheus' text format.
     pub fn exposition(&self) -> String {
         let mut text = String::new();
-        let all = || self.queues.iter().map(|(name, counts)| (name, locked(counts)));
-        family(&mut text, "workqueue_adds_total", "counter", "Targets that came in.");
-        for (name, counts) in all() {
-            line(&mut text, &format!("workqueue_adds_total{{name={name:?}}} {}", counts.adds));
-        }
-        family(&mut text, "workqueue_depth", "gauge", "Targets that wait now.");
-        for (name, counts) in all() {
-            line(&mut text, &format!("workqueue_depth{{name={name:?}}} {}", counts.depth));
-        }
-        family(&mut text, "workqueue_retries_total", "counter", "Targets tried again.");
-        for (name, counts) in all() {
-            line(
-                &mut text,
-                &format!("workqueue_retries_total{{name={name:?}}} {}", counts.retries),
-            );
+        let all = || self.queues.iter().map(|(name, c)| (format!("name={name:?}"), locked(c)));
+        let numbers: [(&str, &str, &str, fn(&Counts) -> u64); 3] = [
+            ("workqueue_adds_total", "counter", "Targets that came in.", |c| c.adds),
+            ("workqueue_depth", "gauge", "Targets that wait now.", |c| c.depth),
+            ("workqueue_retries_total", "counter", "Targets tried again.", |c| c.retries),
+        ];
+        for (name, sort, help, number) in numbers {
+            family(&mut text, name, sort, help);
+            all().for_each(|(labels, c)| sample(&mut text, name, &labels, number(&c)));
         }
         let waited = "workqueue_queue_duration_seconds";
         family(&mut text, waited, "histogram", "Seconds that targets waited for their turn.");
-        all().for_each(|(name, counts)| counts.waited.expose(&mut text, waited, name));
+        all().for_each(|(labels, counts)| counts.waited.expose(&mut text, waited, &labels));
         let worked = "workqueue_work_duration_seconds";
         family(&mut text, worked, "histogram", "Seconds that targets' turns took.");
-        all().for_each(|(name, counts)| counts.worked.expose(&mut text, worked, name));
+        all().for_each(|(labels, counts)| counts.worked.expose(&mut text, worked, &labels));
         text
     }
 
@@ -113,29 +108,6 @@ impl WorkQueues {
         if let Some((_, counts)) = self.queues.get(place) {
             change(&mut locked(counts));
         }
-    }
-}
-
-impl Histogram {
-    fn observe(&mut self, duration: Duration) {
-        let seconds = duration.as_secs_f64();
-        let place = BOUNDS.iter().position(|bound| seconds <= *bound);
-        self.counts[place.unwrap_or(BOUNDS.len())] += 1;
-        self.seconds += seconds;
-    }
-
-    fn expose(&self, text: &mut String, family: &str, name: &str) {
-        let mut total = 0;
-        if self.counts.iter().all(|count| *count == 0) {
-            return;
-        }
-        for (place, count) in self.counts.iter().enumerate() {
-            total += count;
-            let bound = BOUNDS.get(place).map_or_else(|| "+Inf".into(), f64::to_string);
-            line(text, &format!("{family}_bucket{{name={name:?},le={bound:?}}} {total}"));
-        }
-        line(text, &format!("{family}_sum{{name={name:?}}} {}", self.seconds));
-        line(text, &format!("{family}_count{{name={name:?}}} {total}"));
     }
 }
 
@@ -149,16 +121,6 @@ fn queue_name(controller: &str) -> String {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn family(text: &mut String, name: &str, sort: &str, help: &str) {
-    line(text, &format!("# HELP {name} {help}"));
-    line(text, &format!("# TYPE {name} {sort}"));
-}
-
-fn line(text: &mut String, line: &str) {
-    // Writing to a String cannot fail.
-    let _ = writeln!(text, "{line}");
 }
 
 #[cfg(test)]

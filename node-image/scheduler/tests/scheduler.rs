@@ -1,8 +1,9 @@
 //! The scheduler against an API server in memory.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use kd_scheduler::{Config, Scheduler};
+use kd_scheduler::{Config, Metrics, Scheduler};
 use kd_testkit::FakeApi;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -266,5 +267,74 @@ async fn extenders_filter_and_score() {
             && message.contains("1 the extender says no")
     })
     .await;
+    task.abort();
+}
+
+/// A scheduler with one extender, and what it counts.
+fn start_with(api: &FakeApi, extender: Value) -> (tokio::task::JoinHandle<()>, Arc<Metrics>) {
+    let file = json!({"apiVersion": "kubescheduler.config.k8s.io/v1",
+        "kind": "KubeSchedulerConfiguration", "extenders": [extender]});
+    let file = kd_contract::scheduler::SchedulerConfiguration::read(file).unwrap();
+    let scheduler = Scheduler::new(api.client(), Config::of(Some(&file), "").unwrap());
+    let metrics = scheduler.metrics();
+    (tokio::spawn(scheduler.run(std::future::pending())), metrics)
+}
+
+#[tokio::test]
+async fn extenders_choose_whom_to_preempt() {
+    let api = FakeApi::new();
+    for name in ["x", "y"] {
+        api.put(node(name, "1"));
+        let mut low = pod(&format!("low-{name}"), "1", 0);
+        low["metadata"]["uid"] = json!(format!("uid-{name}"));
+        low["spec"]["nodeName"] = json!(name);
+        api.put(low);
+    }
+    // Of the nodes that it is asked about it lets one go on, with the victims that are proposed.
+    let url = extender(|path, asked| match path {
+        "/x/preempt" => {
+            json!({"NodeNameToMetaVictims": {"y": asked["NodeNameToMetaVictims"]["y"]}})
+        }
+        _ => Value::Null,
+    })
+    .await;
+    let extender = json!({"urlPrefix": url, "preemptVerb": "preempt", "nodeCacheCapable": true});
+    let (task, metrics) = start_with(&api, extender);
+    api.put(pod("high", "1", 100));
+    until(&api, "placed where the extender lets it", |api| node_of(api, "high") == "y").await;
+    assert!(api.get("", "pods", "a", "low-y").is_null());
+    assert_eq!(node_of(&api, "low-x"), "x");
+    let told = metrics.exposition();
+    for expect in [
+        "scheduler_preemption_victims_sum 1",
+        "scheduler_queue_incoming_pods_total{event=\"UnschedulablePodAdd\",queue=\"active\"} 1",
+    ] {
+        assert!(told.lines().any(|line| line == expect), "{expect}:\n{told}");
+    }
+    task.abort();
+}
+
+#[tokio::test]
+async fn extenders_bind() {
+    let api = FakeApi::new();
+    api.put(node("n", "4"));
+    let url = extender(|_, asked| match asked["PodName"].as_str() {
+        Some("refused") => json!({"Error": "not there"}),
+        _ => json!({}),
+    })
+    .await;
+    let extender = json!({"urlPrefix": url, "bindVerb": "bind", "nodeCacheCapable": true});
+    let (task, _) = start_with(&api, extender);
+    let told = |api: &FakeApi, pod: &str, note: &str| {
+        let events = api.list("events.k8s.io", "events");
+        events.iter().any(|e| e["regarding"]["name"] == pod && e["note"] == note)
+    };
+    api.put(pod("p", "1", 0));
+    let bound = "Successfully assigned a/p to n";
+    until(&api, "bound by the extender", |api| told(api, "p", bound)).await;
+    api.put(pod("refused", "1", 0));
+    let why = "binding rejected: not there";
+    until(&api, "refused by the extender", |api| told(api, "refused", why)).await;
+    assert_eq!(api.writes_of("/binding"), 0, "whoever binds is not the scheduler");
     task.abort();
 }

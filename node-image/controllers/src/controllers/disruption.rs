@@ -53,7 +53,7 @@ impl Controller for Disruption {
             // A scaled controller concerns whichever budget selects its pods.
             !change.resource.same(&resources::PODS)
                 || selector_of(budget).is_some_and(|selector| {
-                    states.iter().any(|pod| selects(&selector, &pod.metadata.labels))
+                    states.iter().any(|pod| selects(selector, &pod.metadata.labels))
                 })
         };
         let all = view.objects(&budgets, Some(&object.metadata.namespace));
@@ -68,7 +68,7 @@ impl Controller for Disruption {
         let Some(selector) = selector_of(object) else { return Plan::nothing() };
         let namespace = Some(&*target.key.namespace);
         let selected = view.objects(&resources::PODS, namespace);
-        let selected = selected.filter(|pod| selects(&selector, &pod.metadata.labels));
+        let selected = selected.filter(|pod| selects(selector, &pod.metadata.labels));
         let pods: Vec<PodState> = selected.map(PodState::of).filter(|p| !p.has_ended()).collect();
         let (status, again) = status(view, object, &budget, &pods, now);
         if budget.status.as_ref() == Some(&status) {
@@ -82,9 +82,14 @@ impl Controller for Disruption {
     }
 }
 
-fn selector_of(budget: &Arc<Object>) -> Option<kd_api::selector::Selector> {
-    let spec = budget.decode::<PodDisruptionBudget>()?.spec?;
-    label_selector(spec.selector.as_ref()).ok()
+/// It is asked for with every change of a pod.
+fn selector_of(budget: &Arc<Object>) -> Option<&kd_api::selector::Selector> {
+    struct Selected(Option<kd_api::selector::Selector>);
+    let read = |budget: &Object| {
+        let spec = budget.decode::<PodDisruptionBudget>()?.spec?;
+        label_selector(spec.selector.as_ref()).ok()
+    };
+    budget.derived(|budget| Selected(read(budget))).0.as_ref()
 }
 
 fn status(

@@ -2,11 +2,12 @@
 //! given the same range.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Node;
-use kd_client::{Change, EventType, Interest, Key, PatchKind, View, resources};
+use kd_client::{Change, EventType, Interest, Key, Object, Occurrence, PatchKind, View, resources};
+use serde::Deserialize;
 use serde_json::json;
 
 use super::simulated_node::is_simulated;
@@ -37,46 +38,69 @@ impl Controller for NodeIpam {
         vec![Interest::full(&resources::NODES)]
     }
 
-    fn targets(&self, _: &View, _: &Change) -> Vec<Target> {
-        vec![Target::new(&shared(&resources::NODES), Key::default())]
+    fn targets(&self, _: &View, change: &Change) -> Vec<Target> {
+        // A node that goes leaves its range to one that has none.
+        let wants = match &change.new {
+            Some(node) => !is_simulated(node) && Ranges::of(node).0.is_empty(),
+            None => change.object().is_some_and(|node| !is_simulated(node)),
+        };
+        let target = || Target::new(&shared(&resources::NODES), Key::default());
+        wants.then(target).into_iter().collect()
     }
 
     fn reconcile(&self, view: &View, _: &Target, _: Timestamp) -> Plan {
         // Nobody routes to simulated nodes.
         let real = view.objects(&resources::NODES, None).filter(|node| !is_simulated(node));
-        let nodes: Vec<Node> = real.filter_map(|node| node.decode()).collect();
-        let (with, without): (Vec<&Node>, Vec<&Node>) =
-            nodes.iter().partition(|node| ranges_of(node).next().is_some());
+        let (with, without): (Vec<&Arc<Object>>, Vec<&Arc<Object>>) =
+            real.partition(|node| !Ranges::of(node).0.is_empty());
         if without.is_empty() {
             return Plan::nothing();
         }
-        let used: BTreeSet<IpNet> =
-            with.iter().flat_map(|n| ranges_of(n)).filter_map(|r| r.parse().ok()).collect();
+        let used: BTreeSet<IpNet> = with.iter().flat_map(|n| &Ranges::of(n).0).copied().collect();
         let overlaps = |range: &IpNet| used.iter().any(|u| u.contains(range) || range.contains(u));
         let parts = |(range, prefix): &(IpNet, u8)| range.subnets(*prefix).into_iter().flatten();
         let mut free: Vec<_> =
             self.cluster.iter().map(|range| parts(range).filter(|r| !overlaps(r))).collect();
         let mut plan = Plan::nothing();
         for node in without {
-            let name = node.metadata.name.as_deref().unwrap_or_default();
+            let name = &node.metadata.name;
             // All or none: a node has a range of every family of the cluster.
             match free.iter_mut().map(Iterator::next).collect::<Option<Vec<IpNet>>>() {
-                Some(ranges) => plan.also(match registered(view, name) {
-                    Some(notice) => assign(name, &ranges).telling(notice),
-                    None => assign(name, &ranges),
-                }),
-                None => plan.events.extend(exhausted(view, name)),
+                Some(ranges) => plan.also(assign(name, &ranges).telling(registered(node))),
+                None => plan.events.push(exhausted(node)),
             }
         }
         plan
     }
 }
 
-fn ranges_of(node: &Node) -> impl Iterator<Item = &str> {
-    let spec = node.spec.as_ref();
-    let list = spec.and_then(|s| s.pod_cidrs.as_ref()).into_iter().flatten();
-    let single = spec.and_then(|s| s.pod_cidr.as_ref());
-    list.chain(single).map(String::as_str).filter(|range| !range.is_empty())
+/// The ranges that a node has.
+struct Ranges(Vec<IpNet>);
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Head {
+    spec: SpecHead,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct SpecHead {
+    #[serde(rename = "podCIDR")]
+    pod_cidr: String,
+    #[serde(rename = "podCIDRs")]
+    pod_cidrs: Vec<String>,
+}
+
+impl Ranges {
+    /// They are asked for often, of all nodes.
+    fn of(node: &Object) -> &Ranges {
+        node.derived(|node| {
+            let SpecHead { pod_cidr, pod_cidrs } = node.decode::<Head>().unwrap_or_default().spec;
+            let all = pod_cidrs.iter().chain(std::iter::once(&pod_cidr));
+            Ranges(all.filter_map(|range| range.parse().ok()).collect())
+        })
+    }
 }
 
 fn assign(node: &str, ranges: &[IpNet]) -> Step {
@@ -86,27 +110,49 @@ fn assign(node: &str, ranges: &[IpNet]) -> Step {
 }
 
 /// What upstream tells of a node that it sees for the first time: this is when.
-fn registered(view: &View, node: &str) -> Option<kd_client::Occurrence> {
-    let object = view.object(&resources::NODES, &Key::cluster(node))?;
-    let message = format!("Node {node} event: Registered Node {node} in Controller");
-    Some(event(&resources::NODES, object, EventType::Normal, "RegisteredNode", message))
+fn registered(node: &Object) -> Occurrence {
+    let name = &node.metadata.name;
+    let message = format!("Node {name} event: Registered Node {name} in Controller");
+    event(&resources::NODES, node, EventType::Normal, "RegisteredNode", message)
 }
 
-fn exhausted(view: &View, node: &str) -> Option<kd_client::Occurrence> {
-    let object = view.object(&resources::NODES, &Key::cluster(node))?;
-    let message = format!("Node {node} status is now: CIDRNotAvailable");
-    Some(event(&resources::NODES, object, EventType::Normal, "CIDRNotAvailable", message))
+fn exhausted(node: &Object) -> Occurrence {
+    let message = format!("Node {} status is now: CIDRNotAvailable", node.metadata.name);
+    event(&resources::NODES, node, EventType::Normal, "CIDRNotAvailable", message)
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
 
+    use super::super::simulated_node::LABEL;
     use super::*;
     use crate::testing::{body, lines, object, plan, view};
 
     fn node(name: &str, range: &str) -> Value {
         object("Node", "", name, json!({"spec": {"podCIDR": range}}))
+    }
+
+    #[test]
+    fn who_has_a_range_is_left_alone() {
+        let check = |old: Option<Value>, new: Option<Value>, expect: usize| {
+            let state = |node: Option<Value>| {
+                let view = view(&node.into_iter().collect::<Vec<Value>>());
+                view.object(&resources::NODES, &Key::cluster("a")).cloned()
+            };
+            let resource = Arc::new(resources::NODES.clone());
+            let change = Change { resource, old: state(old), new: state(new) };
+            let config = Config::new("10.244.0.0/22".parse().unwrap(), 24, "");
+            let targets = NodeIpam::new(&config).targets(&View::default(), &change);
+            assert_eq!(targets.len(), expect);
+        };
+        let (with, without) = (node("a", "10.244.0.0/24"), node("a", ""));
+        let simulated = object("Node", "", "a", json!({"metadata": {"labels": {LABEL: "true"}}}));
+        check(None, Some(without.clone()), 1);
+        check(Some(without), Some(with.clone()), 0);
+        check(Some(with.clone()), Some(with.clone()), 0);
+        check(Some(with), None, 1);
+        check(None, Some(simulated), 0);
     }
 
     #[test]

@@ -151,7 +151,7 @@ impl<'a> Sync<'a> {
         let mut pod_spec = spec.template.spec.clone().unwrap_or_default();
         pods::add_tolerations(&mut pod_spec);
         let nodes = view.objects(&resources::NODES, None);
-        let nodes = nodes.filter_map(|node| NodeFit::of(node, &pod_spec)).collect();
+        let nodes = nodes::fits(&pod_spec, nodes);
         let mut pods: BTreeMap<String, Vec<PodState>> = BTreeMap::new();
         for pod in controlled_pods(view, &object.metadata.uid) {
             if let Some(node) = target_node(&pod.object) {

@@ -1,9 +1,10 @@
 //! Which nodes a DaemonSet's pods are for.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Affinity, NodeSelector, PodSpec, Taint};
-use kd_client::placement::{accepts, tolerates_all};
+use kd_client::placement::{NodeDemand, tolerates_all};
 use kd_client::{Change, Object};
 use serde::Deserialize;
 
@@ -16,37 +17,47 @@ pub(super) struct NodeFit {
     pub keeps: bool,
 }
 
-#[derive(Default, PartialEq, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct NodeHead {
     spec: NodeSpecHead,
 }
 
-#[derive(Default, PartialEq, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct NodeSpecHead {
     taints: Vec<Taint>,
 }
 
-impl NodeFit {
-    pub fn of(node: &Object, pod: &PodSpec) -> Option<NodeFit> {
-        let head: NodeHead = node.decode()?;
-        let name = node.metadata.name.clone();
-        let named =
-            pod.node_name.as_ref().is_none_or(|wanted| wanted.is_empty() || *wanted == name);
-        let fits = named && accepts(pod, &name, &node.metadata.labels);
-        let tolerations = pod.tolerations.as_deref().unwrap_or_default();
-        let tolerated = |effects: &[&str]| tolerates_all(tolerations, &head.spec.taints, effects);
+/// How a pod fits nodes.
+pub(super) fn fits<'a>(
+    pod: &PodSpec,
+    nodes: impl Iterator<Item = &'a Arc<Object>>,
+) -> Vec<NodeFit> {
+    let demand = NodeDemand::of(pod);
+    let tolerations = pod.tolerations.as_deref().unwrap_or_default();
+    let wanted = pod.node_name.as_deref().filter(|wanted| !wanted.is_empty());
+    let fit = |node: &'a Arc<Object>| {
+        let (name, taints) = (node.metadata.name.clone(), taints(node)?);
+        let fits = wanted.is_none_or(|wanted| wanted == name)
+            && demand.accepts(&name, &node.metadata.labels);
+        let tolerated = |effects: &[&str]| tolerates_all(tolerations, taints, effects);
         let runs = fits && tolerated(&["NoSchedule", "NoExecute"]);
         let keeps = fits && tolerated(&["NoExecute"]);
         Some(NodeFit { name, runs, keeps })
-    }
+    };
+    nodes.filter_map(fit).collect()
+}
+
+/// A node's taints, which every DaemonSet asks for.
+fn taints(node: &Object) -> Option<&[Taint]> {
+    let head = node.derived(|node| node.decode::<NodeHead>());
+    head.as_ref().map(|head| head.spec.taints.as_slice())
 }
 
 /// Whether a change of a node can change what fits it: heartbeats cannot.
 pub(super) fn matters(change: &Change) -> bool {
     let (Some(old), Some(new)) = (&change.old, &change.new) else { return true };
-    let taints = |node: &Object| node.decode::<NodeHead>().unwrap_or_default();
     old.metadata.labels != new.metadata.labels || taints(old) != taints(new)
 }
 

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kd_client::{Change, EventType, Interest, Key, Object, PatchKind, View, resources};
 use serde_json::json;
 
-use self::zones::{Eviction, Health, eviction};
+use self::zones::{Eviction, Health, concerned, eviction};
 use crate::controller::shared;
 use crate::{Config, Controller, Plan, Step, Target, event};
 
@@ -54,15 +54,10 @@ impl Controller for NodeLifecycle {
     fn targets(&self, view: &View, change: &Change) -> Vec<Target> {
         let Some(object) = change.object() else { return Vec::new() };
         if change.resource.same(&resources::NODES) {
-            let mut targets = vec![Target::of(&change.resource, object)];
-            let health = |state: &Option<Arc<Object>>| state.as_ref().map(|node| Health::of(node));
-            if health(&change.old) != health(&change.new) {
-                // What becomes of nodes that are not ready depends on the others.
-                let nodes = view.objects(&resources::NODES, None);
-                let away = nodes.filter(|node| !Health::of(node).ready);
-                targets.extend(away.map(|node| Target::of(&change.resource, node)));
-            }
-            return targets;
+            // What becomes of nodes that are not ready depends on the others.
+            let others = concerned(view, change).into_iter().filter(|key| *key != object.key());
+            let others = others.map(|key| Target::new(&change.resource, key));
+            return std::iter::once(Target::of(&change.resource, object)).chain(others).collect();
         }
         let node = match change.resource.same(&resources::LEASES) {
             true if object.metadata.namespace != LEASE_NAMESPACE => return Vec::new(),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use kd_client::{Object, View, resources};
+use kd_client::{Change, Key, Object, View, resources};
 use serde::Deserialize;
 
 use super::{NOT_READY, UNREACHABLE};
@@ -63,7 +63,12 @@ pub(super) struct Health {
 }
 
 impl Health {
-    pub fn of(object: &Object) -> Health {
+    /// It is asked for often, of all nodes.
+    pub fn of(object: &Object) -> &Health {
+        object.derived(Health::read)
+    }
+
+    fn read(object: &Object) -> Health {
         let head: Head = object.decode().unwrap_or_default();
         let ready = head.status.conditions.iter().find(|condition| condition.name == "Ready");
         let mut taints = head.spec.taints.iter();
@@ -102,21 +107,49 @@ pub(super) fn eviction(view: &View, object: &Object, now: Timestamp) -> Eviction
         let any = nodes().any(|node| Health::of(node).ready);
         return if any { Eviction::Now } else { Eviction::Never };
     }
-    let all: BTreeMap<&str, Health> =
+    let all: Vec<(&str, &Health)> =
         nodes().map(|node| (node.metadata.name.as_str(), Health::of(node))).collect();
-    decide(&all, &object.metadata.name, now)
+    decide(&all, &object.metadata.name, own, now)
 }
 
-fn decide(all: &BTreeMap<&str, Health>, name: &str, now: Timestamp) -> Eviction {
-    let Some(own) = all.get(name) else { return Eviction::Never };
-    if !all.values().any(|node| node.ready) {
+/// The nodes that may have to be decided on anew when the health of one changes: in each zone the one
+/// that is given up next, and, when nodes may be ready for the first time or not any more, those that
+/// are given up.
+pub(super) fn concerned(view: &View, change: &Change) -> Vec<Key> {
+    let [before, after] = [&change.old, &change.new].map(|state| state.as_deref().map(Health::of));
+    if before == after {
+        return Vec::new();
+    }
+    let turned = before.is_some_and(|node| node.ready) != after.is_some_and(|node| node.ready);
+    let (mut given_up, mut others_ready) = (Vec::new(), 0);
+    let mut first: BTreeMap<&(String, String), (Option<Timestamp>, &str)> = BTreeMap::new();
+    for node in view.objects(&resources::NODES, None) {
+        let (name, health) = (node.metadata.name.as_str(), Health::of(node));
+        if health.ready {
+            let itself = change.object().is_some_and(|changed| changed.metadata.name == name);
+            others_ready += usize::from(!itself);
+        } else if health.given_up.is_some() {
+            given_up.push(name);
+        } else if health.since.is_some() {
+            let next = (health.since, name);
+            first.entry(&health.zone).and_modify(|known| *known = next.min(*known)).or_insert(next);
+        }
+    }
+    if !turned || others_ready > 0 {
+        given_up.clear();
+    }
+    first.into_values().map(|(_, name)| name).chain(given_up).map(Key::cluster).collect()
+}
+
+fn decide(all: &[(&str, &Health)], name: &str, own: &Health, now: Timestamp) -> Eviction {
+    if !all.iter().any(|(_, node)| node.ready) {
         return Eviction::Never;
     }
     let zone = || all.iter().filter(|(_, node)| node.zone == own.zone);
-    let Some(interval) = interval(zone().map(|(_, node)| node)) else { return Eviction::Never };
+    let Some(interval) = interval(zone().map(|(_, node)| *node)) else { return Eviction::Never };
     // Whoever has been away for longest is first.
     let waiting = zone().filter(|(_, n)| !n.ready && n.given_up.is_none() && n.since.is_some());
-    let first = waiting.min_by_key(|(name, node)| (node.since, **name));
+    let first = waiting.min_by_key(|(name, node)| (node.since, *name));
     if first.is_some_and(|(first, _)| *first != name) {
         // The first one's taint is a change, which leads back here.
         return Eviction::Never;
@@ -146,8 +179,12 @@ fn interval<'a>(zone: impl Iterator<Item = &'a Health>) -> Option<SignedDuration
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use serde_json::{Value, json};
+
     use super::*;
-    use crate::testing::at;
+    use crate::testing::{at, object, time, view};
 
     fn node(zone: &str, ready: bool, since: i64, given_up: Option<i64>) -> Health {
         Health {
@@ -160,8 +197,9 @@ mod tests {
     }
 
     fn check(nodes: &[(&'static str, Health)], name: &str, expect: Eviction) {
-        let all = nodes.iter().cloned().collect();
-        assert_eq!(decide(&all, name, at(100)), expect, "{name} of {nodes:?}");
+        let all: Vec<(&str, &Health)> = nodes.iter().map(|(name, node)| (*name, node)).collect();
+        let (_, own) = all.iter().find(|(known, _)| *known == name).unwrap();
+        assert_eq!(decide(&all, name, own, at(100)), expect, "{name} of {nodes:?}");
     }
 
     #[test]
@@ -201,12 +239,56 @@ mod tests {
     #[test]
     fn large_zones_are_slowed_down() {
         let names: Vec<String> = (0..60).map(|i| format!("n{i:02}")).collect();
-        let mut all: BTreeMap<&str, Health> = names
-            .iter()
-            .enumerate()
-            .map(|(i, name)| (name.as_str(), node("", i >= 40, 0, None)))
-            .collect();
-        all.insert("n00", node("", false, 0, Some(95)));
-        assert_eq!(decide(&all, "n01", at(100)), Eviction::At(at(195)));
+        let (fine, away) = (node("", true, 0, None), node("", false, 0, None));
+        let first = node("", false, 0, Some(95));
+        let health = |i| match i {
+            0 => &first,
+            1..40 => &away,
+            _ => &fine,
+        };
+        let all: Vec<(&str, &Health)> =
+            names.iter().enumerate().map(|(i, name)| (name.as_str(), health(i))).collect();
+        assert_eq!(decide(&all, "n01", &away, at(100)), Eviction::At(at(195)));
+    }
+
+    #[test]
+    fn whom_a_change_concerns() {
+        let node = |name: &str, zone: &str, ready: &str, since: i64, given_up: bool| {
+            let taint = json!({"key": NOT_READY, "effect": "NoExecute", "timeAdded": time(since)});
+            object(
+                "Node",
+                "",
+                name,
+                json!({"metadata": {"labels": {ZONE: zone}},
+                    "spec": {"taints": if given_up { json!([taint]) } else { json!([]) }},
+                    "status": {"conditions": [{"type": "Ready", "status": ready,
+                        "lastTransitionTime": time(since)}]}}),
+            )
+        };
+        let check = |others: &[Value], old: Value, new: Value, expect: &[&str]| {
+            let before = view(&[old]);
+            let all: Vec<Value> = others.iter().cloned().chain([new]).collect();
+            let after = view(&all);
+            let state = |view: &View| view.object(&resources::NODES, &Key::cluster("x")).cloned();
+            let resource = Arc::new(resources::NODES.clone());
+            let change = Change { resource, old: state(&before), new: state(&after) };
+            let names: Vec<String> =
+                concerned(&after, &change).iter().map(|key| key.name.to_string()).collect();
+            assert_eq!(names, expect);
+        };
+        let fine = || node("x", "a", "True", 0, false);
+        let others = [
+            node("a1", "a", "False", 20, false),
+            node("a2", "a", "False", 10, false),
+            node("b1", "b", "False", 30, false),
+            node("b2", "b", "False", 5, true),
+        ];
+        check(&others, fine(), fine(), &[]);
+        // The last ready node goes: whoever is given up already is to be looked at as well.
+        check(&others, fine(), node("x", "a", "False", 40, false), &["a2", "b1", "b2"]);
+        let ready = [node("c1", "c", "True", 0, false)];
+        let with_ready: Vec<Value> = others.iter().chain(&ready).cloned().collect();
+        check(&with_ready, fine(), node("x", "a", "False", 1, false), &["x", "b1"]);
+        check(&with_ready, node("x", "a", "False", 1, false), fine(), &["a2", "b1"]);
     }
 }
