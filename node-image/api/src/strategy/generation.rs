@@ -81,11 +81,9 @@ fn asks_for_more(kind: &Kind, new: &Value, old: &Value) -> bool {
 pub(crate) fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Object(a), Value::Object(b)) => {
-            let covers = |one: &serde_json::Map<String, Value>,
-                          other: &serde_json::Map<String, Value>| {
-                one.iter().all(|(key, value)| same(value, other.get(key).unwrap_or(&Value::Null)))
-            };
-            covers(a, b) && covers(b, a)
+            // What both have is looked at once: twice at each level would be for ever.
+            a.iter().all(|(key, value)| same(value, b.get(key).unwrap_or(&Value::Null)))
+                && b.iter().all(|(key, value)| a.contains_key(key) || is_empty(value))
         }
         (Value::Array(a), Value::Array(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
@@ -116,5 +114,14 @@ mod tests {
         check(json!({"a": 0}), json!({}), false);
         check(json!({"a": {"b": null}}), json!({"a": {}}), true);
         check(json!([1]), json!([1, 2]), false);
+        check(json!({}), json!({"a": {}}), true);
+        check(json!({}), json!({"a": {"b": 0}}), false);
+    }
+
+    #[test]
+    fn deep_values_take_no_longer() {
+        let deep = |end: i32| (0..100).fold(json!(end), |inner, _| json!({"properties": inner}));
+        assert!(same(&deep(1), &deep(1)));
+        assert!(!same(&deep(1), &deep(2)));
     }
 }
