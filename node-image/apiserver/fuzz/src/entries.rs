@@ -88,11 +88,17 @@ fn body(bytes: &[u8], encoding: Encoding) {
     let again = decode::decode(text.as_bytes(), Encoding::Json, kind, FieldValidation::Strict);
     assert_eq!(again.expect("what was read can be read").object, read.object);
     if let Some(written) = protobuf::encode(&read.object) {
-        let again = decode::decode(&written, Encoding::Protobuf, kind, FieldValidation::Strict);
-        let again = again.expect("what was written can be read").object;
-        assert_eq!(protobuf::encode(&again), Some(written));
+        // A union that is neither of its two things goes the first time.
+        let settled = rewritten(kind, &written);
+        assert_eq!(rewritten(kind, &settled), settled);
     }
     create(kind, read.object);
+}
+
+fn rewritten(kind: &Kind, written: &[u8]) -> Vec<u8> {
+    let read = decode::decode(written, Encoding::Protobuf, kind, FieldValidation::Strict);
+    let object = read.expect("what was written can be read").object;
+    protobuf::encode(&object).expect("the kind has a form")
 }
 
 /// As the server goes on with an object.
