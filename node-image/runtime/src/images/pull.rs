@@ -16,6 +16,8 @@ use crate::{ImageError, RegistryAuth, Result};
 
 /// Layers downloaded and unpacked at once.
 const LAYERS_AT_ONCE: usize = 3;
+/// How long a pull waits for another node's download of a layer.
+const TURN_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(600);
 
 /// Pulls an image's layers into the store and returns what it is, with a claim on the layers; naming
 /// it is the caller's. The credentials are tried in order; the last refusal is the error.
@@ -111,8 +113,12 @@ impl Pull<'_> {
             return Ok(());
         }
         let (layers, wanted) = (self.layers.clone(), diff_id.clone());
-        let turn = tokio::task::spawn_blocking(move || layers.turn(&wanted)).await;
-        let _turn = joined(turn)?;
+        let turn = tokio::task::spawn_blocking(move || layers.turn(&wanted));
+        let _turn = match tokio::time::timeout(TURN_WAIT_MAX, turn).await {
+            Ok(turn) => Some(joined(turn)?),
+            // Who has it may be frozen. To download it twice does no harm.
+            Err(_) => None,
+        };
         // Another node, or another pod's pull, has made it meanwhile.
         if self.layers.has(&diff_id) {
             return Ok(());
