@@ -5,9 +5,12 @@ use k8s_openapi::api::core::v1::{Node, Pod, PodCondition, Taint, Toleration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kd_client::placement::tolerates;
 use kd_client::{Change, DeleteOptions, EventType, Interest, Key, Object, View, resources};
+use serde_json::{Value, json};
 
 use crate::controller::{itself, shared};
 use crate::{Controller, Plan, Step, Target, event};
+
+const NO_EXECUTE: &str = "NoExecute";
 
 pub(super) struct TaintEviction;
 
@@ -44,17 +47,19 @@ impl Controller for TaintEviction {
             return Plan::nothing();
         };
         let node = object.node().and_then(|n| view.object(&resources::NODES, &Key::cluster(n)));
-        let Some(taints) = node.map(|node| no_execute(node)).filter(|taints| !taints.is_empty())
-        else {
+        let Some(node) = node else { return Plan::nothing() };
+        let taints = no_execute(node);
+        if taints.is_empty() {
             return Plan::nothing();
-        };
+        }
         let Some(pod) = object.decode::<Pod>().filter(|_| !object.metadata.is_deleting()) else {
             return Plan::nothing();
         };
-        match eviction_time(&pod, &taints, now) {
-            None => Plan::nothing(),
-            Some(time) if time > now => Plan::at(time),
-            Some(_) => evict(object, pod, now),
+        match eviction(&pod, &taints) {
+            Eviction::Never => Plan::nothing(),
+            Eviction::At(time) if time > now => Plan::at(time),
+            Eviction::Now | Eviction::At(_) => evict(object, pod, now),
+            Eviction::Undated => date(node, now),
         }
     }
 }
@@ -62,23 +67,54 @@ impl Controller for TaintEviction {
 fn no_execute(node: &Object) -> Vec<Taint> {
     let spec = node.decode::<Node>().and_then(|node| node.spec);
     let taints = spec.and_then(|spec| spec.taints).unwrap_or_default();
-    taints.into_iter().filter(|t| t.effect == "NoExecute").collect()
+    taints.into_iter().filter(|t| t.effect == NO_EXECUTE).collect()
 }
 
-/// When the pod has to go; None for never.
-fn eviction_time(pod: &Pod, taints: &[Taint], now: Timestamp) -> Option<Timestamp> {
+/// When a pod has to go.
+enum Eviction {
+    Never,
+    Now,
+    At(Timestamp),
+    /// So many seconds after a taint came of which nobody has written when that was.
+    Undated,
+}
+
+fn eviction(pod: &Pod, taints: &[Taint]) -> Eviction {
     let tolerations = pod.spec.as_ref().and_then(|s| s.tolerations.as_deref()).unwrap_or_default();
     let mut earliest: Option<Timestamp> = None;
+    let mut undated = false;
     for taint in taints {
-        let added = taint.time_added.as_ref().map_or(now, |time| time.0);
-        let time = match tolerated_seconds(taint, tolerations) {
-            Tolerated::No => return Some(now),
+        let seconds = match tolerated_seconds(taint, tolerations) {
+            Tolerated::No => return Eviction::Now,
             Tolerated::Forever => continue,
-            Tolerated::For(seconds) => added + SignedDuration::from_secs(seconds.max(0)),
+            Tolerated::For(seconds) => SignedDuration::from_secs(seconds.max(0)),
         };
-        earliest = Some(earliest.map_or(time, |known| known.min(time)));
+        match &taint.time_added {
+            Some(added) => {
+                let time = added.0 + seconds;
+                earliest = Some(earliest.map_or(time, |known| known.min(time)));
+            }
+            None => undated = true,
+        }
     }
-    earliest
+    match earliest {
+        _ if undated => Eviction::Undated,
+        Some(time) => Eviction::At(time),
+        None => Eviction::Never,
+    }
+}
+
+/// Writes into a node's taints when they came: `kubectl taint` and most other clients do not.
+fn date(node: &Object, now: Timestamp) -> Plan {
+    let Some(mut updated) = node.decode::<Value>() else { return Plan::nothing() };
+    // The field has whole seconds; nothing goes before its time.
+    let second = now.as_second() + i64::from(now.subsec_nanosecond() > 0);
+    let added = Timestamp::from_second(second).unwrap_or(now);
+    let taints = updated["spec"]["taints"].as_array_mut().into_iter().flatten();
+    for taint in taints.filter(|t| t["effect"] == NO_EXECUTE && t["timeAdded"].is_null()) {
+        taint["timeAdded"] = json!(Time(added));
+    }
+    Plan::one(Step::update(&resources::NODES, node.key(), &updated))
 }
 
 enum Tolerated {
@@ -128,13 +164,10 @@ fn evict(object: &Object, mut pod: Pod, now: Timestamp) -> Plan {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
-
     use super::*;
-    use crate::testing::{at, lines, object, plan, time, view};
+    use crate::testing::{at, body, lines, object, plan, time, view};
 
-    fn check(tolerations: Value, second: i64, steps: usize, again: Option<i64>) {
-        let taint = json!({"key": "k", "effect": "NoExecute", "timeAdded": time(100)});
+    fn reconcile(taint: &Value, tolerations: Value, second: i64) -> Plan {
         let objects = [
             object("Node", "", "a", json!({"spec": {"taints": [taint]}})),
             object(
@@ -144,7 +177,12 @@ mod tests {
                 json!({"spec": {"nodeName": "a", "containers": [], "tolerations": tolerations}}),
             ),
         ];
-        let plan = plan(&TaintEviction, &view(&objects), &resources::PODS, ("x", "p"), second);
+        plan(&TaintEviction, &view(&objects), &resources::PODS, ("x", "p"), second)
+    }
+
+    fn check(tolerations: Value, second: i64, steps: usize, again: Option<i64>) {
+        let taint = json!({"key": "k", "effect": "NoExecute", "timeAdded": time(100)});
+        let plan = reconcile(&taint, tolerations, second);
         let expect = ["update pods/status x/p", "--", "delete pods x/p"];
         assert_eq!(lines(&plan), expect[..steps]);
         assert_eq!(plan.again, again.map(at));
@@ -160,5 +198,26 @@ mod tests {
             "tolerationSeconds": 300}]);
         check(five.clone(), 399, 0, Some(400));
         check(five, 400, 3, None);
+    }
+
+    #[test]
+    fn seconds_count_from_when_a_taint_was_seen() {
+        let mut taint = json!({"key": "k", "effect": "NoExecute"});
+        let patient = json!([{"key": "k", "operator": "Exists", "tolerationSeconds": 5}]);
+        let dated = reconcile(&taint, patient.clone(), 100);
+        assert_eq!(lines(&dated), ["update nodes a"]);
+        taint["timeAdded"] = json!(time(100));
+        assert_eq!(body(&dated, 0)["spec"]["taints"], json!([taint]));
+        assert_eq!(reconcile(&taint, patient, 101).again, Some(at(105)));
+    }
+
+    #[test]
+    fn without_seconds_no_time_is_needed() {
+        let taint = json!({"key": "k", "effect": "NoExecute"});
+        let none = reconcile(&taint, json!([]), 100);
+        assert_eq!(lines(&none).last().unwrap(), "delete pods x/p");
+        assert!(reconcile(&taint, json!([{"operator": "Exists"}]), 100).is_empty());
+        let other = json!({"key": "k", "effect": "NoSchedule"});
+        assert!(reconcile(&other, json!([]), 100).is_empty());
     }
 }
