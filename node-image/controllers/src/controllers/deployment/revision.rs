@@ -126,9 +126,10 @@ impl Rollout<'_> {
         if told == Some(current.to_string().as_str()) {
             return None;
         }
-        // Upstream's role of this controller may update Deployments, not patch them.
+        // Upstream's role of this controller may update Deployments, not patch them. Through their
+        // status an annotation is no new generation.
         let mut updated: Value = self.object.decode()?;
         updated["metadata"]["annotations"][REVISION] = current.to_string().into();
-        Some(Step::update(&resources::DEPLOYMENTS, self.object.key(), &updated))
+        Some(Step::update_status(&resources::DEPLOYMENTS, self.object.key(), &updated))
     }
 }

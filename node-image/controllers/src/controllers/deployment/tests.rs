@@ -140,6 +140,18 @@ fn revisions_move_on() {
 }
 
 #[test]
+fn a_revision_is_told_through_the_status() {
+    let told = reconcile(&[
+        deployment(4, json!({})),
+        set("new", "v2", 4, 4, revision("2")),
+        set("old", "v1", 0, 0, revision("1")),
+    ]);
+    let first = lines(&told).into_iter().next();
+    assert_eq!(first.as_deref(), Some("update deployments/status a/d"), "no new generation");
+    assert_eq!(body(&told, 0)["metadata"]["annotations"][REVISION], "2");
+}
+
+#[test]
 fn conditions() {
     let done = reconcile(&[deployment(4, json!({})), set("new", "v2", 4, 4, json!({}))]);
     assert_eq!(lines(&done), ["update deployments/status a/d"]);
