@@ -122,7 +122,11 @@ impl Context<'_> {
     /// A termination message's share of what the messages of a pod may take together.
     fn shortened<'m>(&self, message: &'m str) -> &'m str {
         let share = MESSAGES_BYTES_MAX / self.pod.members().len().max(1);
-        &message[..message.floor_char_boundary(share)]
+        let mut end = share.min(message.len());
+        while !message.is_char_boundary(end) {
+            end -= 1;
+        }
+        &message[..end]
     }
 
     fn last_state(&self, name: &str) -> State {
