@@ -1,7 +1,5 @@
 //! The configuration of a server-side apply: as written, nothing filled in or left out.
 
-use serde_json::Value;
-
 use super::report::Report;
 use super::{
     Decoded, Encoding, FieldValidation, Shape, Subject, check_size, check_type, custom, read,
