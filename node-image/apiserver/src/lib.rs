@@ -22,6 +22,7 @@ mod aggregation;
 mod answer;
 mod bootstrap;
 mod compaction;
+mod component_statuses;
 mod connect;
 mod custom;
 mod encryption;

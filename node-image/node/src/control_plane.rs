@@ -234,12 +234,14 @@ fn spawn_controllers(
     let driver = Driver::new(clients, &settings).signing(signer(secrets)?);
     let queues = driver.queues();
     server.add_metrics(Arc::new(move || queues.exposition()));
-    tasks.spawn(driver.run(stop.clone().cancelled_owned()));
+    let controllers = tasks.spawn(driver.run(stop.clone().cancelled_owned()));
+    server.add_component("controller-manager", move || !controllers.is_finished());
     if !config.disable_scheduler {
         let settings = kd_scheduler::Config::of(config.scheduler.as_ref(), &config.name)
             .map_err(Error::Configuration)?;
         let scheduler = Scheduler::new(client(server, "system:kube-scheduler"), settings);
-        tasks.spawn(scheduler.run(stop.clone().cancelled_owned()));
+        let scheduler = tasks.spawn(scheduler.run(stop.clone().cancelled_owned()));
+        server.add_component("scheduler", move || !scheduler.is_finished());
     }
     Ok(())
 }

@@ -23,6 +23,7 @@ use crate::answer::{Answer, RequestBody};
 use crate::audit::Audit;
 use crate::authn::{Issuers, RequestHeader, StaticTokens, UnionAuthenticator};
 use crate::authz::UnionAuthorizer;
+use crate::component_statuses::Components;
 use crate::config::{Clock, Config, Random};
 use crate::connect::Connect;
 use crate::endpoints::Documents;
@@ -48,6 +49,8 @@ pub struct ApiServer {
     pub(crate) audit: Option<Audit>,
     pub(crate) admission: Vec<Box<dyn AdmissionPlugin>>,
     pub(crate) connect: RwLock<Option<Arc<dyn Connect>>>,
+    /// What else runs in this process.
+    pub(crate) components: Components,
     /// Knows who answers for what.
     pub(crate) aggregator: Arc<Aggregator>,
     /// Calls the webhooks of admission, conversion and others.
@@ -108,6 +111,7 @@ impl ApiServer {
             webhooks,
             aggregator,
             connect: RwLock::default(),
+            components: Components::default(),
             started: clock(),
             metrics,
             documents: Documents::default(),
@@ -168,6 +172,18 @@ impl ApiServer {
     /// Adds what another component of this process counts, in Prometheus' text format.
     pub fn add_metrics(&self, exposition: Arc<dyn Fn() -> String + Send + Sync>) {
         self.metrics.add(exposition);
+    }
+
+    /// Says whether a component (`controller-manager`, `scheduler`) runs in this process, for
+    /// `componentstatuses`.
+    pub fn add_component(
+        &self,
+        name: &'static str,
+        runs: impl Fn() -> bool + Send + Sync + 'static,
+    ) {
+        let mut components =
+            self.components.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        components.insert(name, Arc::new(runs));
     }
 
     /// Sets the addresses of the service `default/kubernetes`.

@@ -32,7 +32,7 @@ pub(crate) use write::Write;
 use crate::answer::{self, Answer, RequestBody};
 use crate::pipeline::Exchange;
 use crate::request::RequestInfo;
-use crate::{resource_metrics, subresources};
+use crate::{component_statuses, resource_metrics, subresources};
 
 type Verb = for<'a> fn(&'a mut VerbRequest) -> BoxFuture<'a, Result<Reply, Status>>;
 
@@ -97,6 +97,9 @@ async fn verb(request: &mut VerbRequest) -> Result<Reply, Status> {
     }
     if kind.kind == "Binding" && kind.group.is_empty() {
         return subresources::bind(request).await;
+    }
+    if kind.kind == "ComponentStatus" && kind.group.is_empty() {
+        return component_statuses::answer(request);
     }
     if kind.group == METRICS_GROUP {
         return resource_metrics::answer(request).await;
