@@ -240,6 +240,8 @@ fn spawn_controllers(
         let settings = kd_scheduler::Config::of(config.scheduler.as_ref(), &config.name)
             .map_err(Error::Configuration)?;
         let scheduler = Scheduler::new(client(server, "system:kube-scheduler"), settings);
+        let metrics = scheduler.metrics();
+        server.add_metrics(Arc::new(move || metrics.exposition()));
         let scheduler = tasks.spawn(scheduler.run(stop.clone().cancelled_owned()));
         server.add_component("scheduler", move || !scheduler.is_finished());
     }
