@@ -42,6 +42,9 @@ struct Counts {
     worked: Histogram,
 }
 
+/// A family of plain numbers: its name, type, help, and where the number is.
+type Number = (&'static str, &'static str, &'static str, fn(&Counts) -> u64);
+
 impl Default for Counts {
     fn default() -> Counts {
         let [waited, worked] = [Histogram::of(&BOUNDS), Histogram::of(&BOUNDS)];
@@ -86,7 +89,7 @@ impl WorkQueues {
     pub fn exposition(&self) -> String {
         let mut text = String::new();
         let all = || self.queues.iter().map(|(name, c)| (format!("name={name:?}"), locked(c)));
-        let numbers: [(&str, &str, &str, fn(&Counts) -> u64); 3] = [
+        let numbers: [Number; 3] = [
             ("workqueue_adds_total", "counter", "Targets that came in.", |c| c.adds),
             ("workqueue_depth", "gauge", "Targets that wait now.", |c| c.depth),
             ("workqueue_retries_total", "counter", "Targets tried again.", |c| c.retries),
