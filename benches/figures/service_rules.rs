@@ -56,8 +56,8 @@ fn in_a_namespace() -> Measured<Vec<Row>> {
     services.update(owned).map_err(failed)?;
     let sync = began.elapsed().as_secs_f64();
     let mut changes = Vec::new();
-    for number in 1..=CHANGES {
-        let mut changed = (*all[number]).clone();
+    for (number, port) in all.iter().enumerate().skip(1).take(CHANGES) {
+        let mut changed = ServicePort::clone(port);
         changed.endpoints.pop();
         let began = Instant::now();
         services.update([(name(number), vec![Arc::new(changed)])]).map_err(failed)?;

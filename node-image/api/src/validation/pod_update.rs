@@ -175,41 +175,56 @@ pub(super) fn status(errors: &mut Errors, new: &Value, old: &Value) {
         &path,
         super::names::dns_subdomain,
     );
-    let never = old["spec"].text("restartPolicy");
-    if never == "Always" {
+    let policy = old["spec"].text("restartPolicy");
+    if policy == "Always" || all_may_restart(&old["spec"]) {
         return;
     }
-    for list in ["containerStatuses", "initContainerStatuses"] {
-        no_return_from_the_end(errors, new, old, never, list, &path.child(list));
+    for list in CONTAINERS {
+        no_return_from_the_end(errors, new, old, list);
     }
 }
 
+/// The containers that have ends.
+const CONTAINERS: [&str; 2] = ["containers", "initContainers"];
+
+/// Whether an end of one container may restart all, whatever their policies (KEP-5532).
+fn all_may_restart(spec: &Value) -> bool {
+    let containers = CONTAINERS.iter().flat_map(|list| spec.list(list));
+    let mut rules = containers.flat_map(|container| container.list("restartPolicyRules"));
+    rules.any(|rule| rule.text("action") == "RestartAllContainers")
+}
+
 /// A container that may not restart stays terminated.
-fn no_return_from_the_end(
-    errors: &mut Errors,
-    new: &Value,
-    old: &Value,
-    policy: &str,
-    list: &str,
-    path: &Path,
-) {
-    for (index, before) in old["status"].list(list).iter().enumerate() {
+fn no_return_from_the_end(errors: &mut Errors, new: &Value, old: &Value, list: &str) {
+    let statuses = format!("{}Statuses", list.trim_end_matches('s'));
+    for (index, before) in old["status"].list(&statuses).iter().enumerate() {
         let ended = &before["state"]["terminated"];
-        let failed = ended.integer("exitCode").unwrap_or(0) != 0;
-        if ended.is_null() || (policy == "OnFailure" && failed) {
+        let name = before.text("name");
+        if ended.is_null() || may_restart(&old["spec"], list, name, ended) {
             continue;
         }
-        let sidecar = old["spec"].list("initContainers").iter().any(|container| {
-            container.text("name") == before.text("name")
-                && container.text("restartPolicy") == "Always"
-        });
-        let mut now = new["status"].list(list).iter();
-        let now = now.find(|status| status.text("name") == before.text("name"));
-        if now.is_some_and(|now| !now["state"].has("terminated")) && !sidecar {
+        let mut now = new["status"].list(&statuses).iter();
+        let now = now.find(|status| status.text("name") == name);
+        if now.is_some_and(|now| !now["state"].has("terminated")) {
+            let path = Path::new("status").child(&statuses).index(index).child("state");
             let text = "may not be transitioned to non-terminated state";
-            errors.push(FieldError::forbidden(path.index(index).child("state"), text));
+            errors.push(FieldError::forbidden(path, text));
         }
     }
+}
+
+/// Whether a container may run again after such an end: by its own rules and policy (KEP-5307), or the
+/// pod's.
+fn may_restart(spec: &Value, list: &str, name: &str, ended: &Value) -> bool {
+    let container = spec.list(list).iter().find(|container| container.text("name") == name);
+    let own = container.map_or("", |container| container.text("restartPolicy"));
+    let has_rules = container.is_some_and(|found| !found.list("restartPolicyRules").is_empty());
+    has_rules
+        || match if own.is_empty() { spec.text("restartPolicy") } else { own } {
+            "Always" => true,
+            "OnFailure" => ended.integer("exitCode").unwrap_or(0) != 0,
+            _ => false,
+        }
 }
 
 /// Ephemeral containers are only added.
@@ -289,6 +304,39 @@ mod tests {
             |s| s["containers"] = json!([s["containers"][0], {"name": "b", "image": "x", "terminationMessagePolicy": "File"}]),
             &["spec.containers: Forbidden: pod updates may not add or remove containers"],
         );
+    }
+
+    #[test]
+    fn who_may_run_again() {
+        let check = |policy: &str, container: Value, code: i64, allowed: bool| {
+            let state = |state: Value| json!([{"name": "a", "state": state}]);
+            let pod = |state: Value| {
+                json!({"spec": {"restartPolicy": policy, "containers": [container]},
+                    "status": {"containerStatuses": state}})
+            };
+            let old = pod(state(json!({"terminated": {"exitCode": code}})));
+            let new = pod(state(json!({"running": {}})));
+            let mut errors = Errors::new();
+            status(&mut errors, &new, &old);
+            let texts: Vec<String> = errors.iter().map(FieldError::to_string).collect();
+            let refused = "status.containerStatuses[0].state: Forbidden: may not be transitioned to \
+                           non-terminated state";
+            let expect = if allowed { vec![] } else { vec![refused.to_owned()] };
+            assert_eq!(texts, expect, "{policy} {container} {code}");
+        };
+        let plain = json!({"name": "a"});
+        check("Always", plain.clone(), 0, true);
+        check("Never", plain.clone(), 1, false);
+        check("OnFailure", plain.clone(), 1, true);
+        check("OnFailure", plain, 0, false);
+        check("Never", json!({"name": "a", "restartPolicy": "Always"}), 0, true);
+        check("Never", json!({"name": "a", "restartPolicy": "OnFailure"}), 0, false);
+        let rules = |action: &str| {
+            json!({"name": "a", "restartPolicyRules": [{"action": action,
+                "exitCodes": {"operator": "In", "values": [1]}}]})
+        };
+        check("Never", rules("Restart"), 1, true);
+        check("Never", rules("RestartAllContainers"), 1, true);
     }
 
     #[test]

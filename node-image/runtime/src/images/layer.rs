@@ -520,7 +520,7 @@ mod tests {
         let before = SystemTime::now() - Duration::from_secs(1000);
         File::options().write(true).open(path).unwrap().set_modified(before).unwrap();
         let (references, lock) = store.references();
-        references.keep(&lock.shared().unwrap(), "sha256:i", &[kept.clone()]).unwrap();
+        references.keep(&lock.shared().unwrap(), "sha256:i", std::slice::from_ref(&kept)).unwrap();
         let claim = store.claim(Some(std::slice::from_ref(&claimed))).unwrap();
         let size = store.size(&old).unwrap();
         let sweep = |idle, bytes| store.sweep(Duration::from_secs(idle), bytes).unwrap();
