@@ -389,6 +389,9 @@ impl State {
             "status" => {
                 let mut after = before.clone();
                 after["status"] = body["status"].clone();
+                if let Some(annotations) = body["metadata"].get("annotations") {
+                    after["metadata"]["annotations"] = annotations.clone();
+                }
                 after
             }
             _ => body,

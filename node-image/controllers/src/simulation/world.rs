@@ -260,6 +260,9 @@ impl World {
                 let mut new = if subresource.is_empty() { body.clone() } else { old.clone() };
                 let status = if subresource.is_empty() { &old } else { body };
                 new["status"] = status["status"].clone();
+                if let Some(annotations) = body["metadata"].get("annotations") {
+                    new["metadata"]["annotations"] = annotations.clone();
+                }
                 self.settle(&step.resource, step.key.clone(), new);
                 Ok(())
             }
